@@ -1,0 +1,60 @@
+"""The `smolmix` command: one module a room, each adding its verbs.
+
+Nothing here imports Ray, torch or polars: a verb imports what it needs when it runs, so that
+`smolmix --help` answers at once.
+"""
+
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+
+from smolmix import __version__
+from smolmix.errors import SmolmixError
+
+# In the order of a day's work, which is the order of `smolmix --help`.
+_ROOMS = ("corpora", "curate", "mix", "tokens", "model", "inspect", "run")
+
+app = typer.Typer(
+    name="smolmix",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=(
+        "Rebuild SmolVLM's training data, and train a compact vision-language model on it.\n\n"
+        "Example: smolmix run model/recipes/demo.yaml"
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"smolmix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _room in _ROOMS:
+    importlib.import_module(f"smolmix.cli.{_room}").add(app)
+
+
+def main() -> None:
+    """Run the command line; a `SmolmixError` becomes one line and its exit code."""
+    try:
+        app()
+    except SmolmixError as error:
+        print(f"smolmix: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("smolmix: interrupted; what is whole is kept, run the same again", file=sys.stderr)
+        sys.exit(130)

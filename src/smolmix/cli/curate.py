@@ -1,0 +1,7 @@
+"""Verbs of the `curate` room."""
+
+import typer
+
+
+def add(app: typer.Typer) -> None:
+    """Register the verbs."""

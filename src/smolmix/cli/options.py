@@ -1,0 +1,59 @@
+"""The options that verbs share, and how a verb opens its workspace and prints its result."""
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smolmix.errors import UsageError
+
+if TYPE_CHECKING:
+    from smolmix.storage import Workspace
+
+WorkspaceOption = Annotated[
+    str, typer.Option("--workspace", "-w", help="Folder or fsspec URL that everything lives under.")
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option("--workers", min=0, help="Ray workers; 0 runs in this process, without Ray."),
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option("--ray-address", help="Join this Ray cluster instead of starting a local one."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+DEFAULT_WORKSPACE = "workspace"
+DEFAULT_WORKERS = os.cpu_count() or 1
+
+
+def open_workspace(url: str, *, writable: bool = False) -> "Workspace":
+    """Return the workspace at `url`.
+
+    Args:
+        url: a folder or an fsspec URL.
+        writable: prove, before any work, that a file can be written there.
+
+    Raises:
+        UsageError: it cannot be opened, or not be written to.
+    """
+    from smolmix.storage import Workspace
+
+    try:
+        workspace = Workspace(url)
+        if writable:
+            workspace.write_bytes(".writable", b"")
+            workspace.remove(".writable")
+    except (OSError, ValueError, ImportError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"--workspace {url}: {reason}; name a folder that can be written to"
+        ) from error
+    return workspace
+
+
+def print_json(value: object) -> None:
+    """Print a result for machines on standard output."""
+    sys.stdout.write(json.dumps(value, indent=1, sort_keys=True, default=str) + "\n")

@@ -1,0 +1,146 @@
+"""What a sample costs, from sizes and durations alone: tiles, frames and visual tokens.
+
+These are the numbers tokenization will produce; `tests/` hold the two equal. Nothing here
+decodes a pixel.
+
+Source: transformers' SmolVLM image and video processors (resize to the longest edge, pad the
+grid up to whole tiles, one global tile last; `sample_frames` over the whole clip).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from smolmix.profiles import PixelProfile
+from smolmix.sample import Media
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """How an image is cut: rows × cols sub-images and a global tile; 0 × 0 is that tile alone."""
+
+    rows: int
+    cols: int
+
+    @property
+    def tiles(self) -> int:
+        """Tiles the vision encoder sees."""
+        return self.rows * self.cols + 1
+
+    def tokens(self, tokens_per_tile: int) -> int:
+        """Tokens of the image's block, markers and line breaks included.
+
+        A sub-image is `<fake_token_around_image><row_r_col_c>` and its image tokens, a row ends
+        in a line break, the global tile adds `<fake_token_around_image><global-img>` and a
+        closing `<fake_token_around_image>`. The last row's line break and the one before the
+        global tile are one token in SmolLM2's vocabulary.
+        """
+        return self.tiles * (tokens_per_tile + 2) + 1 + self.rows
+
+
+def resized(width: int, height: int, profile: PixelProfile) -> tuple[int, int]:
+    """Return (width, height) after the first resize: longest edge fixed, the other made even.
+
+    Source: transformers `_resize_output_size_rescale_to_max_len` and the 4096 cap after it.
+    """
+    longest = profile.longest_edge_px
+    if not profile.upscale:
+        longest = min(longest, max(width, height))
+    aspect = width / height
+    if width >= height:
+        width, height = longest, int(longest / aspect)
+        height += height % 2
+    else:
+        width, height = int(longest * aspect), longest
+        width += width % 2
+    width, height = max(width, 1), max(height, 1)
+    cap = profile.max_edge_px
+    aspect = width / height
+    if width >= height and width > cap:
+        width, height = cap, int(cap / aspect)
+    elif height > width and height > cap:
+        width, height = int(cap * aspect), cap
+    return max(width, 1), max(height, 1)
+
+
+def _whole_tiles(edge: int, tile: int) -> int:
+    return -(-edge // tile) * tile
+
+
+def split_size(width: int, height: int, profile: PixelProfile) -> tuple[int, int]:
+    """Return (width, height) after the second resize, both multiples of the tile."""
+    width, height = resized(width, height, profile)
+    tile, aspect = profile.tile_px, width / height
+    if width >= height:
+        width = _whole_tiles(width, tile)
+        height = _whole_tiles(int(width / aspect), tile)
+    else:
+        height = _whole_tiles(height, tile)
+        width = _whole_tiles(int(height * aspect), tile)
+    return width, height
+
+
+def image_grid(width: int, height: int, profile: PixelProfile) -> Grid:
+    """Return the grid that an image of `width` × `height` pixels is cut into."""
+    if not profile.split:
+        return Grid(rows=0, cols=0)
+    wide, high = split_size(width, height, profile)
+    if wide <= profile.tile_px and high <= profile.tile_px:
+        return Grid(rows=0, cols=0)
+    return Grid(rows=high // profile.tile_px, cols=wide // profile.tile_px)
+
+
+def frame_count(duration_s: float, frames: int, fps: float, profile: PixelProfile) -> int:
+    """Return how many frames are sampled from a clip; `frame_indices` says which."""
+    return len(frame_indices(duration_s, frames, fps, profile))
+
+
+def frame_indices(duration_s: float, frames: int, fps: float, profile: PixelProfile) -> list[int]:
+    """Return the native frame indices sampled, spread over the whole clip.
+
+    A clip shorter than a frame interval gives one frame. Long clips lose one second at each end.
+
+    Args:
+        duration_s: length in seconds.
+        frames: native frames in the clip.
+        fps: native frames per second.
+        profile: its `fps` and `max_frames` are the sampling rate and the maximum.
+
+    Source: transformers `SmolVLMVideoProcessor.sample_frames`.
+    """
+    if frames <= 0:
+        return []
+    wanted = max(1, min(round(profile.fps * duration_s), profile.max_frames))
+    start, end = 0, frames - 1
+    if duration_s - 2 > profile.max_frames * profile.fps:
+        start, end = int(fps), min(int(frames - fps), frames - 1)
+        if start >= end:
+            start, end = 0, frames - 1
+    return [int(i) for i in np.unique(np.linspace(start, end, wanted, dtype=int))]
+
+
+def media_tiles(media: Iterable[Media], profile: PixelProfile) -> int:
+    """Return the tiles of all media together."""
+    total = 0
+    for m in media:
+        if m.kind == "image":
+            total += image_grid(m.width, m.height, profile).tiles
+        else:
+            total += frame_count(m.duration_s, m.frames, m.fps, profile)
+    return total
+
+
+def visual_tokens(media: Iterable[Media], profile: PixelProfile) -> int:
+    """Return the tokens of all media blocks, markers included, frame labels not.
+
+    Frame labels and intros are text and belong to the chat style.
+    """
+    total = 0
+    for m in media:
+        if m.kind == "image":
+            total += image_grid(m.width, m.height, profile).tokens(profile.tokens_per_tile)
+        else:
+            one = Grid(rows=0, cols=0).tokens(profile.tokens_per_tile)
+            total += one * frame_count(m.duration_s, m.frames, m.fps, profile)
+    return total

@@ -1,0 +1,117 @@
+"""Profiles: what fixes the tiles (`PixelProfile`) and the token ids (`ChatProfile`) of a sample.
+
+A `Profile` joins the two; its digest names the folders of counts, ids and sequences.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import xxhash
+
+from smolmix.errors import UsageError, nearest
+
+Style = Literal["inference", "released", "paper"]
+
+
+def _digest(value: object) -> str:
+    return xxhash.xxh3_64_hexdigest(json.dumps(value, sort_keys=True).encode())[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelProfile:
+    """How images become tiles and videos become frames.
+
+    Source: facts of the released checkpoints' preprocessor configs (SmolVLM 256M, 500M, 2.2B).
+    """
+
+    name: str
+    tile_px: int  # the vision encoder's input edge
+    longest_edge_px: int  # an image is resized, up or down, to this longest edge
+    tokens_per_tile: int  # after pixel shuffle
+    max_edge_px: int = 4096  # neither edge exceeds this after resizing
+    split: bool = True  # into sub-images plus the global one; off: one squashed tile
+    upscale: bool = True  # off: an image is never enlarged beyond a whole number of tiles
+    resize: Literal["exact", "fast"] = "exact"
+    exif: Literal["ignore", "apply"] = "ignore"  # transformers ignores EXIF orientation
+    fps: float = 1.0
+    max_frames: int = 64
+    codec: str = "source"  # source | raw | png | jpeg:Q
+
+    def digest(self) -> str:
+        """Twelve hex digits that name what the tiles depend on."""
+        return _digest(asdict(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatProfile:
+    """How turns become token ids and a loss mask."""
+
+    style: Style = "released"
+    position_tokens: Literal["learned", "string"] = "learned"
+    loss: Literal["completion", "full"] = "completion"
+    tokenizer: str = "smollm2"  # digest of the vocabulary is recorded beside the ids
+    system_prompt: bool = True  # off for ablation
+    media_intro: bool = True  # intro and outro around media; off for ablation
+    frame_average: int = 1  # consecutive frames whose embeddings are averaged; ablation only
+
+    def digest(self) -> str:
+        """Twelve hex digits that name what the ids depend on."""
+        return _digest(asdict(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Everything that decides a sample's ids and tiles."""
+
+    pixel: PixelProfile
+    chat: ChatProfile
+
+    @property
+    def name(self) -> str:
+        """Readable and unique, fit for a folder: preset, style and digest."""
+        return f"{self.pixel.name}-{self.chat.style}-{self.digest()}"
+
+    def digest(self) -> str:
+        """Twelve hex digits over the two halves, the storage codec and resize left out.
+
+        Token ids do not depend on how tiles are stored or how exactly they are resized.
+        """
+        pixel = asdict(replace(self.pixel, codec="source", resize="exact"))
+        return _digest([pixel, asdict(self.chat)])
+
+
+PIXEL_PRESETS: dict[str, PixelProfile] = {
+    p.name: p
+    for p in (
+        PixelProfile(
+            name="nano", tile_px=32, longest_edge_px=64, tokens_per_tile=4, max_frames=8, fps=2.0
+        ),
+        PixelProfile(name="256m", tile_px=512, longest_edge_px=2048, tokens_per_tile=64),
+        PixelProfile(name="500m", tile_px=512, longest_edge_px=2048, tokens_per_tile=64),
+        PixelProfile(name="2.2b", tile_px=384, longest_edge_px=1536, tokens_per_tile=81),
+    )
+}
+
+
+def pixel_preset(name: str) -> PixelProfile:
+    """Return the preset of that name.
+
+    Raises:
+        UsageError: no preset has that name.
+    """
+    if name not in PIXEL_PRESETS:
+        raise UsageError(
+            f"profile {name!r} is unknown; known: {', '.join(PIXEL_PRESETS)}"
+            f"{nearest(name, PIXEL_PRESETS)}"
+        )
+    return PIXEL_PRESETS[name]
+
+
+def profile(name: str, *, style: Style = "released") -> Profile:
+    """Return the preset `name` joined with a chat style.
+
+    Raises:
+        UsageError: no preset has that name.
+    """
+    return Profile(pixel=pixel_preset(name), chat=ChatProfile(style=style))

@@ -1,0 +1,357 @@
+"""The record: one Arrow schema that every stage shares, and its typed Python face.
+
+A conversation's text and media are kept apart (a part is either text or an index into
+`media`), so text that happens to read `<image>` is never taken for an image.
+Media bytes are not in the record: `MediaRef` says where they lie under `raw/`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, get_args
+
+import pyarrow as pa
+import xxhash
+
+from smolmix.errors import DataError
+
+SCHEMA_VERSION = 1
+
+Modality = Literal["text", "image", "multi-image", "video"]
+Cot = Literal["none", "declared", "detected"]
+Role = Literal["system", "user", "assistant"]
+MediaKind = Literal["image", "video", "frames"]
+Split = Literal["train", "heldout"]
+
+MODALITIES: tuple[str, ...] = get_args(Modality)
+ROLES: tuple[str, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaRef:
+    """Where the bytes of one medium lie.
+
+    Exactly one form applies: a plain file (`uri` alone); a cell of a parquet file (`row`,
+    `column`, and `index` where the cell is a list); a member of an archive (`member`, with
+    `offset` and `bytes` where it is stored uncompressed and can be read by range).
+    """
+
+    uri: str  # relative to the workspace: "raw/<corpus>/<revision>/..."; or an absolute URL
+    row: int | None = None
+    column: str | None = None
+    index: int | None = None
+    member: str | None = None
+    offset: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """One image, one video, or one folder of numbered frames."""
+
+    kind: MediaKind
+    refs: tuple[MediaRef, ...]  # one; for "frames", one per frame in order
+    digest: str = ""  # xxh3_128 hex of the bytes (of all frames in order for "frames")
+    format: str = ""  # "jpeg", "png", "h264", ...
+    width: int = 0  # pixels as displayed: after rotation metadata, and EXIF by policy
+    height: int = 0
+    frames: int = 1  # of a video: as its header or index says
+    fps: float = 0.0  # 0 for an image
+    duration_s: float = 0.0  # 0 for an image
+    bytes_on_disk: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A piece of a turn: either `text`, or `media`, an index into the sample's media."""
+
+    text: str | None = None
+    media: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one speaker says."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The turn's text parts, joined without a separator."""
+        return "".join(p.text for p in self.parts if p.text is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One training or evaluation sample.
+
+    A text document for language modelling is one assistant turn and no user turn.
+    """
+
+    id: str  # stable: corpus/subset/key
+    corpus: str
+    subset: str = ""
+    split: Split = "train"  # "heldout" is for evaluation only and is never mixed
+    modality: Modality
+    category: str  # document, chart, table, caption, vqa, reasoning, math, ocr, text, code, ...
+    cot: Cot = "none"
+    cot_evidence: str = ""
+    turns: tuple[Turn, ...]
+    media: tuple[Media, ...] = ()
+    licence: str
+    source_file: str  # relative to the workspace
+    source_row: int
+    tags: tuple[tuple[str, str], ...] = ()  # sorted (key, value) pairs, free for mixtures to use
+    # Measures, filled by curate; 0 or "" until then.
+    text_chars: int = 0
+    text_tokens: int = 0  # of the turns' text alone, without template or media
+    answer_chars: int = 0
+    language: str = ""
+    text_hash: str = ""  # of the normalised text and the roles
+    faults: tuple[str, ...] = ()  # what measuring found wrong: "image-truncated: ...", ...
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of video in the sample."""
+        return sum(m.duration_s for m in self.media)
+
+    def digest(self) -> str:
+        """Identity of what a model would see: roles, text, media order and media bytes."""
+        body = [
+            [(t.role, [(p.text, p.media) for p in t.parts]) for t in self.turns],
+            [(m.kind, m.digest) for m in self.media],
+        ]
+        return xxhash.xxh3_128_hexdigest(json.dumps(body, ensure_ascii=True).encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A row or sample that left, and why. Nothing leaves without one."""
+
+    id: str  # the sample's id, or "<source_file>#<row>" where no sample came to be
+    stage: str  # adapt | measure | filter | dedup | decontaminate | tokenize | ...
+    reason: str  # a short fixed word: "image-truncated", "answer-empty", "plan-mismatch"
+    detail: str = ""
+    source_file: str = ""
+    source_row: int = -1
+    kept_id: str = ""  # for duplicates: the copy that stays
+    rows: int = 0  # 1 when the whole source row was dropped before becoming samples
+
+
+_REF = pa.struct(
+    [
+        ("uri", pa.string()),
+        ("row", pa.int64()),
+        ("column", pa.string()),
+        ("index", pa.int32()),
+        ("member", pa.string()),
+        ("offset", pa.int64()),
+        ("bytes", pa.int64()),
+    ]
+)
+_MEDIA = pa.struct(
+    [
+        ("kind", pa.string()),
+        ("refs", pa.list_(_REF)),
+        ("digest", pa.string()),
+        ("format", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("frames", pa.int32()),
+        ("fps", pa.float64()),
+        ("duration_s", pa.float64()),
+        ("bytes_on_disk", pa.int64()),
+    ]
+)
+_TURN = pa.struct(
+    [
+        ("role", pa.string()),
+        ("parts", pa.list_(pa.struct([("text", pa.string()), ("media", pa.int32())]))),
+    ]
+)
+_METADATA = {b"smolmix.schema_version": str(SCHEMA_VERSION).encode()}
+
+SAMPLE_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("corpus", pa.string()),
+        ("subset", pa.string()),
+        ("split", pa.string()),
+        ("modality", pa.string()),
+        ("category", pa.string()),
+        ("cot", pa.string()),
+        ("cot_evidence", pa.string()),
+        ("turns", pa.list_(_TURN)),
+        ("media", pa.list_(_MEDIA)),
+        ("licence", pa.string()),
+        ("source_file", pa.string()),
+        ("source_row", pa.int64()),
+        ("tags", pa.map_(pa.string(), pa.string())),
+        ("text_chars", pa.int64()),
+        ("text_tokens", pa.int64()),
+        ("answer_chars", pa.int64()),
+        ("language", pa.string()),
+        ("text_hash", pa.string()),
+        ("faults", pa.list_(pa.string())),
+        # Derived on writing, so that tables can be scanned without opening `turns` and `media`.
+        ("n_turns", pa.int32()),
+        ("n_media", pa.int32()),
+        ("duration_s", pa.float64()),
+        ("digest", pa.string()),
+    ],
+    metadata=_METADATA,
+)
+
+DROPPED_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("source_file", pa.string()),
+        ("source_row", pa.int64()),
+        ("kept_id", pa.string()),
+        ("rows", pa.int32()),
+    ],
+    metadata=_METADATA,
+)
+
+_DERIVED = ("n_turns", "n_media", "duration_s", "digest")
+
+
+def _sample_row(sample: Sample) -> dict[str, Any]:
+    row = asdict(sample)
+    row["n_turns"] = len(sample.turns)
+    row["n_media"] = len(sample.media)
+    row["duration_s"] = sample.duration_s
+    row["digest"] = sample.digest()
+    return row
+
+
+def to_table(samples: Iterable[Sample]) -> pa.Table:
+    """Return the samples as an Arrow table in `SAMPLE_SCHEMA`."""
+    return pa.Table.from_pylist([_sample_row(s) for s in samples], schema=SAMPLE_SCHEMA)
+
+
+def dropped_table(dropped: Iterable[Dropped]) -> pa.Table:
+    """Return the dropped rows as an Arrow table in `DROPPED_SCHEMA`."""
+    return pa.Table.from_pylist([asdict(d) for d in dropped], schema=DROPPED_SCHEMA)
+
+
+def _media(row: Mapping[str, Any]) -> Media:
+    fields = dict(row)
+    fields["refs"] = tuple(MediaRef(**r) for r in fields["refs"])
+    return Media(**fields)
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    for name in _DERIVED:
+        row.pop(name, None)
+    row["turns"] = tuple(
+        Turn(role=t["role"], parts=tuple(Part(**p) for p in t["parts"])) for t in row["turns"]
+    )
+    row["media"] = tuple(_media(m) for m in row["media"])
+    row["tags"] = tuple(row["tags"])
+    row["faults"] = tuple(row["faults"])
+    return Sample(**row)
+
+
+def check_schema_version(schema: pa.Schema, where: str) -> None:
+    """Refuse a file written under another version of the record.
+
+    Raises:
+        DataError: the version in the file's metadata is missing or is not `SCHEMA_VERSION`.
+    """
+    found = (schema.metadata or {}).get(b"smolmix.schema_version", b"none").decode()
+    if found != str(SCHEMA_VERSION):
+        raise DataError(
+            f"{where}: record schema version {found}; this smolmix reads {SCHEMA_VERSION}; "
+            "run the stage that wrote it again"
+        )
+
+
+def from_table(table: pa.Table, *, where: str = "table") -> Iterator[Sample]:
+    """Yield the samples of a table written by `to_table`.
+
+    Raises:
+        DataError: the table carries another schema version.
+    """
+    check_schema_version(table.schema, where)
+    for batch in table.to_batches(max_chunksize=1024):
+        for row in batch.to_pylist():
+            yield _sample(row)
+
+
+def dropped_from_table(table: pa.Table, *, where: str = "table") -> Iterator[Dropped]:
+    """Yield the dropped rows of a table written by `dropped_table`."""
+    check_schema_version(table.schema, where)
+    for row in table.to_pylist():
+        yield Dropped(**row)
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a stage did to its rows, and the proof that none was lost.
+
+    rows = rows_adapted + dropped rows (one row may become several samples);
+    samples = kept + dropped + duplicates.
+    """
+
+    rows: int = 0
+    rows_adapted: int = 0
+    rows_dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows
+    samples: int = 0
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)  # reason -> samples
+    duplicates: int = 0
+    turns_dropped: dict[str, int] = field(default_factory=dict)  # reason -> turns
+
+    def __add__(self, other: Self) -> "Tally":
+        total = Tally()
+        for one in (self, other):
+            for name in ("rows", "rows_adapted", "samples", "kept", "duplicates"):
+                setattr(total, name, getattr(total, name) + getattr(one, name))
+            for name in ("rows_dropped", "dropped", "turns_dropped"):
+                into: dict[str, int] = getattr(total, name)
+                for reason, count in getattr(one, name).items():
+                    into[reason] = into.get(reason, 0) + count
+        for name in ("rows_dropped", "dropped", "turns_dropped"):
+            setattr(total, name, dict(sorted(getattr(total, name).items())))
+        return total
+
+    def drop(self, dropped: Dropped) -> None:
+        """Count one dropped row or sample."""
+        into = self.rows_dropped if dropped.rows else self.dropped
+        into[dropped.reason] = into.get(dropped.reason, 0) + 1
+
+    def imbalance(self) -> str:
+        """Return what does not add up, or an empty string."""
+        rows_out = self.rows_adapted + sum(self.rows_dropped.values())
+        if self.rows != rows_out:
+            return (
+                f"{self.rows} rows came in, {self.rows_adapted} were adapted and "
+                f"{sum(self.rows_dropped.values())} dropped: {self.rows - rows_out} unaccounted for"
+            )
+        out = self.kept + sum(self.dropped.values()) + self.duplicates
+        if self.samples != out:
+            return (
+                f"{self.samples} samples came in, {self.kept} were kept, "
+                f"{sum(self.dropped.values())} dropped and {self.duplicates} were duplicates: "
+                f"{self.samples - out} unaccounted for"
+            )
+        return ""
+
+
+def turns_of(*pairs: tuple[Role, str | Sequence[str | int]]) -> tuple[Turn, ...]:
+    """Return turns from (role, content) pairs; content is text, or text and media indices mixed."""
+    return tuple(
+        Turn(
+            role=role,
+            parts=tuple(
+                Part(media=c) if isinstance(c, int) else Part(text=c)
+                for c in ([content] if isinstance(content, str) else content)
+            ),
+        )
+        for role, content in pairs
+    )
