@@ -1,0 +1,109 @@
+"""The record survives a round trip, and text is never taken for media."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smolmix.errors import DataError
+from smolmix.sample import (
+    SAMPLE_SCHEMA,
+    Dropped,
+    Media,
+    MediaRef,
+    Sample,
+    Tally,
+    dropped_from_table,
+    dropped_table,
+    from_table,
+    to_table,
+    turns_of,
+)
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> Sample:
+    media = tuple(
+        Media(
+            kind=draw(st.sampled_from(["image", "video", "frames"])),
+            refs=(MediaRef(uri=draw(text), row=draw(st.none() | st.integers(0, 99))),),
+            digest=draw(text),
+            width=draw(st.integers(1, 9000)),
+            duration_s=draw(st.floats(0, 1e5)),
+        )
+        for _ in range(draw(st.integers(0, 3)))
+    )
+    question: list[str | int] = [*range(len(media)), draw(text)]
+    return Sample(
+        id=draw(text),
+        corpus=draw(text),
+        modality=draw(st.sampled_from(["text", "image", "multi-image", "video"])),
+        category=draw(text),
+        turns=turns_of(("user", question), ("assistant", draw(text))),
+        media=media,
+        licence=draw(text),
+        source_file=draw(text),
+        source_row=draw(st.integers(0, 2**40)),
+        tags=tuple(sorted(draw(st.dictionaries(text, text, max_size=3)).items())),
+        faults=tuple(draw(st.lists(text, max_size=2))),
+    )
+
+
+@given(st.lists(samples(), max_size=5))
+def test_samples_survive_the_round_trip(rows: list[Sample]) -> None:
+    assert list(from_table(to_table(rows))) == rows
+
+
+def test_an_empty_table_keeps_the_schema() -> None:
+    assert to_table([]).schema.equals(SAMPLE_SCHEMA, check_metadata=True)
+    assert list(from_table(to_table([]))) == []
+
+
+@given(st.lists(st.builds(Dropped, id=text, stage=text, reason=text, detail=text), max_size=5))
+def test_dropped_rows_survive_the_round_trip(rows: list[Dropped]) -> None:
+    assert list(dropped_from_table(dropped_table(rows))) == rows
+
+
+def test_another_schema_version_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "part-00000.parquet"
+    table = to_table([]).replace_schema_metadata({"smolmix.schema_version": "0"})
+    pq.write_table(table, path)
+    with pytest.raises(
+        DataError, match=r"part-00000\.parquet: record schema version 0; .* reads 1"
+    ):
+        list(from_table(pq.read_table(path), where=str(path)))
+
+
+def test_text_that_reads_like_a_placeholder_changes_the_digest_not_the_media() -> None:
+    base = {"id": "a", "corpus": "c", "modality": "image", "category": "vqa", "licence": "MIT"}
+    where = {"source_file": "f", "source_row": 0}
+    media = (Media(kind="image", refs=(MediaRef(uri="u"),), digest="d"),)
+    real = Sample(**base, **where, media=media, turns=turns_of(("user", [0, "hi"])))  # type: ignore[arg-type]  # literals
+    fake = Sample(**base, **where, media=media, turns=turns_of(("user", "<image>hi")))  # type: ignore[arg-type]  # literals
+    assert real.digest() != fake.digest()
+
+
+counts = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(0, 50), max_size=3)
+
+
+@given(counts, counts, st.integers(0, 50), st.integers(0, 50), st.integers(1, 5))
+def test_a_tally_balances_exactly_when_nothing_is_lost(
+    rows: dict[str, int], dropped: dict[str, int], kept: int, duplicates: int, lost: int
+) -> None:
+    tally = Tally(
+        rows=7 + sum(rows.values()),
+        rows_adapted=7,
+        rows_dropped=rows,
+        samples=kept + duplicates + sum(dropped.values()),
+        kept=kept,
+        dropped=dropped,
+        duplicates=duplicates,
+    )
+    assert tally.imbalance() == ""
+    assert (tally + tally).imbalance() == ""
+    tally.samples += lost
+    assert f"{lost} unaccounted for" in tally.imbalance()
