@@ -4,8 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from smolmix.storage import Workspace
+
+# A shared machine stalls: how long one example takes says nothing about the property.
+settings.register_profile("smolmix", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("smolmix")
 
 
 @pytest.fixture

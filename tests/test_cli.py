@@ -1,0 +1,67 @@
+"""Every verb explains itself with an example, and refuses a wrong call in one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from smolmix.cli import app
+
+VERBS = sorted(get_command(app).commands)  # type: ignore[attr-defined]  # a group
+
+
+def _smolmix(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from smolmix.cli import main; main()", *args],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_verb_of_the_design_is_there() -> None:
+    wanted = "corpora fetch curate mix tokenize train evaluate generate stats report verify run"
+    assert set(wanted.split()) <= set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_ends_with_an_example(verb: str) -> None:
+    shown = CliRunner().invoke(app, [verb, "--help"])
+    assert shown.exit_code == 0
+    assert "Example" in shown.output or "Commands" in shown.output
+    assert f"smolmix {verb}" in shown.output or "COMMAND" in shown.output
+
+
+def test_an_unknown_corpus_is_one_line_with_the_nearest_name(tmp_path: Path) -> None:
+    done = _smolmix("fetch", "easy-vqq", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "easy-vqa" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_workspace_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    done = _smolmix("fetch", "easy-vqa", "--workspace", "file", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("smolmix: --workspace file: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_curating_what_was_not_fetched_names_the_verb_that_is_missing(tmp_path: Path) -> None:
+    done = _smolmix("curate", "easy-vqa", "--workers", "0", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "smolmix fetch easy-vqa" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", [("mix", "plan"), ("mix", "build"), ("run",)])
+def test_a_missing_spec_is_named(tmp_path: Path, verb: tuple[str, ...]) -> None:
+    done = _smolmix(*verb, "no-such.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no-such.yaml" in done.stderr
+    assert list(tmp_path.iterdir()) == []
