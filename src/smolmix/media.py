@@ -63,7 +63,12 @@ class MediaReader:
     def _member(self, uri: str, member: str) -> bytes:
         archive = self._zips.get(uri)
         if archive is None:
-            archive = self._zips[uri] = zipfile.ZipFile(self._open(uri))
+            try:
+                archive = self._zips[uri] = zipfile.ZipFile(self._open(uri))
+            except FileNotFoundError as error:
+                raise DataError(f"{uri}: no such file") from error
+            except zipfile.BadZipFile as error:
+                raise DataError(f"{uri}: not a zip archive ({error})") from error
             if len(self._zips) > _ZIPS_KEPT:
                 self._zips.popitem(last=False)[1].close()
         try:
@@ -93,6 +98,8 @@ class MediaReader:
         key = (ref.uri, ref.column, group)
         column = self._columns.get(key)
         if column is None:
+            if ref.column not in file.schema_arrow.names:
+                raise DataError(f"{ref.uri}: no column {ref.column!r}")
             table = file.read_row_group(group, columns=[ref.column])
             column = self._columns[key] = table.column(0).combine_chunks()
             if len(self._columns) > _ROW_GROUPS_KEPT:
@@ -101,6 +108,8 @@ class MediaReader:
             self._columns.move_to_end(key)
         cell = column[ref.row - start].as_py()
         if ref.index is not None:
+            if cell is None or ref.index >= len(cell):
+                raise DataError(f"{ref.uri}: row {ref.row}: no item {ref.index} in {ref.column}")
             cell = cell[ref.index]
         data = cell.get("bytes") if isinstance(cell, dict) else cell
         if data is None:

@@ -316,21 +316,28 @@ def part_files(folder: Folder, suffix: str = ".parquet", *, without: str = ".dro
 def verify_files(folder: Folder) -> int:
     """Re-read every file of a whole stage against its manifest; return how many were checked.
 
+    A damaged unit's manifest is withdrawn, so that running its stage again makes it anew.
+
     Raises:
         IncompleteError: the stage is not whole.
-        IntegrityError: a file is missing or its bytes changed.
+        IntegrityError: files are missing or their bytes changed.
     """
-    checked = 0
+    checked, damaged = 0, []
     for manifest in manifests(folder):
         for entry in manifest.files:
-            if not folder.exists(entry.name):
-                raise IntegrityError(f"{folder.at(entry.name)}: missing; run its stage again")
-            with folder.open(entry.name) as stream:
-                found = digest_file(stream)
-            if found != entry.digest:
-                raise IntegrityError(
-                    f"{folder.at(entry.name)}: digest {found}, its manifest says {entry.digest}; "
-                    "delete the file's manifest and run its stage again"
-                )
             checked += 1
+            if not folder.exists(entry.name):
+                damage = "missing"
+            else:
+                with folder.open(entry.name) as stream:
+                    found = digest_file(stream)
+                if found == entry.digest:
+                    continue
+                damage = f"digest {found}, its manifest says {entry.digest}"
+            damaged.append(f"{folder.at(entry.name)}: {damage}")
+            folder.remove(f"{MANIFESTS}/{manifest.unit}.json")
+    if damaged:
+        folder.remove(STAGE_FILE)
+        more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+        raise IntegrityError(f"{damaged[0]}{more}; withdrawn: run its stage again to make it anew")
     return checked

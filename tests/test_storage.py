@@ -1,0 +1,80 @@
+"""Folders work alike on disk and on an object store, and readers trust only manifests."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
+from smolmix.errors import DataError, IncompleteError, IntegrityError
+from smolmix.sample import Tally
+from smolmix.storage import Folder, Workspace, part_files, stage_record, verify_files
+
+
+def _write(unit: Unit, context: UnitContext) -> Result:
+    (context.out / f"{unit.name}.parquet").write_bytes(unit.name.encode() * 100)
+    (context.out / f"{unit.name}.dropped.parquet").write_bytes(b"")
+    return Result(tally=Tally(samples=1, kept=1))
+
+
+STAGE = Stage(name="write", version=1, run=_write)
+UNITS = [Unit(name=f"part-{i:05d}", inputs={}, params={}) for i in range(3)]
+
+
+@pytest.fixture(params=["disk", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    if request.param == "disk":
+        return Folder(tmp_path / "out")
+    return Folder(f"memory://{uuid.uuid4().hex}/out")
+
+
+def test_files_are_written_read_and_listed(folder: Folder) -> None:
+    assert folder.names() == []
+    folder.write_json("a.json", {"b": 1})
+    folder.child("below").write_bytes("c.bin", b"c")
+    assert folder.names(".json") == ["a.json"]
+    assert folder.read_json("a.json") == {"b": 1}
+    assert folder.child("below").read_bytes("c.bin") == b"c"
+    folder.remove("a.json")
+    folder.remove("a.json")
+    assert folder.names(".json") == []
+
+
+def test_a_missing_file_and_a_broken_one_are_named(folder: Folder) -> None:
+    with pytest.raises(DataError, match=r"absent\.json: no such file"):
+        folder.read_json("absent.json")
+    folder.write_bytes("broken.json", b"{")
+    with pytest.raises(DataError, match=r"broken\.json: not JSON"):
+        folder.read_json("broken.json")
+
+
+def test_a_stage_is_readable_only_when_whole(folder: Folder) -> None:
+    with pytest.raises(IncompleteError, match="not there or not whole"):
+        stage_record(folder)
+    run_stage(STAGE, UNITS, folder=folder, workers=0, quiet=True)
+    assert part_files(folder) == [f"part-{i:05d}.parquet" for i in range(3)]
+    assert part_files(folder, ".dropped.parquet") == [
+        f"part-{i:05d}.dropped.parquet" for i in range(3)
+    ]
+    assert verify_files(folder) == 6
+
+
+def test_a_changed_byte_is_found_and_repaired_by_running_again(folder: Folder) -> None:
+    run_stage(STAGE, UNITS, folder=folder, workers=0, quiet=True)
+    folder.write_bytes("part-00001.parquet", b"x" + folder.read_bytes("part-00001.parquet")[1:])
+    with pytest.raises(IntegrityError, match=r"part-00001\.parquet: digest"):
+        verify_files(folder)
+    run_stage(STAGE, UNITS, folder=folder, workers=0, quiet=True)
+    assert verify_files(folder) == 6
+
+
+def test_a_remote_folder_has_no_local_path() -> None:
+    with pytest.raises(DataError, match="needs a local workspace"):
+        Folder("memory://nowhere").local()
+
+
+def test_the_workspace_lists_whole_corpora_only(workspace: Workspace) -> None:
+    run_stage(STAGE, UNITS, folder=workspace.curated("b"), workers=0, quiet=True)
+    workspace.curated("a").write_bytes("part-00000.parquet", b"no manifest")
+    assert workspace.corpora() == ["b"]
+    assert workspace.corpora("measured") == []
