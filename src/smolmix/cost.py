@@ -120,6 +120,24 @@ def frame_indices(duration_s: float, frames: int, fps: float, profile: PixelProf
     return [int(i) for i in np.unique(np.linspace(start, end, wanted, dtype=int))]
 
 
+def clip_timing(media: Media) -> tuple[float, float]:
+    """Return (duration_s, fps) of a clip, each filled in from the other where a header lacks it.
+
+    Without either, 24 frames a second: what transformers assumes of frames without metadata.
+    """
+    fps = media.fps
+    if fps <= 0:
+        fps = media.frames / media.duration_s if media.duration_s > 0 else 24.0
+    duration_s = media.duration_s if media.duration_s > 0 else media.frames / fps
+    return duration_s, fps
+
+
+def clip_frames(media: Media, profile: PixelProfile) -> list[int]:
+    """Return the native frame indices sampled from a clip."""
+    duration_s, fps = clip_timing(media)
+    return frame_indices(duration_s, media.frames, fps, profile)
+
+
 def media_tiles(media: Iterable[Media], profile: PixelProfile) -> int:
     """Return the tiles of all media together."""
     total = 0
@@ -127,7 +145,7 @@ def media_tiles(media: Iterable[Media], profile: PixelProfile) -> int:
         if m.kind == "image":
             total += image_grid(m.width, m.height, profile).tiles
         else:
-            total += frame_count(m.duration_s, m.frames, m.fps, profile)
+            total += len(clip_frames(m, profile))
     return total
 
 
@@ -142,5 +160,5 @@ def visual_tokens(media: Iterable[Media], profile: PixelProfile) -> int:
             total += image_grid(m.width, m.height, profile).tokens(profile.tokens_per_tile)
         else:
             one = Grid(rows=0, cols=0).tokens(profile.tokens_per_tile)
-            total += one * frame_count(m.duration_s, m.frames, m.fps, profile)
+            total += one * len(clip_frames(m, profile))
     return total

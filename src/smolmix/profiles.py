@@ -52,6 +52,7 @@ class ChatProfile:
     loss: Literal["completion", "full"] = "completion"
     tokenizer: str = "smollm2"  # digest of the vocabulary is recorded beside the ids
     system_prompt: bool = True  # off for ablation
+    system_prompts: tuple[tuple[str, str], ...] = ()  # (category or "*", prompt): the style's own
     media_intro: bool = True  # intro and outro around media; off for ablation
     frame_average: int = 1  # consecutive frames whose embeddings are averaged; ablation only
 
