@@ -1,0 +1,211 @@
+"""Stage "curate": measured samples to the kept ones, and each loss with its reason.
+
+The steps of one corpus, each resumable by itself: measure (media and text, once), filter (the
+policy's rules), duplicates (exact; near ones by hash and pixels), contamination, and last the
+curated parts, which apply the verdicts. Only `measure` opens media, and of those again only
+the pairs that hashes propose.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smolmix.engine import Result, Stage, Summary, Unit, UnitContext, run_stage
+from smolmix.pipelines.dedup import exact, verdicts
+from smolmix.pipelines.dedup.verdicts import Verdict
+from smolmix.pipelines.filters import stage as filtering
+from smolmix.pipelines.filters.policy import Policy
+from smolmix.pipelines.measure.stage import measure_corpus
+from smolmix.pipelines.sources.source import Source
+from smolmix.sample import Dropped, Tally, dropped_table
+from smolmix.storage import Folder, Workspace, stage_record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a worker needs beside the unit's key."""
+
+    measured: str
+    filtered: str
+    verdicts: tuple[str, ...]  # folders; the first that names a row decides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How the steps of one call run."""
+
+    workspace: Workspace
+    workers: int
+    ray_address: str | None = None
+    quiet: bool = False
+
+    def stage(
+        self,
+        stage: Stage,
+        units: list[Unit],
+        folder: Folder,
+        info: Mapping[str, object] | None = None,
+    ) -> Summary:
+        """Run one stage; a single unit needs no Ray unless it opens media."""
+        few = len(units) <= 1 and stage.count_rows is None
+        return run_stage(
+            stage,
+            units,
+            folder=folder,
+            workers=0 if few else min(self.workers, len(units)),
+            ray_address=self.ray_address,
+            info=info,
+            quiet=self.quiet,
+        )
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    found = verdicts.of_part(map(Folder, payload.verdicts), unit.name)
+    with Folder(payload.filtered).open(unit.name + filtering.SUFFIX) as stream:
+        rows = pq.read_table(stream, columns=["row", "reason", "detail"]).to_pylist()
+    losses = {r["row"]: (r["reason"], r["detail"]) for r in rows if r["reason"]}
+    tally, dropped = Tally(samples=len(rows)), list[Dropped]()
+    out = context.out / f"{unit.name}.parquet"
+    with Folder(payload.measured).open(f"{unit.name}.parquet") as stream:
+        file, start = pq.ParquetFile(stream), 0
+        schema = file.schema_arrow
+        with pq.ParquetWriter(out, schema, compression="zstd") as writer:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                kept = [
+                    i
+                    for i in range(table.num_rows)
+                    if start + i not in losses and start + i not in found
+                ]
+                dropped += _dropped(table, start, set(kept), losses, found)
+                writer.write_table(table.take(pa.array(kept, pa.int64())))
+                tally.kept += len(kept)
+                start += table.num_rows
+    for one in dropped:
+        if one.reason.startswith(("duplicate", "same-image")):
+            tally.duplicates += 1
+        else:
+            tally.drop(one)
+    tally.dropped = dict(sorted(tally.dropped.items()))
+    pq.write_table(
+        dropped_table(dropped), context.out / f"{unit.name}.dropped.parquet", compression="zstd"
+    )
+    duplicates = {r: n for r, n in verdicts.count_reasons(found).items() if r not in tally.dropped}
+    return Result(tally=tally, stats={"duplicates": duplicates})
+
+
+def _dropped(
+    table: pa.Table,
+    start: int,
+    kept: set[int],
+    losses: Mapping[int, tuple[str, str]],
+    found: Mapping[int, Verdict],
+) -> list[Dropped]:
+    """Return why each row of the table that is not kept leaves."""
+    columns = table.select(["id", "source_file", "source_row"]).to_pydict()
+    dropped = []
+    for i in range(table.num_rows):
+        if i in kept:
+            continue
+        stage, kept_id = "filter", ""
+        if start + i in losses:
+            reason, detail = losses[start + i]
+        else:
+            verdict = found[start + i]
+            stage, reason, detail = verdict.stage, verdict.reason, verdict.detail
+            kept_id = verdict.kept_id
+        dropped.append(
+            Dropped(
+                id=columns["id"][i],
+                stage=stage,
+                reason=reason,
+                detail=detail,
+                source_file=columns["source_file"][i],
+                source_row=columns["source_row"][i],
+                kept_id=kept_id,
+            )
+        )
+    return dropped
+
+
+STAGE = Stage(name="curate", version=1, run=_run)
+
+
+def curate_corpus(source: Source, policy: Policy, run: Run, *, look: bool = True) -> Summary:
+    """Measure and curate one fetched corpus into `curated/<corpus>`.
+
+    Args:
+        source: the corpus.
+        policy: rules, duplicates, contamination.
+        run: workspace and workers.
+        look: decode media while measuring.
+    """
+    measure_corpus(
+        source,
+        run.workspace,
+        workers=run.workers,
+        ray_address=run.ray_address,
+        look=look,
+        quiet=run.quiet,
+    )
+    return apply_policy(source.id, policy, run, folder=run.workspace.curated(source.id))
+
+
+def apply_policy(
+    corpus: str, policy: Policy, run: Run, *, folder: Folder, work: Folder | None = None
+) -> Summary:
+    """Curate a measured corpus into `folder`; opens no media but pairs that hashes propose.
+
+    Args:
+        corpus: a corpus with `measured/<corpus>`.
+        policy: rules, duplicates, contamination.
+        run: workspace and workers.
+        folder: where the curated parts go.
+        work: where the steps before keep their files; default `dedup`.
+    """
+    measured = run.workspace.measured(corpus)
+    record = stage_record(measured)
+    work = work or run.workspace.child("dedup")
+    filtered = work.child("filter", corpus)
+    step = filtering.filter_corpus(
+        run.workspace,
+        corpus,
+        policy,
+        folder=filtered,
+        workers=run.workers,
+        ray_address=run.ray_address,
+        quiet=run.quiet,
+    )
+    found: list[Folder] = []
+    if policy.dedup.exact:
+        duplicates = work.child("exact", corpus)
+        exact_units = exact.units(
+            filtered,
+            tuple(record.units),
+            step.tally.samples,
+            inputs={"filter": step.record.digest},
+            clusters=None,
+            same_image=policy.dedup.same_image,
+        )
+        run.stage(exact.STAGE, exact_units, duplicates)
+        found.append(duplicates)
+    digests = {f"verdicts {f.name}": stage_record(f).digest for f in found}
+    units = [
+        Unit(
+            name=name,
+            inputs={"measured": digest, "filter": step.record.units[name]} | digests,
+            params={},
+            payload=Payload(
+                measured=measured.url,
+                filtered=filtered.url,
+                verdicts=tuple(f.url for f in found),
+            ),
+        )
+        for name, digest in record.units.items()
+    ]
+    info = dict(record.info) | {"policy": policy.name, "policy_digest": policy.digest()}
+    return run.stage(STAGE, units, folder, info)

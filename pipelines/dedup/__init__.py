@@ -1,0 +1,1 @@
+"""Duplicates: exact and near, among texts, images and videos, within and across corpora."""

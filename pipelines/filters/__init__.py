@@ -1,0 +1,1 @@
+"""Rules a sample must pass, and the YAML policies that choose among them."""

@@ -1,0 +1,142 @@
+"""Stage "filter": the policy's rules over measured samples; one verdict a row, no media opened.
+
+Writes `part-NNNNN.rows.parquet`, row for row with the measured part: the verdict, and of each
+sample what deduplication compares. Survivors that are text alone also get a MinHash signature.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smolmix.engine import Result, Stage, Summary, Unit, UnitContext, run_stage
+from smolmix.pipelines.dedup import minhash
+from smolmix.pipelines.filters.policy import Policy
+from smolmix.pipelines.filters.view import View
+from smolmix.pipelines.measure import signals
+from smolmix.sample import Sample, Tally, from_table
+from smolmix.storage import Folder, Workspace, stage_record
+
+SUFFIX = ".rows.parquet"
+_ROWS = 1000
+
+SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("reason", pa.string()),  # "" for a survivor
+        ("detail", pa.string()),
+        ("text_hash", pa.string()),
+        ("media", pa.list_(pa.string())),  # digests
+        ("pixels", pa.int64()),  # of all media: of two copies the larger stays
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a worker needs beside the unit's key."""
+
+    measured: str
+    policy: Policy
+
+
+def _load_signals(folder: Folder, unit: str) -> dict[str, signals.Signals]:
+    with folder.open(unit + signals.SUFFIX) as stream:
+        table = pa.ipc.open_file(stream).read_all()
+    return {s.digest: s for s in signals.from_table(table.drop_columns(["hashes", "thumbs"]))}
+
+
+def _samples(folder: Folder, name: str) -> Iterator[list[Sample]]:
+    with folder.open(name) as stream:
+        file = pq.ParquetFile(stream)
+        for group in range(file.num_row_groups):
+            yield list(from_table(file.read_row_group(group), where=name))
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    folder, policy = Folder(payload.measured), payload.policy
+    looks = _load_signals(folder, unit.name)
+    tally, start = Tally(), 0
+    sketch = minhash.Writer(context.out / f"{unit.name}{minhash.SUFFIX}", policy.dedup.text)
+    with (
+        pq.ParquetWriter(
+            context.out / f"{unit.name}{SUFFIX}", SCHEMA, compression="zstd"
+        ) as writer,
+        sketch,
+    ):
+        for samples in _samples(folder, f"{unit.name}.parquet"):
+            rows = [
+                _row(start + i, sample, policy.verdict(View(sample=sample, signals=looks)))
+                for i, sample in enumerate(samples)
+            ]
+            for row in rows:
+                tally.samples += 1
+                if reason := row["reason"]:
+                    tally.dropped[str(reason)] = tally.dropped.get(str(reason), 0) + 1
+                else:
+                    tally.kept += 1
+            alone = [
+                (start + i, s)
+                for i, s in enumerate(samples)
+                if not s.media and s.split == "train" and not rows[i]["reason"]
+            ]
+            sketch.write(alone)
+            writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), row_group_size=_ROWS)
+            start += len(samples)
+    tally.dropped = dict(sorted(tally.dropped.items()))
+    return Result(tally=tally)
+
+
+def _row(number: int, sample: Sample, verdict: tuple[str, str] | None) -> dict[str, object]:
+    return {
+        "row": number,
+        "id": sample.id,
+        "split": sample.split,
+        "reason": verdict[0] if verdict else "",
+        "detail": verdict[1] if verdict else "",
+        "text_hash": sample.text_hash,
+        "media": [m.digest for m in sample.media],
+        "pixels": sum(m.width * m.height for m in sample.media),
+    }
+
+
+STAGE = Stage(name="filter", version=1, run=_run)
+
+
+def filter_corpus(
+    workspace: Workspace,
+    corpus: str,
+    policy: Policy,
+    *,
+    folder: Folder,
+    workers: int,
+    ray_address: str | None = None,
+    quiet: bool = False,
+) -> Summary:
+    """Try the policy's rules on every measured sample of a corpus."""
+    measured = workspace.measured(corpus)
+    record = stage_record(measured)
+    params = {"filters": policy.filters_digest(), "text": policy.spec["dedup"]["text"]}
+    units = [
+        Unit(
+            name=name,
+            inputs={"measured": digest},
+            params=params,
+            payload=Payload(measured=measured.url, policy=policy),
+        )
+        for name, digest in record.units.items()
+    ]
+    return run_stage(
+        STAGE,
+        units,
+        folder=folder,
+        workers=min(workers, len(units)),
+        ray_address=ray_address,
+        info={"corpus": corpus, "policy": policy.name},
+        quiet=quiet,
+    )

@@ -1,0 +1,1 @@
+"""What is measured of a sample, once: headers, a look at the pixels, text, chain of thought."""

@@ -1,0 +1,86 @@
+"""What curate keeps of each medium beside the samples, so that no policy re-reads media.
+
+One row per distinct medium of a unit, in `part-NNNNN.signals.arrow` beside the samples.
+"""
+
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from smolmix.sample import Media, MediaRef
+
+SUFFIX = ".signals.arrow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """The look of one medium."""
+
+    digest: str
+    kind: str  # as in Media
+    width: int
+    height: int
+    duration_s: float
+    refs: tuple[MediaRef, ...]  # where its bytes were first met
+    mode: str = ""  # Pillow's word for the pixels: RGB, L, CMYK, ...
+    orientation: int = 1  # EXIF
+    animated: int = 1  # frames of an image file
+    spread: int = 255  # largest range of a colour channel, 0 to 255: 0 is one flat colour
+    deviation: float = 255.0  # largest standard deviation of a colour channel
+    level: float = 128.0  # mean grey; of a video, of its brightest frame looked at
+    motion: float = 255.0  # of a video: largest mean grey difference between frames looked at
+    hashes: tuple[int, ...] = ()  # image: crops, then mirrored; video: each frame, then mirrored
+    thumbs: bytes = b""  # image: one; video: one per frame looked at
+    fault: str = ""
+
+    def medium(self) -> Media:
+        """Return enough of the medium to read its bytes again."""
+        return Media(kind=self.kind, refs=self.refs, digest=self.digest)  # type: ignore[arg-type]
+
+
+_REF = pa.struct(
+    [
+        ("uri", pa.string()),
+        ("row", pa.int64()),
+        ("column", pa.string()),
+        ("index", pa.int32()),
+        ("member", pa.string()),
+        ("offset", pa.int64()),
+        ("bytes", pa.int64()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        ("digest", pa.string()),
+        ("kind", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("duration_s", pa.float64()),
+        ("refs", pa.list_(_REF)),
+        ("mode", pa.string()),
+        ("orientation", pa.int32()),
+        ("animated", pa.int32()),
+        ("spread", pa.int32()),
+        ("deviation", pa.float32()),
+        ("level", pa.float32()),
+        ("motion", pa.float32()),
+        ("hashes", pa.list_(pa.uint64())),
+        ("thumbs", pa.binary()),
+        ("fault", pa.string()),
+    ]
+)
+
+
+def to_table(signals: list[Signals]) -> pa.Table:
+    """Return the signals as an Arrow table, in the order given."""
+    return pa.Table.from_pylist([asdict(s) for s in signals], schema=SCHEMA)
+
+
+def from_table(table: pa.Table) -> list[Signals]:
+    """Return what `to_table` wrote; columns left out take their defaults."""
+    rows = []
+    for row in table.to_pylist():
+        row["refs"] = tuple(MediaRef(**r) for r in row["refs"])
+        row["hashes"] = tuple(row.get("hashes", ()))
+        rows.append(Signals(**row))
+    return rows

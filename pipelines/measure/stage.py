@@ -1,0 +1,190 @@
+"""Stage "measure": raw rows to samples with every measure, before any policy.
+
+Writes `measured/<corpus>/part-NNNNN.parquet`, what could not be adapted beside it, and the
+signals of its media, so that trying another policy opens no media again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smolmix.engine import Result, Stage, Summary, Unit, UnitContext, run_stage
+from smolmix.media import MediaReader
+from smolmix.pipelines.measure import signals
+from smolmix.pipelines.measure.media import MediaMeasurer
+from smolmix.pipelines.measure.samples import SampleMeasurer
+from smolmix.pipelines.sources.reading import Adapted, RawUnit, count_rows, raw_units, read_unit
+from smolmix.pipelines.sources.source import Source
+from smolmix.sample import (
+    DROPPED_SCHEMA,
+    SAMPLE_SCHEMA,
+    Dropped,
+    MediaRef,
+    Sample,
+    Tally,
+    dropped_table,
+    to_table,
+)
+from smolmix.storage import Workspace
+from smolmix.tokenize import tokenizer
+
+ROW_GROUP = 1000
+UNIT_TIMEOUT_S = 3600.0
+
+_Pair = tuple[Sample, Mapping[MediaRef, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a worker needs beside the unit's key."""
+
+    source: Source
+    raw: RawUnit
+    workspace: str
+    look: bool
+
+
+@lru_cache(maxsize=1)
+def _vocabulary() -> tokenizer.Vocabulary:
+    return tokenizer.load()
+
+
+def write_parquet(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write tables as row groups of one zstd parquet file; no table gives an empty file."""
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+def _batches(items: Iterator[_Pair]) -> Iterator[list[_Pair]]:
+    while batch := list(islice(items, ROW_GROUP)):
+        yield batch
+
+
+def _poisoned(payload: Payload, rows: Iterable[int]) -> Iterator[Dropped]:
+    path = sorted(payload.raw.piece.paths)[0]
+    for row in rows:
+        yield Dropped(
+            id=f"{path}#{row}",
+            stage="measure",
+            reason="worker-killed",
+            detail="a worker died each time it touched this row",
+            source_file=path,
+            source_row=row,
+            rows=1,
+        )
+
+
+def _tallied(rows: Iterator[Adapted], tally: Tally, dropped: list[Dropped]) -> Iterator[Adapted]:
+    for row in rows:
+        tally.rows += 1
+        lost = [d for d in row.dropped if d.rows]
+        tally.rows_adapted += not lost
+        tally.samples += len(row.samples) + len(row.dropped) - len(lost)
+        tally.kept += len(row.samples)
+        for one in row.dropped:
+            tally.drop(one)
+            dropped.append(one)
+        for reason, count in row.turns_dropped.items():
+            tally.turns_dropped[reason] = tally.turns_dropped.get(reason, 0) + count
+        yield row
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    workspace = Workspace(payload.workspace)
+    media = MediaMeasurer(MediaReader(workspace), look=payload.look)
+    measurer = SampleMeasurer(media, _vocabulary())
+    dropped = list(_poisoned(payload, sorted(context.poison)))
+    tally = Tally(rows=len(dropped))
+    for one in dropped:
+        tally.drop(one)
+    rows = read_unit(payload.source, payload.raw, workspace, context.rows, context.poison)
+    pairs = ((s, r.blobs) for r in _tallied(rows, tally, dropped) for s in r.samples)
+    tables = (to_table(measurer.measure(batch)) for batch in _batches(pairs))
+    write_parquet(context.out / f"{unit.name}.parquet", tables, SAMPLE_SCHEMA)
+    pq.write_table(
+        dropped_table(dropped).cast(DROPPED_SCHEMA),
+        context.out / f"{unit.name}.dropped.parquet",
+        compression="zstd",
+    )
+    table = signals.to_table(list(media.signals.values()))
+    with pa.ipc.new_file(
+        context.out / f"{unit.name}{signals.SUFFIX}",
+        signals.SCHEMA,
+        options=pa.ipc.IpcWriteOptions(compression="zstd"),
+    ) as writer:
+        writer.write_table(table, max_chunksize=ROW_GROUP)
+    faults: dict[str, int] = {}
+    for look in media.signals.values():
+        if look.fault:
+            reason = look.fault.partition(":")[0]
+            faults[reason] = faults.get(reason, 0) + 1
+    return Result(
+        tally=tally,
+        stats={"media": len(media.signals), "media_faults": dict(sorted(faults.items()))},
+    )
+
+
+def _count_rows(unit: Unit) -> int:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    return count_rows(payload.source, payload.raw, Workspace(payload.workspace))
+
+
+STAGE = Stage(name="measure", version=1, run=_run, count_rows=_count_rows, timeout_s=UNIT_TIMEOUT_S)
+
+
+def measure_corpus(
+    source: Source,
+    workspace: Workspace,
+    *,
+    workers: int,
+    ray_address: str | None = None,
+    look: bool = True,
+    quiet: bool = False,
+) -> Summary:
+    """Measure a fetched corpus into `measured/<corpus>`; what is whole already is skipped.
+
+    Args:
+        source: the corpus.
+        workspace: where it was fetched to.
+        workers: Ray workers; 0 runs in this process.
+        ray_address: a cluster to join.
+        look: decode media too: without, blank, static and broken ones are found only where a
+            header shows it, and near duplicates among media are not found.
+        quiet: no progress.
+    """
+    params = {"look": look, "tokenizer": _vocabulary().digest, "signals": 3}
+    units = [
+        Unit(
+            name=raw.name,
+            inputs=dict(raw.files),
+            params=params | dict(raw.params),
+            payload=Payload(source=source, raw=raw, workspace=workspace.url, look=look),
+        )
+        for raw in raw_units(source, workspace)
+    ]
+    info = {
+        "corpus": source.id,
+        "modality": source.modality,
+        "role": source.role,
+        "licence": source.licence,
+        "revision": workspace.raw(source.id).read_json("fetch.json")["revision"],
+        "look": look,
+    }
+    return run_stage(
+        STAGE,
+        units,
+        folder=workspace.measured(source.id),
+        workers=min(workers, len(units)),
+        ray_address=ray_address,
+        info=info,
+        quiet=quiet,
+    )

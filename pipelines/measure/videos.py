@@ -1,0 +1,162 @@
+"""Facts of one video: its index, and a look at frames spread over it."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from smolmix.pipelines.measure import structure
+
+PROBES = 8  # frames looked at, first and last included
+_LOOK_PX = 256
+_COMPLETE = 0.95  # a file with fewer of the frames, or seconds, its header names is truncated
+_AV_ERRORS = (av.FFmpegError, OSError, ValueError, ArithmeticError, LookupError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoFacts:
+    """What a video's bytes say. With a fault, what follows it may be unset."""
+
+    fault: str = ""  # "video-truncated: ...": a reason, a colon, the detail
+    format: str = ""  # codec
+    width: int = 0  # as displayed, after rotation
+    height: int = 0
+    frames: int = 0
+    fps: float = 0.0
+    duration_s: float = 0.0  # frames / fps, as transformers reckons it
+    looks: tuple[Image.Image, ...] = ()  # RGB frames, longest edge at most `_LOOK_PX`
+
+
+def _fault(reason: str, detail: object) -> str:
+    text = " ".join(str(detail).split())
+    return f"video-{reason}: {text[:200]}"
+
+
+def read_video(data: bytes, *, look: bool = True) -> VideoFacts:
+    """Return the video's facts, with frames from start to end where `look` asks for them.
+
+    Never raises for what the bytes hold: a fault says what is wrong.
+    """
+    if not data:
+        return VideoFacts(fault=_fault("empty", "0 bytes"))
+    try:
+        container = av.open(io.BytesIO(data), metadata_errors="ignore")
+    except _AV_ERRORS as error:
+        return VideoFacts(fault=_unopened(data, error))
+    with container:
+        try:
+            return _facts(container, look)
+        except _AV_ERRORS as error:
+            return VideoFacts(fault=_fault("corrupt", error))
+
+
+def _unopened(data: bytes, error: Exception) -> str:
+    kind = structure.looks_like(data)
+    if kind == "mp4" and b"moov" not in data:
+        return _fault("truncated", "no moov box: the index of the file is missing")
+    if kind in ("mp4", "matroska", "avi", "mpeg"):
+        return _fault("corrupt", f"a {kind} file that cannot be opened: {error}")
+    return _fault("not-a-video", f"{kind or 'unknown bytes'}, {len(data)} bytes")
+
+
+def _facts(container: Any, look: bool) -> VideoFacts:
+    name = container.format.name
+    if not container.streams.video:
+        return VideoFacts(fault=_fault("no-picture", f"a {name} file without a video stream"))
+    if any(n in name for n in ("image2", "_pipe", "gif", "ico")) or name in ("tty", "apng"):
+        return VideoFacts(fault=_fault("not-a-video", f"a {name} file"))
+    stream = container.streams.video[0]
+    if stream.disposition & av.stream.Disposition.attached_pic:
+        return VideoFacts(fault=_fault("no-picture", "only a cover picture"))
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if not width or not height:
+        return VideoFacts(fault=_fault("corrupt", "no frame size in its header"))
+    sizes, last = _index(container, stream)
+    frames = len(sizes)
+    if not frames:
+        return VideoFacts(fault=_fault("no-frames", "no packet of the video stream can be read"))
+    fps = _rate(stream, frames, last)
+    known: dict[str, Any] = {
+        "format": stream.codec_context.name,
+        "width": width,
+        "height": height,
+        "frames": frames,
+        "fps": fps,
+        "duration_s": frames / fps,
+    }
+    if cut := _cut(container, stream, frames, last):
+        return VideoFacts(fault=_fault("truncated", cut), **known)
+    if not look:
+        return VideoFacts(**known)
+    try:
+        looks, turned = _looks(container, stream, frames)
+    except _AV_ERRORS as error:
+        return VideoFacts(fault=_fault("corrupt", error), **known)
+    if len(looks) < 3 and frames >= 3:
+        found = f"{len(looks)} of {PROBES} frames from start to end can be decoded"
+        return VideoFacts(fault=_fault("corrupt", found), **known)
+    if turned:
+        known |= {"width": height, "height": width}
+    return VideoFacts(looks=tuple(looks), **known)
+
+
+def _index(container: Any, stream: Any) -> tuple[list[int], float]:
+    """Return the sizes of the stream's packets, and the last one's time in seconds."""
+    sizes, last = list[int](), 0.0
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                sizes.append(packet.size)
+                if packet.pts is not None and packet.time_base:
+                    last = max(last, float(packet.pts * packet.time_base))
+    except _AV_ERRORS:
+        pass  # what was read until then counts; too little of it is a truncated file
+    return sizes, last
+
+
+def _rate(stream: Any, frames: int, last: float) -> float:
+    """Return frames per second: as the container says, else from the time stamps."""
+    rate: Fraction | None = stream.average_rate or stream.guessed_rate
+    if rate and rate > 0:
+        return float(rate)
+    return (frames - 1) / last if frames > 1 and last > 0 else 1.0
+
+
+def _cut(container: Any, stream: Any, frames: int, last: float) -> str:
+    if stream.frames and frames < _COMPLETE * stream.frames:
+        return f"{frames} of {stream.frames} frames are there"
+    length = float(container.duration / av.time_base) if container.duration else 0.0
+    start = float(container.start_time / av.time_base) if container.start_time else 0.0
+    if not stream.frames and length > 1 and last - start < _COMPLETE * length - 1:
+        return f"the last frame is at {last - start:.1f} of {length:.1f} s"
+    return ""
+
+
+def _looks(container: Any, stream: Any, frames: int) -> tuple[list[Image.Image], bool]:
+    """Return frames spread over the clip, and whether it is shown turned by a quarter."""
+    wanted = sorted({int(i) for i in np.linspace(0, frames - 1, PROBES)})
+    container.seek(0)
+    stream.thread_type = "AUTO"
+    looks, turned, found = list[Image.Image](), False, 0
+    for index, frame in enumerate(_decoded(container, stream)):
+        if found < len(wanted) and index >= wanted[found]:
+            scale = min(1.0, _LOOK_PX / max(frame.width, frame.height))
+            size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+            looks.append(frame.to_image(width=size[0], height=size[1]))
+            turned = turned or frame.rotation % 180 != 0
+            found += 1
+    return looks, turned
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield frames; a packet that cannot be decoded is passed over."""
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except _AV_ERRORS:
+            continue

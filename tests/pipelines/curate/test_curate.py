@@ -1,0 +1,111 @@
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from smolmix.errors import UsageError
+from smolmix.pipelines.filters import policy as policies
+from smolmix.pipelines.measure.texts import language, words
+from smolmix.storage import Workspace, stage_record
+
+Make = Callable[..., Any]
+Curate = Callable[..., Any]
+
+
+def png(colour: tuple[int, int, int], size: tuple[int, int] = (40, 30)) -> bytes:
+    image = Image.new("RGB", size, colour)
+    image.putpixel((5, 5), (255 - colour[0], 0, 255))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_measures_are_filled_in_and_every_row_is_accounted_for(
+    planted: Make, curated: Curate, workspace: Workspace
+) -> None:
+    corpus = planted()
+    red = corpus.file("red.png", png((200, 0, 0)))
+    corpus.ask("one", red, "Which colour is this picture, please?", "Red.")
+    corpus.ask("empty", red, "Which colour?", "  ")
+    corpus.add("text", ("user", "Was ist die Hauptstadt von Frankreich?"), ("assistant", "Paris."))
+    corpus.ask("gone", f"{corpus.root}/media/none.png")
+    found = curated(corpus.write())
+    sample = found.kept["one"]
+    medium = sample.media[0]
+    assert (medium.width, medium.height, medium.format) == (40, 30, "png")
+    assert medium.digest
+    assert medium.bytes_on_disk == len(png((200, 0, 0)))
+    assert sample.text_tokens > 8
+    assert sample.answer_chars == 4
+    assert sample.language == "en"
+    assert found.kept["text"].language == "de"
+    assert found.dropped["empty"].reason == "answer-empty"
+    assert found.dropped["gone"].reason == "image-missing"
+    assert (found.fall.rows, found.fall.samples, found.fall.kept) == (4, 4, 2)
+    assert stage_record(workspace.curated("planted")).tally.imbalance() == ""
+
+
+def test_one_image_with_other_questions_stays_and_equal_samples_leave(
+    planted: Make, curated: Curate
+) -> None:
+    corpus = planted()
+    one = corpus.file("a.png", png((9, 99, 9)))
+    same = corpus.file("b.png", png((9, 99, 9)))
+    corpus.ask("a", one, "What colour is it?", "green")
+    corpus.ask("b", same, "What  colour is it", "green.")
+    corpus.ask("c", one, "What shape is it?", "square")
+    corpus.ask("d", one, "What colour is it?", "blue")
+    found = curated(corpus.write(files=2))
+    assert set(found.kept) == {"a", "c", "d"} or set(found.kept) == {"b", "c", "d"}
+    (lost,) = found.dropped.values()
+    assert lost.reason == "duplicate-exact"
+    assert lost.kept_id in {s.id for s in found.kept.values()}
+    assert found.fall.duplicates == {"duplicate-exact": 1}
+
+
+def test_a_training_sample_equal_to_a_heldout_one_is_contamination(
+    planted: Make, curated: Curate
+) -> None:
+    corpus = planted()
+    image = corpus.file("a.png", png((1, 2, 3)))
+    for key in ("zz-held", "zy-held"):
+        corpus.ask(key, image, "What colour is it?", "dark")
+        corpus.rows[-1]["split"] = "heldout"
+    corpus.ask("aa-train", image, "What colour is it?", "dark")
+    corpus.ask("ab-train", image, "Which shape is it?", "none")
+    found = curated(corpus.write())
+    assert found.dropped["aa-train"].reason == "contaminated-heldout"
+    assert set(found.kept) == {"zz-held", "zy-held", "ab-train"}
+
+
+def test_punctuation_at_the_edge_of_words_vanishes_and_inside_it_stays() -> None:
+    assert words("Hello,  “world” — (yes)!") == ["Hello", "world", "yes"]
+    assert words("x = -3.5") != words("x = 3.5")
+    assert words("3.5") != words("35")
+    assert words("5!") != words("5")
+    assert words(r"\Delta") != words(r"\delta")
+
+
+def test_language_is_told_only_where_letters_suffice() -> None:
+    assert language("yes") == ""
+    assert language("Quelle est la couleur de cette image ?") == "fr"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("filters:\n  all:\n    - rule: answer-emptyy\n", "did you mean 'answer-empty'"),
+        ("filters:\n  image:\n    - rule: image-tiny\n      min_edge: 3\n", "'min_edge_px'"),
+        ("filters:\n  images: []\n", "did you mean 'image'"),
+        ("dedup:\n  exat: true\n", "did you mean 'exact'"),
+        ("dedup:\n  text:\n    bandz: 3\n", "did you mean 'bands'"),
+        ("filters:\n  image:\n    - rule: image-tiny\n", "min_edge_px"),
+    ],
+)
+def test_a_policy_with_an_unknown_word_is_refused_with_the_nearest(
+    text: str, expected: str
+) -> None:
+    with pytest.raises(UsageError, match=expected):
+        policies.parse(text, "mine.yaml")
