@@ -1,0 +1,138 @@
+"""Where each media file of a corpus lies: an index of plain files and archive members.
+
+One small parquet file an archive (and one for loose files), sorted by path. A lookup reads only
+row groups whose range of paths can hold what is asked for, so an index of millions of members
+never has to fit in memory.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smolmix.sample import MediaRef
+from smolmix.storage import Folder
+
+_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),  # as rows name it
+        ("parent", pa.string()),  # its folder, to find the frames of a clip
+        ("uri", pa.string()),
+        ("member", pa.string()),
+        ("offset", pa.int64()),
+        ("bytes", pa.int64()),
+    ]
+)
+_GROUP_ROWS = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One media file: the path that rows know it by, and where its bytes are."""
+
+    path: str
+    ref: MediaRef
+
+
+def write_index(folder: Folder, name: str, entries: Iterable[Entry]) -> int:
+    """Write the entries sorted by path; of entries with one path the first stays."""
+    found: dict[str, MediaRef] = {}
+    for entry in entries:
+        found.setdefault(entry.path, entry.ref)
+    rows = [
+        {
+            "path": path,
+            "parent": path.rpartition("/")[0],
+            "uri": found[path].uri,
+            "member": found[path].member,
+            "offset": found[path].offset,
+            "bytes": found[path].bytes,
+        }
+        for path in sorted(found)
+    ]
+    with folder.open(name, "wb") as out:
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema=_SCHEMA),
+            out,
+            compression="zstd",
+            row_group_size=_GROUP_ROWS,
+        )
+    return len(rows)
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What a lookup found: single files, and folders of files in order."""
+
+    files: dict[str, MediaRef] = field(default_factory=dict)
+    folders: dict[str, tuple[MediaRef, ...]] = field(default_factory=dict)
+
+
+class MediaIndex:
+    """Looks paths up in a corpus's index files."""
+
+    def __init__(self, folder: Folder):
+        """Read the index files of `folder`; none is a corpus without separate media."""
+        self._folder = folder
+        self._names = folder.names(".parquet")
+
+    def find(self, paths: Iterable[str], *, folders: Iterable[str] = ()) -> Found:
+        """Return where each path lies; what is not there is left out.
+
+        Args:
+            paths: files, as rows name them.
+            folders: paths to look up as folders (clips published as numbered frames).
+        """
+        found = Found()
+        members: dict[str, list[tuple[tuple[object, ...], MediaRef]]] = {}
+        wanted_files, wanted_folders = sorted(set(paths)), sorted(set(folders))
+        for row in self._scan("path", wanted_files):
+            found.files.setdefault(row["path"], _ref(row))
+        for row in self._scan("parent", wanted_folders):
+            members.setdefault(row["parent"], []).append((_natural(row["path"]), _ref(row)))
+        for parent, refs in members.items():
+            found.folders[parent] = tuple(ref for _, ref in sorted(refs, key=lambda pair: pair[0]))
+        return found
+
+    def _scan(self, column: str, wanted: list[str]) -> Iterator[Mapping[str, str]]:
+        if not wanted:
+            return
+        values = pa.array(wanted, pa.string())
+        for name in self._names:
+            with self._folder.open(name) as stream:
+                file = pq.ParquetFile(stream)
+                for index in range(file.metadata.num_row_groups):
+                    if not _can_hold(file.metadata.row_group(index), column, wanted):
+                        continue
+                    table = file.read_row_group(index)
+                    yield from table.filter(pc.is_in(table[column], values)).to_pylist()
+
+
+def _can_hold(group: pq.RowGroupMetaData, column: str, wanted: list[str]) -> bool:
+    statistics = group.column(_SCHEMA.get_field_index(column)).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    low, high = statistics.min, statistics.max
+    return any(low <= value <= high for value in wanted)
+
+
+def _ref(row: Mapping[str, str]) -> MediaRef:
+    return MediaRef(
+        uri=row["uri"],
+        member=row["member"],
+        offset=row["offset"],  # type: ignore[arg-type]
+        bytes=row["bytes"],  # type: ignore[arg-type]
+    )
+
+
+def _natural(path: str) -> tuple[object, ...]:
+    """A key that puts frame_2 before frame_10."""
+    name = path.rpartition("/")[2]
+    return tuple(
+        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        for part in re.split(r"(\d+)", name)
+        if part
+    )

@@ -1,0 +1,246 @@
+"""Fetched files to samples: units of a corpus, and what each row of a unit becomes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from smolmix.errors import IncompleteError
+from smolmix.pipelines.layouts.layout import Cells, Fault, Piece, RawFile
+from smolmix.pipelines.layouts.media_index import Found, MediaIndex
+from smolmix.pipelines.sources.row import FIND, Row, RowError
+from smolmix.pipelines.sources.source import Source
+from smolmix.sample import Dropped, Media, MediaRef, Sample
+from smolmix.storage import Workspace, digest_json
+
+FETCH_FILE = "fetch.json"
+INDEX = "_index"
+_CHUNK_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawUnit:
+    """One unit of a corpus: known before any row is read."""
+
+    name: str
+    corpus: str
+    files: Mapping[str, str]  # what its rows depend on: path -> sha256, and the adapter's version
+    piece: Piece
+    root: str  # the revision's folder, relative to the workspace
+
+    @property
+    def start(self) -> int:
+        """The first row, counted in its file."""
+        return self.piece.start
+
+    @property
+    def stop(self) -> int | None:
+        """The row after the last, where it is known already."""
+        return self.piece.stop
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What of the files it reads, as JSON values."""
+        return {"start": self.piece.start, "begin": self.piece.begin, "end": self.piece.end}
+
+
+@dataclass(slots=True, kw_only=True)
+class Adapted:
+    """What one row became.
+
+    Either one drop with `rows=1` and no sample; or the row counts as adapted, and each of its
+    samples is in `samples` or, where its media are missing, a drop with `rows=0`.
+    """
+
+    row: int  # counted in the unit
+    samples: tuple[Sample, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    blobs: Mapping[MediaRef, bytes] = field(default_factory=dict)  # media already in hand
+    turns_dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+def fetched(source: Source, workspace: Workspace) -> dict[str, Any]:
+    """Return the corpus's fetch.json.
+
+    Raises:
+        IncompleteError: it was not fetched, or not to the end.
+    """
+    raw = workspace.raw(source.id)
+    if not raw.exists(FETCH_FILE):
+        raise IncompleteError(
+            f"{raw.url}: corpus {source.id} is not fetched; run `smolmix fetch {source.id}`"
+        )
+    record: dict[str, Any] = raw.read_json(FETCH_FILE)
+    if not record["complete"]:
+        raise IncompleteError(
+            f"{raw.at(FETCH_FILE)}: the fetch stopped half-way; run `smolmix fetch {source.id}` "
+            "again: it goes on where it stopped"
+        )
+    return record
+
+
+def raw_units(source: Source, workspace: Workspace) -> list[RawUnit]:
+    """Return the units of a fetched corpus; the same files give the same units.
+
+    Raises:
+        IncompleteError: it was not fetched, or not to the end.
+    """
+    record = fetched(source, workspace)
+    root = f"raw/{source.id}/{record['revision']}"
+    files = [
+        RawFile(path=f["path"], size=f["size"], sha256=f["sha256"])
+        for f in sorted(record["files"], key=lambda f: str(f["path"]))
+        if _matches(f["path"].removeprefix(f"{root}/"), source.rows_in)
+    ]
+    digests = {f.path: f.sha256 for f in files}
+    media = sorted(f["sha256"] for f in record["files"] if f["path"] not in digests)
+    common = {"adapter": f"{source.id} version {source.version}"}
+    if media or record.get("media"):
+        common["media"] = digest_json([media, record.get("media")])
+    return [
+        RawUnit(
+            name=f"part-{number:05d}",
+            corpus=source.id,
+            files={p: digests[p] for p in piece.paths} | common,
+            piece=piece,
+            root=root,
+        )
+        for number, piece in enumerate(source.layout.pieces(files, workspace))
+    ]
+
+
+def count_rows(source: Source, unit: RawUnit, workspace: Workspace) -> int:
+    """Return how many rows the unit holds."""
+    return source.layout.count(unit.piece, workspace)
+
+
+def read_unit(
+    source: Source,
+    unit: RawUnit,
+    workspace: Workspace,
+    rows: range | None = None,
+    skip: frozenset[int] = frozenset(),
+) -> Iterator[Adapted]:
+    """Yield what each row of the unit becomes, in order.
+
+    Args:
+        source: the corpus.
+        unit: one of `raw_units`.
+        workspace: where it was fetched to.
+        rows: only these rows, counted in the unit.
+        skip: rows to pass over without touching them; nothing is yielded for them.
+    """
+    index = MediaIndex(workspace.child(unit.root, INDEX))
+    chunk: list[Adapted] = []
+    for cells in source.layout.read(unit.piece, workspace, rows.start if rows else 0):
+        if rows is not None and cells.row >= rows.stop:
+            break
+        if cells.row in skip:
+            continue
+        chunk.append(adapt_row(source, cells, unit.root))
+        if len(chunk) == _CHUNK_ROWS:
+            yield from _resolve(chunk, index, unit.root)
+            chunk = []
+    yield from _resolve(chunk, index, unit.root)
+
+
+def adapt_row(source: Source, cells: Cells, root: str) -> Adapted:
+    """Return what one row becomes, its media still by name where they lie elsewhere."""
+    place = cells.path.removeprefix(f"{root}/")
+    if isinstance(cells.values, Fault):
+        return _drop(cells, cells.values.reason, cells.values.detail)
+    subset = source.subset(place)
+    row = Row(
+        cells.values,
+        corpus=source.id,
+        licence=source.licence_of.get(subset, source.licence),
+        path=cells.path,
+        file_row=cells.file_row,
+        subset=subset,
+        split=source.split(place),
+    )
+    try:
+        samples = tuple(source.adapt(row))
+    except RowError as error:
+        return _drop(cells, error.reason, error.detail, row.turns_dropped)
+    if not samples:
+        return _drop(cells, "no-turns", "every turn was left out", row.turns_dropped)
+    return Adapted(row=cells.row, samples=samples, blobs=row.blobs, turns_dropped=row.turns_dropped)
+
+
+def _drop(
+    cells: Cells, reason: str, detail: str, turns_dropped: Mapping[str, int] | None = None
+) -> Adapted:
+    dropped = Dropped(
+        id=f"{cells.path}#{cells.file_row}",
+        stage="adapt",
+        reason=reason,
+        detail=detail.encode(errors="replace").decode()[:300],
+        source_file=cells.path,
+        source_row=cells.file_row,
+        rows=1,
+    )
+    return Adapted(row=cells.row, dropped=(dropped,), turns_dropped=turns_dropped or {})
+
+
+def _resolve(chunk: Sequence[Adapted], index: MediaIndex, root: str) -> Iterator[Adapted]:
+    """Yield the rows with every media name looked up, all names of the chunk at once."""
+    names: set[str] = set()
+    clips: set[str] = set()
+    for adapted in chunk:
+        for sample in adapted.samples:
+            for medium in sample.media:
+                wanted = _names(medium)
+                names.update(wanted)
+                if medium.kind == "video":
+                    clips.update(wanted)
+    if not names:
+        yield from chunk
+        return
+    found = index.find(names, folders=clips)
+    for adapted in chunk:
+        yield _with_media(adapted, found)
+
+
+def _with_media(adapted: Adapted, found: Found) -> Adapted:
+    samples: list[Sample] = []
+    dropped = list(adapted.dropped)
+    for sample in adapted.samples:
+        media = [_located(m, found) for m in sample.media]
+        missing = [m for m, at in zip(sample.media, media, strict=True) if at is None]
+        if missing:
+            dropped.append(
+                Dropped(
+                    id=sample.id,
+                    stage="adapt",
+                    reason="media-missing",
+                    detail=_names(missing[0])[0][:300],
+                    source_file=sample.source_file,
+                    source_row=sample.source_row,
+                )
+            )
+        else:
+            samples.append(replace(sample, media=tuple(m for m in media if m is not None)))
+    return replace(adapted, samples=tuple(samples), dropped=tuple(dropped))
+
+
+def _names(medium: Media) -> list[str]:
+    uri = medium.refs[0].uri
+    return uri.removeprefix(FIND).split("\n") if uri.startswith(FIND) else []
+
+
+def _located(medium: Media, found: Found) -> Media | None:
+    names = _names(medium)
+    if not names:
+        return medium
+    for name in names:
+        if name in found.files:
+            return replace(medium, refs=(found.files[name],))
+        if medium.kind == "video" and name in found.folders:
+            refs = found.folders[name]
+            return replace(medium, kind="frames", refs=refs, frames=len(refs))
+    return None
+
+
+def _matches(path: str, globs: Sequence[str]) -> bool:
+    return any(fnmatchcase(path, pattern) for pattern in globs)

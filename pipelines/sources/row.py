@@ -1,0 +1,183 @@
+"""One published row as an adapter sees it, and how it makes samples of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import xxhash
+
+from smolmix.pipelines.layouts.text import is_storable
+from smolmix.sample import Cot, Media, MediaKind, MediaRef, Modality, Sample, Split, Turn
+
+FIND = "find:"  # a reference that is still a name: looked up in the corpus's media index
+
+
+class RowError(Exception):
+    """The row gives no sample: a fixed word, and what was found."""
+
+    def __init__(self, reason: str, detail: str = ""):
+        """Say why; reading the row turns this into a `Dropped`."""
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Row:
+    """A row's values, and the place it came from."""
+
+    __slots__ = (
+        "blobs",
+        "corpus",
+        "file_row",
+        "licence",
+        "path",
+        "split",
+        "subset",
+        "turns_dropped",
+        "values",
+    )
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        *,
+        corpus: str,
+        licence: str,
+        path: str,
+        file_row: int,
+        subset: str = "",
+        split: Split = "train",
+    ):
+        """Wrap the values of row `file_row` of the file `path`."""
+        self.values = values
+        self.corpus = corpus
+        self.licence = licence
+        self.path = path
+        self.file_row = file_row
+        self.subset = subset
+        self.split: Split = split
+        self.turns_dropped: dict[str, int] = {}
+        self.blobs: dict[MediaRef, bytes] = {}
+
+    def text(self, name: str, *, required: bool = True) -> str:
+        """Return a text value, stripped.
+
+        Raises:
+            RowError: it is missing, empty or not text.
+        """
+        value = self.values.get(name)
+        if value is None and not required:
+            return ""
+        if not isinstance(value, str):
+            raise RowError("field-missing" if value is None else "field-type", f"{name}: {value!r}")
+        value = value.strip()
+        if required and not value:
+            raise RowError("text-empty", name)
+        return value
+
+    def list(self, name: str) -> list[Any]:
+        """Return a list value; missing is empty.
+
+        Raises:
+            RowError: it is something else.
+        """
+        value = self.values.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise RowError("field-type", f"{name}: a {type(value).__name__}, not a list")
+        return value
+
+    def drop_turn(self, reason: str) -> None:
+        """Count a turn left out of a row that stays."""
+        self.turns_dropped[reason] = self.turns_dropped.get(reason, 0) + 1
+
+    def cell(self, column: str, index: int | None = None, *, kind: MediaKind = "image") -> Media:
+        """Return the medium whose bytes are in this row's parquet cell.
+
+        Raises:
+            RowError: the cell is empty.
+        """
+        value = self.values.get(column)
+        if index is not None:
+            value = value[index] if value is not None else None
+        data = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(data, bytes) or not data:
+            raise RowError("media-missing", f"{column}: no bytes")
+        ref = MediaRef(uri=self.path, row=self.file_row, column=column, index=index)
+        self.blobs[ref] = data
+        return Media(kind=kind, refs=(ref,))
+
+    def find(self, *names: str, kind: MediaKind = "image", fps: float = 0.0) -> Media:
+        """Return a medium that rows only name; reading looks the names up, first match wins.
+
+        Args:
+            names: where it may lie, relative to the corpus's folder, best first.
+            kind: image or video; a video found as a folder of images becomes "frames".
+            fps: of the frames, where the corpus says.
+        """
+        return Media(kind=kind, refs=(MediaRef(uri=FIND + "\n".join(names)),), fps=fps)
+
+    def sample(
+        self,
+        *,
+        turns: Sequence[Turn],
+        category: str,
+        key: object = None,
+        media: Iterable[Media] = (),
+        modality: Modality | None = None,
+        cot: Cot = "none",
+        cot_evidence: str = "",
+        licence: str = "",
+        subset: str | None = None,
+        split: Split | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Sample:
+        """Return one sample of this row.
+
+        Its id is the row's own key, where it has one, and a digest of what the sample says and
+        shows: ids that repeat or are missing in a corpus never collide, and the order of rows
+        does not matter.
+
+        Raises:
+            RowError: its text cannot be stored.
+        """
+        shown = tuple(media)
+        state = xxhash.xxh3_128()
+        for turn in turns:
+            state.update(turn.role.encode())
+            for part in turn.parts:
+                if part.text is None:
+                    state.update(b"\0%d" % (part.media or 0))
+                    continue
+                if not is_storable(part.text):
+                    raise RowError("text-undecodable", "a lone surrogate")
+                state.update(part.text.encode())
+        for medium in shown:
+            for ref in medium.refs:
+                blob = self.blobs.get(ref)
+                state.update(blob if blob is not None else f"{ref.uri}#{ref.member}".encode())
+        digest = state.hexdigest()
+        name = digest if key in (None, "") else f"{key}-{digest[:12]}"
+        where = self.subset if subset is None else subset
+        return Sample(
+            id=f"{self.corpus}/{where}/{name}" if where else f"{self.corpus}/{name}",
+            corpus=self.corpus,
+            subset=where,
+            split=split or self.split,
+            modality=modality or _modality(shown),
+            category=category,
+            cot=cot,
+            cot_evidence=cot_evidence,
+            turns=tuple(turns),
+            media=shown,
+            licence=licence or self.licence,
+            source_file=self.path,
+            source_row=self.file_row,
+            tags=tuple(sorted((tags or {}).items())),
+        )
+
+
+def _modality(media: Sequence[Media]) -> Modality:
+    if any(m.kind != "image" for m in media):
+        return "video"
+    return ("text", "image")[len(media)] if len(media) < 2 else "multi-image"

@@ -1,0 +1,135 @@
+"""What a corpus is: where its files come from, how rows lie in them, what a row becomes."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from smolmix.pipelines.layouts.layout import Layout
+from smolmix.pipelines.sources.row import Row
+from smolmix.sample import Sample, Split
+
+Role = Literal[
+    "long-context",
+    "short-context",
+    "text-sft",
+    "cot",
+    "vision",
+    "multi-image",
+    "video",
+    "benchmark",
+    "demo",
+    "user",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subset:
+    """A published part of a corpus: a config, a folder, one file."""
+
+    name: str
+    rows: int | None = None
+    licence: str = ""  # where it differs from the corpus's
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hub:
+    """A dataset repository on the Hugging Face hub."""
+
+    repo: str
+    revision: str = "main"  # resolved to a commit by fetch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """Files at fixed addresses."""
+
+    urls: tuple[tuple[str, str], ...]  # (path in the corpus's folder, address)
+    revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """Files written by this machine: copied out of an installed package, or generated."""
+
+    kind: Literal["package", "generated"]
+    name: str  # the package, or what generates
+    revision: Callable[[], str]
+    write: Callable[[Path], None]  # into an empty folder; the same bytes each time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """Files the user already has, read where they lie."""
+
+    url: str  # a folder on disk or on any fsspec store
+
+
+Origin = Hub | Http | Made | Local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One corpus. `adapt` turns one published row into samples; it never opens media."""
+
+    id: str
+    title: str
+    role: Role
+    modality: str  # text | image | multi-image | video: of most of its samples
+    licence: str
+    origin: Origin
+    layout: Layout
+    adapt: Callable[[Row], Iterable[Sample]]
+    rows_in: tuple[str, ...]  # globs, relative to the revision's folder: files that hold rows
+    media_in: tuple[str, ...] = ()  # globs: archives and loose files that rows name
+    version: int = 1  # of the adapter: raise it when the same row gives other samples
+    gated: bool = False
+    rows: int | None = None
+    verified: bool = True  # layout and columns were seen in a primary source
+    unverified: str = ""  # what was not
+    subsets: tuple[Subset, ...] = ()
+    subset_of: str = ""  # regex over a row file's path; its group 1 is the subset
+    heldout: str = ""  # regex over a row file's path: rows kept for evaluation only
+    warnings: tuple[str, ...] = ()
+    refused: str = ""  # why it cannot be fetched at all, and what to use instead
+    media_from_user: str = ""  # where the user gets media that is not published with the rows
+    licence_of: dict[str, str] = field(default_factory=dict)  # subset -> licence
+
+    @property
+    def hub_id(self) -> str:
+        """Where it is published: a hub id, an address, or a package."""
+        if isinstance(self.origin, Hub):
+            return self.origin.repo
+        if isinstance(self.origin, Http):
+            return self.origin.urls[0][1]
+        return self.origin.name if isinstance(self.origin, Made) else self.origin.url
+
+    @property
+    def revision(self) -> str:
+        """The published revision that fetch starts from."""
+        if isinstance(self.origin, Made):
+            return self.origin.revision()
+        return "local" if isinstance(self.origin, Local) else self.origin.revision
+
+    @property
+    def mixable(self) -> bool:
+        """Whether its samples may enter a mixture: benchmarks never do."""
+        return self.role != "benchmark"
+
+    def subset(self, path: str) -> str:
+        """Return the subset a row file belongs to, from its path in the revision's folder."""
+        return _group(self.subset_of, path) if self.subset_of else ""
+
+    def split(self, path: str) -> Split:
+        """Return the split a row file belongs to."""
+        held = self.role == "benchmark" or (self.heldout and re.search(self.heldout, path))
+        return "heldout" if held else "train"
+
+
+@lru_cache(maxsize=4096)
+def _group(pattern: str, path: str) -> str:
+    match = re.search(pattern, path)
+    return match.group(1) if match else ""
