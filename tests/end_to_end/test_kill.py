@@ -1,0 +1,104 @@
+"""Kill the driver or a worker during curate and tokenize, run again: the same bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from smolmix.storage import MANIFESTS, Folder, Manifest, Workspace
+
+CORPUS = "word-problems"
+DEADLINE_S = 240.0
+
+
+def _command(*args: str) -> list[str]:
+    return [sys.executable, "-c", "from smolmix.cli import main; main()", *args]
+
+
+def _smolmix(*args: str, workspace: Path) -> None:
+    done = subprocess.run(
+        [*_command(*args), "--workspace", str(workspace)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _whole_units(stage: Path) -> Iterator[Manifest]:
+    for path in sorted(stage.rglob(f"{MANIFESTS}/*.json")):
+        folder = Folder(path.parents[1])
+        yield Manifest.from_json(folder.read_json(f"{MANIFESTS}/{path.name}"))
+
+
+def _digests(workspace: Path, *stages: str) -> dict[str, str]:
+    """Return the digest of every committed file of the stages."""
+    found = {
+        f"{manifest.stage}/{manifest.unit}/{entry.name}": entry.digest
+        for stage in stages
+        for manifest in _whole_units(workspace / stage)
+        for entry in manifest.files
+    }
+    assert found, f"nothing whole under {stages}"
+    return found
+
+
+def _ray_workers(driver: psutil.Process, stage: str) -> list[psutil.Process]:
+    """Return the Ray workers that are running a unit of `stage` at this moment."""
+    found = []
+    for process in driver.children(recursive=True):
+        try:
+            if any(f"ray::{stage}" in part for part in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def _disturb(kill: str, stage: str, args: tuple[str, ...], workspace: Path) -> int:
+    """Run a verb, kill its driver or a worker while units of `stage` run; return its exit code."""
+    process = subprocess.Popen(
+        [*_command(*args), "--workspace", str(workspace)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    driver, deadline = psutil.Process(process.pid), time.monotonic() + DEADLINE_S
+    while process.poll() is None and time.monotonic() < deadline:
+        workers = _ray_workers(driver, stage)
+        if workers:
+            victim = driver if kill == "driver" else workers[0]
+            os.kill(victim.pid, signal.SIGKILL)
+            break
+        time.sleep(0.005)
+    else:
+        pytest.fail(f"no worker was seen running {stage}")
+    process.communicate(timeout=DEADLINE_S)
+    return process.returncode
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which nothing was killed."""
+    workspace = tmp_path_factory.mktemp("undisturbed") / "workspace"
+    _smolmix("fetch", CORPUS, workspace=workspace)
+    _smolmix("curate", CORPUS, "--workers", "2", workspace=workspace)
+    return workspace
+
+
+@pytest.mark.parametrize("kill", ["driver", "worker"])
+def test_curate_survives_a_kill(kill: str, undisturbed: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    _smolmix("fetch", CORPUS, workspace=workspace)
+    args = ("curate", CORPUS, "--workers", "2")
+    code = _disturb(kill, "measure", args, workspace)
+    assert code == (-signal.SIGKILL if kill == "driver" else 0)
+    _smolmix(*args, workspace=workspace)
+    stages = ("measured", "curated")
+    assert _digests(workspace, *stages) == _digests(undisturbed, *stages)
+    assert Workspace(workspace).corpora() == [CORPUS]
