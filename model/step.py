@@ -1,0 +1,141 @@
+"""The packed step: loss of a packed sequence, with logits only where the loss mask is set.
+
+Transformers' own modules do the work (vision tower, connector, decoder, head); this puts them
+together so that tiles go through the tower unpadded, documents do not see each other, and the
+49,280 logits of a token are computed only if it is supervised, a chunk at a time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from smolmix.model.documents import Documents, use_document_attention
+
+CHUNK = 2048  # supervised positions whose logits are in memory together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """One packed sequence, ready for the model."""
+
+    input_ids: Tensor  # (tokens,) int64
+    position_ids: Tensor  # (tokens,) int64, from 0 in each document
+    supervised: Tensor  # (n,) int64: positions whose next token is in the loss
+    targets: Tensor  # (n,) int64: those next tokens
+    tiles: Tensor  # (tiles, 3, edge, edge) uint8
+    documents: Documents
+
+    @property
+    def n_supervised(self) -> int:
+        """Tokens in the loss."""
+        return self.targets.shape[0]
+
+
+def pack(sequence: Mapping[str, Any], device: torch.device | str = "cpu") -> Packed:
+    """Return what the loader yields in the form the step wants.
+
+    Args:
+        sequence: `input_ids`, `labels` (-100 where not supervised, not shifted), `position_ids`
+            (0 at each document's start) and `tiles`.
+        device: where the model is.
+    """
+    ids, labels, positions = (
+        torch.as_tensor(sequence[k]) for k in ("input_ids", "labels", "position_ids")
+    )
+    # A document's first token has nothing before it to be predicted from.
+    wanted = ((labels != -100) & (positions != 0)).nonzero().squeeze(1)
+    starts = (positions == 0).nonzero().squeeze(1).tolist()
+    lengths = [b - a for a, b in zip(starts, [*starts[1:], len(ids)], strict=True)]
+    return Packed(
+        input_ids=ids.to(device, non_blocking=True),
+        position_ids=positions.to(device, non_blocking=True),
+        supervised=(wanted - 1).to(device, non_blocking=True),
+        targets=labels[wanted].to(device, non_blocking=True),
+        tiles=torch.as_tensor(sequence["tiles"]).to(device, non_blocking=True),
+        documents=Documents.of_lengths(lengths, device),
+    )
+
+
+def pixels(tiles: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return uint8 tiles as the tower's input, -1 to 1.
+
+    Source: SmolVLM's image processor, ×1/255 then mean = std = 0.5.
+    """
+    return (tiles.to(dtype) * (1 / 255) - 0.5) / 0.5
+
+
+def visual_tokens(model: Any, tiles: Tensor, *, chunk: int = 0) -> Tensor:
+    """Return the embeddings of the tiles' visual tokens, (tiles · tokens per tile, hidden).
+
+    Args:
+        model: the SmolVLM.
+        tiles: (tiles, 3, edge, edge) uint8.
+        chunk: tiles in the tower at once; 0 for all.
+    """
+    dtype = model.model.vision_model.embeddings.patch_embedding.weight.dtype
+    parts = torch.split(tiles, chunk) if chunk else (tiles,)
+    seen = [
+        model.model.connector(
+            model.model.vision_model(pixel_values=pixels(part, dtype)).last_hidden_state
+        ).flatten(0, 1)
+        for part in parts
+    ]
+    return torch.cat(seen) if len(seen) > 1 else seen[0]
+
+
+def hidden_states(model: Any, packed: Packed, *, tile_chunk: int = 0) -> Tensor:
+    """Return the decoder's last hidden states, (tokens, hidden)."""
+    inner = model.model
+    ids = packed.input_ids[None]
+    embedded = inner.text_model.embed_tokens(ids)
+    if packed.tiles.shape[0]:
+        visual = visual_tokens(model, packed.tiles, chunk=tile_chunk).to(embedded.dtype)
+        places = (packed.input_ids == model.config.image_token_id)[None, :, None]
+        assert int(places.sum()) == visual.shape[0], "image tokens and tiles do not match"
+        embedded = embedded.masked_scatter(places, visual)
+    return inner.text_model(  # type: ignore[no-any-return]
+        inputs_embeds=embedded,
+        position_ids=packed.position_ids[None],
+        use_cache=False,
+        documents=packed.documents,
+    ).last_hidden_state[0]
+
+
+def _chunk_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    logits = functional.linear(hidden, head).float()
+    return functional.cross_entropy(logits, targets, reduction="none")
+
+
+def token_losses(model: Any, hidden: Tensor, packed: Packed, *, chunk: int = CHUNK) -> Tensor:
+    """Return the loss of each supervised token, (n,), logits made `chunk` positions at a time."""
+    wanted = hidden[packed.supervised]
+    head = model.lm_head.weight
+    if wanted.shape[0] <= chunk:
+        return _chunk_losses(wanted, head, packed.targets)
+    losses = [
+        checkpoint(_chunk_losses, h, head, t, use_reentrant=False)
+        for h, t in zip(torch.split(wanted, chunk), torch.split(packed.targets, chunk), strict=True)
+    ]
+    return torch.cat(losses)
+
+
+class PackedModel(torch.nn.Module):
+    """A SmolVLM whose forward is the packed step, so that DDP and FSDP can wrap it."""
+
+    def __init__(self, model: Any, *, chunk: int = CHUNK, tile_chunk: int = 0):
+        """Wrap `model`; its language model attends by documents from now on."""
+        super().__init__()
+        self.model = model
+        self.chunk = chunk
+        self.tile_chunk = tile_chunk
+        use_document_attention(model)
+
+    def forward(self, packed: Packed) -> Tensor:
+        """Return the loss of each supervised token of the sequence, (n,)."""
+        hidden = hidden_states(self.model, packed, tile_chunk=self.tile_chunk)
+        return token_losses(self.model, hidden, packed, chunk=self.chunk)

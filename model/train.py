@@ -1,0 +1,240 @@
+"""Trains a recipe: its stages in order, each from the last one's weights, resumable anywhere."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import xxhash
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from smolmix.errors import DataError, UsageError
+from smolmix.model import checkpoint
+from smolmix.model.build import build
+from smolmix.model.loop import Progress, StageLoop, total_steps
+from smolmix.model.metrics import MetricsWriter
+from smolmix.model.prefetch import Sequences
+from smolmix.model.recipe import Recipe, StageSpec
+from smolmix.model.world import World
+
+FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageData:
+    """The packed mixture of one stage, seen from one rank."""
+
+    source: Sequences
+    sequences: int  # of one pass, over all ranks
+    digest: str  # of what the sequences depend on
+
+
+OpenData = Callable[[StageSpec, World], StageData]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a run ended with."""
+
+    folder: Path  # the final checkpoint
+    steps: int
+    resumed_from: int  # 0: from the beginning
+    already_whole: bool
+    seconds: float
+
+
+def set_rope_base(model: Any, base: float) -> None:
+    """Give the language model another RoPE base."""
+    text = model.model.text_model
+    text.config.rope_parameters = {**text.config.rope_parameters, "rope_theta": base}
+    text.rotary_emb = LlamaRotaryEmbedding(config=text.config).to(text.embed_tokens.weight.device)
+
+
+def run_digest(recipe: Recipe, data: Sequence[StageData]) -> str:
+    """Return the identity of a run: its recipe and the sequences it reads."""
+    body = recipe.model_dump_json(exclude={"evaluate", "title", "threads"})
+    return xxhash.xxh3_128_hexdigest("\n".join([body, *(d.digest for d in data)]).encode())
+
+
+def train(
+    recipe: Recipe,
+    run: Path,
+    open_data: OpenData,
+    *,
+    world: World | None = None,
+    device: torch.device | None = None,
+    tensorboard: bool = True,
+    watch: Callable[[StageSpec, Progress], None] = lambda _stage, _progress: None,
+) -> Trained:
+    """Train all stages of a recipe into `run`, going on from the last whole checkpoint.
+
+    Args:
+        recipe: what to train.
+        run: the run's folder, on a local disk.
+        open_data: opens a stage's sequences for a rank.
+        world: this process among the ranks; alone by default.
+        device: by default the GPU of this process, or the CPU.
+        tensorboard: write its event files beside the JSONL.
+        watch: is told of each step on rank 0.
+
+    Raises:
+        UsageError: `run` holds another recipe's run, or the batch cannot be shared.
+        DataError: the data ended early, or a guard stopped the run.
+    """
+    started = time.perf_counter()
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    world = world or World()
+    data = [open_data(stage, world) for stage in recipe.stages]
+    one = _Run(
+        recipe=recipe,
+        folder=run,
+        data=data,
+        digest=run_digest(recipe, data),
+        world=world,
+        device=device or torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        watch=watch,
+    )
+    whole = one.is_whole()
+    resumed = one.steps if whole else one.train(tensorboard=tensorboard)
+    return Trained(
+        folder=run / FINAL,
+        steps=one.steps,
+        resumed_from=resumed,
+        already_whole=whole,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    recipe: Recipe
+    folder: Path
+    data: Sequence[StageData]
+    digest: str
+    world: World
+    device: torch.device
+    watch: Callable[[StageSpec, Progress], None]
+
+    @property
+    def plan(self) -> list[int]:
+        """Steps of each stage."""
+        pairs = zip(self.recipe.stages, self.data, strict=True)
+        return [total_steps(stage, data.sequences) for stage, data in pairs]
+
+    @property
+    def steps(self) -> int:
+        """Steps of the run."""
+        return sum(self.plan)
+
+    def is_whole(self) -> bool:
+        """Whether the run has ended before, with this recipe and data."""
+        final = self.folder / FINAL
+        return (final / checkpoint.RECORD).exists() and (
+            checkpoint.read_record(final)["digest"] == self.digest
+        )
+
+    def train(self, *, tensorboard: bool) -> int:
+        """Train what is left; return the step it went on from."""
+        found = checkpoint.checkpoints(self.folder)[-1:]
+        resumed, at = found[0] if found else (0, None)
+        start, state = 0, {}
+        if at is not None:
+            record = checkpoint.read_record(at)
+            if record["digest"] != self.digest:
+                raise UsageError(
+                    f"{self.folder}: holds a run of another recipe or mixture; "
+                    "give the recipe another name, or delete that folder"
+                )
+            start, state = record["stage"], checkpoint.read_state(at)
+        self.world.barrier()
+        model = build(self.recipe.model, seed=self.recipe.seed, checkpoint=at).to(self.device)
+        with contextlib.ExitStack() as open_files:
+            writer = None
+            if self.world.rank == 0:
+                writer = open_files.enter_context(
+                    MetricsWriter(self.folder, resume_step=resumed, tensorboard=tensorboard)
+                )
+            for index in range(start, len(self.plan)):
+                self._stage(model, index, state, writer)
+                state = {}
+        self._write(model, FINAL, {"steps": self.steps})
+        return resumed
+
+    def _stage(
+        self, model: Any, index: int, state: Mapping[str, Any], writer: MetricsWriter | None
+    ) -> None:
+        stage, first = self.recipe.stages[index], sum(self.plan[:index])
+        if stage.rope_base is not None:
+            set_rope_base(model, stage.rope_base)
+
+        def save(step: int, state: Mapping[str, Any]) -> None:
+            self._write(model, f"checkpoint-{first + step}", {"stage": index, "step": step}, state)
+            if self.world.rank == 0:
+                checkpoint.remove_old(self.folder, keep=stage.keep)
+
+        loop = StageLoop(
+            model,
+            stage,
+            self.data[index].source,
+            steps=self.plan[index],
+            first_step=first,
+            world=self.world,
+            device=self.device,
+            writer=writer,
+            save=save,
+            watch=lambda progress: self.watch(stage, progress),
+        )
+        if state:
+            loop.load_state_dict(state)
+        loop.run()
+        if index + 1 < len(self.plan):  # the next stage starts from weights alone
+            name = f"checkpoint-{first + self.plan[index]}"
+            self._write(model, name, {"stage": index + 1, "step": 0}, {})
+
+    def _write(
+        self,
+        model: Any,
+        name: str,
+        facts: Mapping[str, int],
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a checkpoint folder on rank 0, and let the others wait for it."""
+        if self.world.rank == 0:
+            record = {"digest": self.digest, "recipe": self.recipe.name, **facts}
+            profile = self.recipe.full_profile()
+            checkpoint.save(self.folder / name, model, record, state, profile)
+        self.world.barrier()
+
+
+def local_run(folder: Any) -> Path:
+    """Return a run's folder as a local path.
+
+    Raises:
+        UsageError: the workspace is not on a local disk.
+    """
+    if not folder.is_local:
+        raise UsageError(
+            f"{folder.url}: runs are written to a local disk; train in a local workspace and copy "
+            "the run's folder afterwards"
+        )
+    return Path(folder.path)
+
+
+def check_finished(run: Path) -> Path:
+    """Return a run's final checkpoint, or its last one.
+
+    Raises:
+        DataError: the run has none.
+    """
+    if (run / FINAL).is_dir():
+        return run / FINAL
+    found = checkpoint.checkpoints(run)
+    if not found:
+        raise DataError(f"{run}: no checkpoint; run `smolmix train` first")
+    print(f"{run}: not finished; using {found[-1][1].name}", file=sys.stderr)
+    return found[-1][1]

@@ -1,0 +1,148 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.model.conftest import MemorySequences
+from transformers import AutoModelForImageTextToText
+
+from smolmix.errors import DataError, UsageError
+from smolmix.model import checkpoint
+from smolmix.model.recipe import Recipe
+from smolmix.model.train import StageData, train
+from smolmix.model.world import World
+
+
+def recipe(**stage: Any) -> Recipe:
+    base = {
+        "mixture": "none", "sequence_tokens": 256, "sequences_per_step": 2,
+        "learning_rate": {"vision": 1e-3, "connector": 1e-3, "lm": 1e-3},
+        "checkpoint_every": 3, "keep": 2,
+    }  # fmt: skip
+    stages = [{**base, "name": "one", "steps": 5}, {**base, "name": "two", "steps": 4, **stage}]
+    return Recipe.model_validate(
+        {"name": "tiny", "profile": "nano", "style": "inference", "threads": 1,
+         "model": {"preset": "tiny"}, "stages": stages}
+    )  # fmt: skip
+
+
+def memory(stage: Any, world: World) -> StageData:
+    return StageData(
+        source=MemorySequences(rank=world.rank, size=world.size), sequences=100, digest="memory"
+    )
+
+
+def metrics(run: Path) -> bytes:
+    return (run / "metrics.jsonl").read_bytes()
+
+
+def test_two_runs_write_the_same_metrics_and_weights(tmp_path: Path) -> None:
+    done = [train(recipe(), tmp_path / n, memory, tensorboard=False) for n in ("a", "b")]
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
+    assert len(metrics(tmp_path / "a").splitlines()) == 9 == done[0].steps
+    weights = [(d.folder / "model.safetensors").read_bytes() for d in done]
+    assert weights[0] == weights[1]
+
+
+def test_a_run_that_was_whole_is_not_trained_again(tmp_path: Path) -> None:
+    first = train(recipe(), tmp_path, memory, tensorboard=False)
+    again = train(recipe(), tmp_path, memory, tensorboard=False)
+    assert not first.already_whole
+    assert again.already_whole
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    train(recipe(), tmp_path, memory, tensorboard=False)
+    with pytest.raises(UsageError, match="another recipe or mixture"):
+        train(recipe(clip=0.5), tmp_path, memory, tensorboard=False)
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from smolmix.model.train import train
+    from tests.model.test_train import memory, recipe
+
+    def watch(stage, progress):
+        if stage.name == sys.argv[2] and progress.step == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(recipe(), Path(sys.argv[1]), memory, tensorboard=False, watch=watch)
+"""
+
+
+@pytest.mark.parametrize(("stage", "step"), [("one", 4), ("two", 1)])
+def test_killed_and_resumed_is_bit_for_bit_the_undisturbed_run(
+    tmp_path: Path, stage: str, step: int
+) -> None:
+    train(recipe(), tmp_path / "whole", memory, tensorboard=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path / "cut"), stage, str(step)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "cut" / "final").exists()
+    resumed = train(recipe(), tmp_path / "cut", memory, tensorboard=False)
+    assert resumed.resumed_from > 0
+    assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
+    whole, cut = (tmp_path / n / "final" / "model.safetensors" for n in ("whole", "cut"))
+    assert whole.read_bytes() == cut.read_bytes()
+
+
+def test_half_a_checkpoint_is_never_seen(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "half").write_text("x")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        checkpoint.write_whole(tmp_path / "checkpoint-7", fill)
+    assert checkpoint.checkpoints(tmp_path) == []
+
+
+def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
+    train(recipe(), tmp_path, memory, tensorboard=False)
+    assert [n for n, _ in checkpoint.checkpoints(tmp_path)] == [5, 8]
+
+
+def test_checkpoint_opens_in_transformers_with_the_same_weights(tmp_path: Path) -> None:
+    done = train(recipe(), tmp_path, memory, tensorboard=False)
+    model = AutoModelForImageTextToText.from_pretrained(done.folder)
+    assert type(model).__name__ == "SmolVLMForConditionalGeneration"
+    assert model.config.text_config._attn_implementation == "sdpa"
+    names = {p.name for p in done.folder.iterdir()}
+    assert {"config.json", "generation_config.json", "tokenizer.json"} <= names
+    assert {"preprocessor_config.json", "chat_template.jinja"} <= names
+
+
+def test_frozen_towers_do_not_change_and_have_no_gradient(tmp_path: Path) -> None:
+    frozen = recipe(learning_rate={"vision": 0, "connector": 1e-3, "lm": 0})
+    done = train(frozen, tmp_path, memory, tensorboard=False)
+    before = AutoModelForImageTextToText.from_pretrained(tmp_path / "checkpoint-5").state_dict()
+    after = AutoModelForImageTextToText.from_pretrained(done.folder).state_dict()
+    changed = {n for n in before if not torch.equal(before[n], after[n])}
+    assert changed == {"model.connector.modality_projection.proj.weight"}
+
+
+def test_losses_are_reported_per_modality_and_corpus(tmp_path: Path) -> None:
+    train(recipe(), tmp_path, memory, tensorboard=True)
+    lines = [json.loads(line) for line in metrics(tmp_path).splitlines()]
+    assert {"modality/image", "modality/video", "corpus/c-text"} <= set(lines[0]["losses"])
+    assert lines[-1]["stage"] == "two"
+    assert list((tmp_path / "tensorboard").iterdir())
+    timing = [json.loads(x) for x in (tmp_path / "timing.jsonl").read_text().splitlines()]
+    assert all(t["tokens_per_s"] > 0 for t in timing)
+
+
+def test_sequences_that_end_early_are_an_error(tmp_path: Path) -> None:
+    def short(stage: Any, world: World) -> StageData:
+        return StageData(source=MemorySequences(limit=4), sequences=2, digest="short")
+
+    with pytest.raises(DataError, match="ended at step 2 of 5"):
+        train(recipe(), tmp_path, short, tensorboard=False)
