@@ -1,7 +1,65 @@
-"""Verbs of the `inspect` room."""
+"""Verbs that look: `stats`, `report`, `browse`."""
+
+import sys
+from typing import Annotated
 
 import typer
+
+from smolmix.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, print_json
+from smolmix.errors import UsageError
+
+ByOption = Annotated[
+    str, typer.Option("--by", metavar="COLUMN", help="Group by this column, or by tags.KEY.")
+]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print the groups as CSV.")]
+DroppedOption = Annotated[bool, typer.Option("--dropped", help="Count what left, by reason.")]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", help="With --dropped: show examples of this reason.")
+]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", help="Use the counts of this profile; a preset's name will do."),
+]
+
+
+def stats(
+    path: Annotated[
+        str, typer.Argument(help="A workspace, curated/CORPUS, mixtures/NAME, runs/NAME, …")
+    ] = "",
+    by: ByOption = "corpus",
+    dropped: DroppedOption = False,
+    reason: ReasonOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Examples to show.")] = 20,
+    profile: ProfileOption = None,
+    csv: CsvOption = False,
+    json: JsonOption = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Show the numbers of raw files, samples, a mixture, shards or a run.
+
+    Example: smolmix stats curated/easy-vqa --by category
+    """
+    from smolmix.pipelines.stats import terminal
+    from smolmix.pipelines.stats.answer import answer, dropped_answer
+    from smolmix.pipelines.stats.places import locate
+
+    if reason is not None and not dropped:
+        raise UsageError("--reason: goes with --dropped; add --dropped")
+    if csv and json:
+        raise UsageError("--csv, --json: both were given; choose one")
+    place = locate(path or workspace, workspace)
+    if dropped:
+        found = dropped_answer(place, reason=reason, limit=limit)
+    else:
+        found = answer(place, by=by, profile=profile)
+    if json:
+        print_json(found.value)
+    elif csv:
+        sys.stdout.write(terminal.to_csv(found.rows))
+    else:
+        print("\n".join(found.lines))
 
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
+    app.command("stats")(stats)

@@ -1,0 +1,1 @@
+"""Numbers about any stage's output, read lazily from its files."""

@@ -1,0 +1,60 @@
+"""What left a corpus, by stage and reason, and examples of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from smolmix.errors import UsageError, nearest
+from smolmix.pipelines.stats.measures import sources
+from smolmix.sample import DROPPED_SCHEMA
+from smolmix.storage import STAGE_FILE, Workspace, part_files
+
+SUFFIX = ".dropped.parquet"
+
+
+def scan_dropped(workspace: Workspace, corpora: Sequence[str]) -> pl.LazyFrame:
+    """Return all that left the corpora while measuring and curating, with a `corpus` column."""
+    frames = []
+    for corpus in corpora:
+        for folder in (workspace.measured(corpus), workspace.curated(corpus)):
+            if not folder.exists(STAGE_FILE):
+                continue
+            names = part_files(folder, SUFFIX)
+            if names:
+                frame = pl.scan_parquet(sources(folder, names)).select(DROPPED_SCHEMA.names)
+                frames.append(frame.with_columns(pl.lit(corpus).alias("corpus")))
+    if frames:
+        return pl.concat(frames)
+    text = dict.fromkeys((*DROPPED_SCHEMA.names, "corpus"), pl.String)
+    return pl.LazyFrame(schema={**text, "source_row": pl.Int64, "rows": pl.Int32})
+
+
+def reasons(frame: pl.LazyFrame, by: Sequence[str] = ("stage", "reason")) -> pl.DataFrame:
+    """Return how many rows and samples left for each reason, the commonest first."""
+    whole_row = pl.col("rows") > 0
+    return (
+        frame.group_by(by)
+        .agg(
+            whole_row.sum().cast(pl.Int64).alias("rows"),
+            (~whole_row).sum().cast(pl.Int64).alias("samples"),
+        )
+        .sort(pl.col("rows") + pl.col("samples"), *by, descending=[True, *[False] * len(by)])
+        .collect(engine="streaming")
+    )
+
+
+def examples(frame: pl.LazyFrame, reason: str, limit: int) -> list[dict[str, Any]]:
+    """Return the first `limit` that left for a reason, by id.
+
+    Raises:
+        UsageError: nothing left for that reason.
+    """
+    found = frame.filter(pl.col("reason") == reason).sort("id").head(limit).collect()
+    if found.is_empty():
+        known = frame.select(pl.col("reason").unique().sort()).collect()["reason"].to_list()
+        raise UsageError(
+            f"--reason {reason}: nothing left for it; reasons are "
+            f"{', '.join(known) or 'none'}{nearest(reason, known)}"
+        )
+    return found.to_dicts()

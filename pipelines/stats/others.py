@@ -1,0 +1,135 @@
+"""Numbers of what holds no samples: raw files, any stage's folder, a training run."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.ipc as ipc
+import pyarrow.parquet as pq
+
+from smolmix.errors import DataError
+from smolmix.pipelines.stats.measures import sources
+from smolmix.pipelines.stats.values import Distribution, distribution, value_counts
+from smolmix.storage import Folder, Workspace, manifests, stage_record
+
+
+def raw_table(workspace: Workspace, corpora: Sequence[str]) -> list[dict[str, Any]]:
+    """Return one row a fetched corpus: files, bytes, revision, licence, rows where known."""
+    table = []
+    for corpus in corpora:
+        folder = workspace.raw(corpus)
+        if not folder.exists("fetch.json"):
+            raise DataError(f"{folder.url}: no fetch.json; run `smolmix fetch {corpus}` first")
+        fetched = folder.read_json("fetch.json")
+        files = fetched.get("files", [])
+        row: dict[str, Any] = {
+            "corpus": corpus,
+            "files": len(files),
+            "bytes": sum(int(f.get("size") or 0) for f in files),
+            "parquet_rows": sum(_rows(workspace, f["path"]) for f in files),
+            "revision": fetched.get("revision", ""),
+            "licence": fetched.get("licence", ""),
+            "complete": fetched.get("complete", False),
+        }
+        table.append(row)
+    return table
+
+
+def _rows(workspace: Workspace, path: str) -> int:
+    if not path.endswith(".parquet") or not workspace.exists(path):
+        return 0
+    with workspace.open(path) as stream:
+        return int(pq.ParquetFile(stream).metadata.num_rows)
+
+
+def _numbers(folder: Folder, names: Sequence[str]) -> dict[str, Distribution]:
+    frame = pl.scan_parquet(sources(folder, names))
+    columns = [n for n, t in frame.collect_schema().items() if t.is_numeric()]
+    table = frame.select(columns).collect(engine="streaming")
+    return {n: distribution(value_counts(table[n])) for n in columns}
+
+
+def _ipc_rows(folder: Folder, name: str) -> int:
+    with folder.open(name) as stream, ipc.open_file(pa.PythonFile(stream)) as reader:
+        return sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
+
+
+def stage_numbers(folder: Folder) -> dict[str, Any]:
+    """Return what any whole stage can say: units, files, bytes, tally, and its numeric columns.
+
+    Raises:
+        IncompleteError: the stage is not whole.
+    """
+    record = stage_record(folder)
+    files = [f for m in manifests(folder) for f in m.files]
+    kinds: dict[str, list[str]] = {}
+    for file in files:
+        kinds.setdefault(file.name.partition(".")[2], []).append(file.name)
+    columns: dict[str, Any] = {}
+    rows: dict[str, int] = {}
+    for kind, names in sorted(kinds.items()):
+        if kind.endswith("parquet"):
+            columns |= {f"{kind}: {n}": asdict(d) for n, d in _numbers(folder, names).items()}
+            rows[kind] = sum(pq.read_metadata(s).num_rows for s in sources(folder, names))
+        elif kind.endswith("arrow"):
+            rows[kind] = sum(_ipc_rows(folder, n) for n in names)
+    return {
+        "stage": record.stage,
+        "units": len(record.units),
+        "files": len(files),
+        "bytes": sum(f.size for f in files),
+        "rows": rows,
+        "tally": asdict(record.tally),
+        "info": dict(record.info),
+        "digest": record.digest,
+        "columns": columns,
+    }
+
+
+def read_lines(folder: Folder, name: str) -> list[dict[str, Any]]:
+    """Return a JSONL file's objects; a torn last line, which a killed run leaves, is left out."""
+    if not folder.exists(name):
+        return []
+    out = []
+    for line in folder.read_bytes(name).decode().splitlines():
+        try:
+            out.append(json.loads(line))
+        except ValueError:
+            break
+    return out
+
+
+def run_numbers(folder: Folder) -> dict[str, Any]:
+    """Return a training run's steps, losses and speed, and its evaluations.
+
+    Raises:
+        DataError: the folder holds no metrics.
+    """
+    metrics = read_lines(folder, "metrics.jsonl")
+    if not metrics:
+        raise DataError(f"{folder.url}: no metrics.jsonl with a step in it; train first")
+    timing = read_lines(folder, "timing.jsonl")
+    spent = sum(float(t.get("seconds", 0)) for t in timing)
+    tokens = sum(int(m.get("tokens", 0)) for m in metrics)
+    losses: dict[str, list[float]] = {}
+    for step in metrics:
+        for name, loss in step.get("losses", {}).items():
+            losses.setdefault(name, []).append(float(loss))
+    here = folder.child("evaluation")
+    return {
+        "steps": int(metrics[-1]["step"]),
+        "loss_first": metrics[0]["loss"],
+        "loss_last": metrics[-1]["loss"],
+        "losses_last": {name: values[-1] for name, values in sorted(losses.items())},
+        "tokens": tokens,
+        "supervised": sum(int(m.get("supervised", 0)) for m in metrics),
+        "tiles": sum(int(m.get("tiles", 0)) for m in metrics),
+        "skipped_steps": sum(not m.get("taken", True) for m in metrics),
+        "seconds": round(spent, 3),
+        "tokens_per_s": round(tokens / spent, 1) if spent else None,
+        "loss": [m["loss"] for m in metrics],
+        "evaluation": {n.removesuffix(".json"): here.read_json(n) for n in here.names(".json")},
+    }
