@@ -118,14 +118,16 @@ def squash(frame: Tiles, profile: PixelProfile) -> Tiles:
     transformers' unsplit image path.
     """
     one = replace(profile, longest_edge_px=profile.tile_px, split=False, upscale=True)
-    return split(Image.fromarray(frame), one)[1][0]
+    tile: Tiles = split(Image.fromarray(frame), one)[1][0]
+    return tile
 
 
 def _resize_exact(image: Image.Image, sizes: list[tuple[int, int]]) -> Tiles:
     for size in sizes:
         if image.size != size:  # Pillow copies where the size is right already
             image = image.resize(size, LANCZOS)
-    return np.asarray(image)
+    pixels: Tiles = np.asarray(image)
+    return pixels
 
 
 def _resize_fast(image: Image.Image, sizes: list[tuple[int, int]]) -> Tiles:

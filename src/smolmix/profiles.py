@@ -36,7 +36,8 @@ class PixelProfile:
     exif: Literal["ignore", "apply"] = "ignore"  # transformers ignores EXIF orientation
     fps: float = 1.0
     max_frames: int = 64
-    codec: str = "source"  # source | raw | png | jpeg:Q
+    codec: str = "source"  # source (an image's own bytes) | raw | png | jpeg:Q
+    frame_codec: str = "jpeg:95"  # of video frames where `codec` is "source"
 
     def digest(self) -> str:
         """Twelve hex digits that name what the tiles depend on."""
@@ -78,7 +79,7 @@ class Profile:
 
         Token ids do not depend on how tiles are stored or how exactly they are resized.
         """
-        pixel = asdict(replace(self.pixel, codec="source", resize="exact"))
+        pixel = asdict(replace(self.pixel, codec="", frame_codec="", resize="exact"))
         return _digest([pixel, asdict(self.chat)])
 
 

@@ -1,0 +1,290 @@
+"""The loader: packed sequences, in one global order, from any place of it at once.
+
+The order is a function of (seed, epoch) alone. Rank r of N takes every N-th sequence of it, and
+the state is one number, the place in the global order; so a run resumes with other ranks and
+other workers where it stopped, no sequence twice and none left out, however long the mixture.
+
+Usable without the rest of smolmix: `SequenceDataset` is a plain PyTorch map-style dataset,
+`collate` joins its items for trainers that want batches.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from smolmix.errors import DataError, UsageError
+from smolmix.profiles import PixelProfile
+from smolmix.storage import Folder, Workspace
+from smolmix.tokenize.chat import IGNORE
+from smolmix.tokenize.codec import decode_tiles
+from smolmix.tokenize.image import ImageError
+from smolmix.tokenize.local import LocalCopies
+from smolmix.tokenize.plan import PLAN_FILE, Document, Plan, Record
+from smolmix.tokenize.shards import IdsRow, Shard, TilesRow
+
+_OPEN_SHARDS = 256
+
+
+class SequenceDataset(Dataset[dict[str, Any]]):
+    """The sequences of one packing plan, by number. Holds no state; safe to fork and to pickle."""
+
+    def __init__(
+        self,
+        workspace: str | Folder,
+        folder: str | Folder,
+        *,
+        copies: LocalCopies | None = None,
+        load_tiles: bool = True,
+    ):
+        """Open a plan; nothing but the plan is read.
+
+        Args:
+            workspace: what the shards' paths are relative to: a path or an fsspec URL.
+            folder: `sequences/<mixture>/<profile>-<budget>`, a path below the workspace or a
+                folder.
+            copies: where files of a remote workspace are copied to; a bounded cache in the
+                user's cache folder by default.
+            load_tiles: off: leave the pixels out, for counting.
+
+        Raises:
+            IncompleteError: the plan is not there.
+            IntegrityError: the plan is damaged.
+        """
+        self._workspace = workspace if isinstance(workspace, Folder) else Workspace(workspace)
+        self._folder = folder if isinstance(folder, Folder) else self._workspace.child(folder)
+        self._copies = copies or LocalCopies(self._workspace)
+        self._load_tiles = load_tiles
+        self.record = Record.read(self._folder)
+        self._pixel: PixelProfile = self.record.profile.pixel
+        self._open()
+
+    def _open(self) -> None:
+        at = self._folder.path[len(self._workspace.path) :].strip("/")
+        path = self._copies.path(f"{at}/{PLAN_FILE}", version=self.record.plan_digest)
+        self.plan = Plan(path, self.record)
+        self._shards: OrderedDict[tuple[str, int], Shard] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        del state["plan"], state["_shards"]
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    def __len__(self) -> int:
+        return self.record.sequences
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return a sequence.
+
+        Returns:
+            `input_ids`, `labels`, `position_ids` (tokens,) int64; labels are -100 where not
+            supervised and not shifted, positions restart at 0 in each document. `boundaries`
+            (documents + 1,) int32, cumulative lengths. `tiles` (tiles, 3, edge, edge) uint8.
+            `corpora` and `modalities`, one name a document. `samples`, the index of each in the
+            mixture's picks.
+
+        Raises:
+            IntegrityError: a shard is missing or damaged; it is named.
+        """
+        documents = self.plan.documents(index)
+        ids = [self._ids(d) for d in documents]
+        tokens = [row.input_ids[d.start : d.stop] for row, d in zip(ids, documents, strict=True)]
+        input_ids = np.concatenate(tokens).astype(np.int64)
+        labels = np.full(len(input_ids), IGNORE, np.int64)
+        positions = np.empty(len(input_ids), np.int64)
+        boundaries = np.cumsum([0, *map(len, tokens)]).astype(np.int32)
+        for row, document, at in zip(ids, documents, boundaries[:-1].tolist(), strict=True):
+            length = document.stop - document.start
+            positions[at : at + length] = np.arange(length)
+            for start, stop in row.spans:
+                a, b = max(start, document.start), min(stop, document.stop)
+                if a < b:
+                    to = slice(at + a - document.start, at + b - document.start)
+                    labels[to] = input_ids[to]
+        return {
+            "input_ids": torch.from_numpy(input_ids),
+            "labels": torch.from_numpy(labels),
+            "position_ids": torch.from_numpy(positions),
+            "boundaries": torch.from_numpy(boundaries),
+            "tiles": self._tiles(documents),
+            "corpora": tuple(self.record.corpora[d.corpus] for d in documents),
+            "modalities": tuple(self.record.modalities[d.modality] for d in documents),
+            "samples": tuple(d.sample for d in documents),
+        }
+
+    def _shard(self, name: str, kind: type[IdsRow] | type[TilesRow], number: int) -> Shard:
+        key = (kind.__name__, number)
+        shard = self._shards.get(key)
+        if shard is None:
+            shard = Shard(self._copies.path(name), kind, where=f"{self._workspace.url}/{name}")
+            self._shards[key] = shard
+            if len(self._shards) > _OPEN_SHARDS:
+                self._shards.popitem(last=False)
+        return shard
+
+    def _ids(self, document: Document) -> IdsRow:
+        name = self.record.ids_shards[document.ids_shard]
+        row = self._shard(name, IdsRow, document.ids_shard).row(document.ids_row)
+        assert isinstance(row, IdsRow)
+        return row
+
+    def tiles_row(self, shard: int, row: int) -> TilesRow:
+        """Return a medium's tiles as stored."""
+        found = self._shard(self.record.tile_shards[shard], TilesRow, shard).row(row)
+        assert isinstance(found, TilesRow)
+        return found
+
+    def _tiles(self, documents: Sequence[Document]) -> torch.Tensor:
+        edge = self._pixel.tile_px
+        places = [
+            place
+            for d in documents
+            for place in zip(d.tile_shards, d.tile_rows, strict=True)
+            if self._load_tiles
+        ]
+        rows = [self.tiles_row(*place) for place in places]
+        out = np.empty((sum(r.tiles for r in rows), edge, edge, 3), np.uint8)
+        at = 0
+        for row, place in zip(rows, places, strict=True):
+            try:
+                out[at : at + row.tiles] = decode_tiles(
+                    [bytes(b) for b in row.blobs], row.codec, self._pixel
+                )
+            except (ImageError, ValueError) as error:
+                name = self.record.tile_shards[place[0]]
+                raise DataError(f"{name}: row {place[1]} cannot be decoded ({error})") from error
+            at += row.tiles
+        return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+class Loader:
+    """This rank's sequences, pass after pass without end, read ahead by worker threads.
+
+    Decoding and resizing run outside the interpreter's lock, so threads scale; nothing is copied
+    between processes.
+    """
+
+    def __init__(
+        self,
+        dataset: SequenceDataset,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        workers: int = 2,
+        ahead: int = 4,
+        seed: int = 0,
+        shuffle: bool = True,
+        epochs: int | None = None,
+        pin_memory: bool = False,
+    ):
+        """Start at the beginning; `load_state_dict` goes elsewhere.
+
+        Args:
+            dataset: the plan's sequences.
+            rank: this process among `world_size`.
+            world_size: ranks that share the order.
+            workers: threads that read ahead; 0 reads when asked.
+            ahead: sequences made ready before they are asked for.
+            seed: of the order of later epochs.
+            shuffle: the first epoch keeps the mixture's own order, whose shares hold at every
+                prefix; later ones are shuffled, unless this is off.
+            epochs: stop after this many; None goes on without end.
+            pin_memory: put tensors where a GPU can fetch them.
+
+        Raises:
+            UsageError: `rank` is not below `world_size`.
+        """
+        if not 0 <= rank < world_size:
+            raise UsageError(f"loader: rank {rank} of {world_size}; ranks are 0 to world_size - 1")
+        self.dataset = dataset
+        self._rank, self._world = rank, world_size
+        self._workers, self._ahead = workers, max(ahead, 1)
+        self._seed, self._shuffle, self._epochs = seed, shuffle, epochs
+        self._pin = pin_memory
+        self._consumed = 0  # of the global order
+        self._order: tuple[int, Any] = (-1, None)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield this rank's sequences from the present place on."""
+        if self._workers == 0:
+            for number in self._numbers():
+                yield self._next(self._load(number))
+            return
+        with ThreadPoolExecutor(self._workers, "smolmix-loader") as pool:
+            waiting: list[Future[dict[str, Any]]] = []
+            numbers = self._numbers()
+            try:
+                while True:
+                    while len(waiting) < self._ahead and (n := next(numbers, None)) is not None:
+                        waiting.append(pool.submit(self._load, n))
+                    if not waiting:
+                        return
+                    yield self._next(waiting.pop(0).result())
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _next(self, item: dict[str, Any]) -> dict[str, Any]:
+        self._consumed += self._world
+        return item
+
+    def _load(self, place: int) -> dict[str, Any]:
+        epoch, index = divmod(place, len(self.dataset))
+        item = self.dataset[self.sequence(epoch, index)]
+        if self._pin:
+            item = {k: v.pin_memory() if torch.is_tensor(v) else v for k, v in item.items()}
+        item["place"] = place
+        return item
+
+    def _numbers(self) -> Iterator[int]:
+        place = self._consumed + self._rank
+        while self._epochs is None or place < self._epochs * len(self.dataset):
+            yield place
+            place += self._world
+
+    def sequence(self, epoch: int, index: int) -> int:
+        """Return the number of the sequence at a place of an epoch's order."""
+        if epoch == 0 or not self._shuffle:
+            return index
+        known, order = self._order
+        if known != epoch:
+            order = np.random.default_rng([self._seed, epoch]).permutation(len(self.dataset))
+            self._order = (epoch, order)
+        return int(order[index])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the global order: a few numbers, whatever the mixture's length.
+
+        Every rank returns the same once all have taken as many sequences.
+        """
+        return {
+            "consumed": self._consumed,
+            "seed": self._seed,
+            "digest": self.dataset.record.digest,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a place, saved under any number of ranks and workers.
+
+        Raises:
+            UsageError: it is a place in other sequences, or in another order.
+        """
+        if state["digest"] != self.dataset.record.digest:
+            raise UsageError(
+                f"loader state: saved for sequences {state['digest']}, these are "
+                f"{self.dataset.record.digest}; resume on the mixture the run began with"
+            )
+        if state["seed"] != self._seed:
+            raise UsageError(
+                f"loader state: saved with seed {state['seed']}, this loader has {self._seed}; "
+                "use the seed the run began with"
+            )
+        self._consumed = int(state["consumed"])

@@ -1,0 +1,148 @@
+"""Which samples form which training sequence, decided by lengths alone.
+
+Best-fit decreasing within windows of the mix's order: nearly as full as over the whole mixture,
+while any prefix of the sequences holds (up to one window) that prefix of the mix. What a window
+leaves in sequences that are not full is carried into the next. Sequences of a window are then
+put in a seeded order, so that long and short ones do not come in runs.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smolmix.errors import UsageError
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What one training sequence may hold."""
+
+    tokens: int = 8192
+    tiles: int = 0  # 0: no bound
+    window: int = 4096  # samples of the mix's order packed together
+    full: float = 0.999  # a sequence at least this full is never carried over
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A document of a sequence: a whole sample, or a stretch of a long text."""
+
+    sample: int  # index in the mix's order
+    start: int  # tokens [start, stop) of the sample
+    stop: int
+
+    @property
+    def tokens(self) -> int:
+        """Length."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packing:
+    """Sequences, and the samples that fit in none."""
+
+    sequences: tuple[tuple[Slice, ...], ...]
+    too_long: tuple[int, ...]  # samples with media beyond the budget; media are never cut
+
+    def fill(self, budget: Budget) -> float:
+        """Return the share of the token budget that is used."""
+        used = sum(s.tokens for sequence in self.sequences for s in sequence)
+        return used / max(1, len(self.sequences) * budget.tokens)
+
+
+@dataclass(slots=True)
+class _Bin:
+    slices: list[Slice]
+    space: int
+    tiles: int
+
+
+def pack(
+    lengths: Sequence[int] | Ints, tiles: Sequence[int] | Ints, budget: Budget, *, seed: int = 0
+) -> Packing:
+    """Return the sequences that hold every sample once, none beyond the budget.
+
+    Args:
+        lengths: tokens of each sample, in the mix's order.
+        tiles: tiles of each sample; one without tiles may be split.
+        budget: bounds of a sequence.
+        seed: of the order of sequences within a window.
+
+    Raises:
+        UsageError: the budget is not positive.
+    """
+    if budget.tokens <= 0 or budget.window <= 0:
+        raise UsageError(f"budget {budget.tokens} tokens, window {budget.window}: both at least 1")
+    rng = np.random.default_rng(seed)
+    done: list[tuple[Slice, ...]] = []
+    too_long: list[int] = []
+    carried: list[Slice] = []
+    count = len(lengths)
+    for start in range(0, count, budget.window):
+        stop = min(start + budget.window, count)
+        fresh: list[Slice] = []
+        for sample in range(start, stop):
+            pieces = _pieces(sample, int(lengths[sample]), int(tiles[sample]), budget)
+            if pieces is None:
+                too_long.append(sample)
+            else:
+                fresh += pieces
+        bins = _best_fit(carried + fresh, tiles, budget)
+        carried = []
+        if stop < count:
+            enough = (1 - budget.full) * budget.tokens
+            # Never carried twice: a sample leaves with the window after its own.
+            keep = [b for b in bins if b.space > enough and min(_samples(b)) >= start]
+            carried = [s for b in keep for s in b.slices]
+            dropped = set(map(id, keep))
+            bins = [b for b in bins if id(b) not in dropped]
+        order = rng.permutation(len(bins))
+        done += [tuple(sorted(bins[i].slices, key=_place)) for i in order]
+    return Packing(sequences=tuple(done), too_long=tuple(too_long))
+
+
+def _samples(one: _Bin) -> list[int]:
+    return [s.sample for s in one.slices]
+
+
+def _place(piece: Slice) -> tuple[int, int]:
+    return piece.sample, piece.start
+
+
+def _pieces(sample: int, length: int, tiles: int, budget: Budget) -> list[Slice] | None:
+    over = length > budget.tokens or bool(budget.tiles and tiles > budget.tiles)
+    if over and tiles:
+        return None
+    edges = [*range(0, length, budget.tokens), length]
+    return [Slice(sample, a, b) for a, b in pairwise(edges) if b > a]
+
+
+def _best_fit(slices: list[Slice], tiles: Sequence[int] | Ints, budget: Budget) -> list[_Bin]:
+    """Put each slice, longest first, where it leaves the least space and the tiles fit."""
+    bins: list[_Bin] = []
+    open_bins: list[tuple[int, int]] = []  # (space, bin), ascending
+    for piece in sorted(slices, key=lambda s: (-s.tokens, -int(tiles[s.sample]), _place(s))):
+        need, cost = piece.tokens, int(tiles[piece.sample])
+        at = bisect_left(open_bins, (need, -1))
+        while at < len(open_bins):
+            space, index = open_bins[at]
+            if not budget.tiles or bins[index].tiles + cost <= budget.tiles:
+                open_bins.pop(at)
+                break
+            at += 1
+        else:
+            space, index = budget.tokens, len(bins)
+            bins.append(_Bin([], space, 0))
+        chosen = bins[index]
+        chosen.slices.append(piece)
+        chosen.space = space - need
+        chosen.tiles += cost
+        if chosen.space:
+            insort(open_bins, (chosen.space, index))
+    return bins

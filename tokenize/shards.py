@@ -1,0 +1,256 @@
+"""Shards: Arrow IPC files of token ids and of tiles, with a checksum a row.
+
+Memory-mapped, and read as they are by pyarrow, polars, `datasets` and DuckDB. A row is verified
+whenever it is read: a flipped byte is an error that names the file and the row, never a picture.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from numpy.typing import NDArray
+
+from smolmix.errors import IntegrityError
+
+SHARD_VERSION = 1
+_BATCH_BYTES = 4 << 20
+_BATCH_ROWS = 256
+_REPAIR = "run `smolmix verify` on it, then `smolmix tokenize` again"
+
+IDS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("digest", pa.string()),  # of the sample: roles, texts, media bytes
+        ("input_ids", pa.list_(pa.uint16())),
+        ("loss_spans", pa.list_(pa.int32())),  # start, stop, start, stop, ...
+        ("media", pa.list_(pa.string())),  # digests, in the order of their blocks
+        ("tiles", pa.list_(pa.int32())),  # tiles of each
+        ("checksum", pa.uint64()),
+    ]
+)
+TILES_SCHEMA = pa.schema(
+    [
+        ("digest", pa.string()),  # of the medium's bytes
+        ("kind", pa.string()),  # image | video | frames
+        ("rows", pa.int16()),
+        ("cols", pa.int16()),
+        ("tiles", pa.int32()),
+        ("codec", pa.string()),
+        ("blobs", pa.list_(pa.binary())),
+        ("checksum", pa.uint64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdsRow:
+    """Ids of one sample."""
+
+    id: str
+    digest: str
+    input_ids: NDArray[np.uint16]
+    spans: tuple[tuple[int, int], ...]
+    media: tuple[str, ...]
+    tiles: tuple[int, ...]
+
+    def checksum(self) -> int:
+        """Return xxh3_64 over all of it."""
+        state = xxhash.xxh3_64()
+        state.update(self.id.encode())
+        state.update(self.digest.encode())
+        state.update(np.ascontiguousarray(self.input_ids).tobytes())
+        state.update(np.array(self.spans, np.int32).tobytes())
+        state.update("\n".join(self.media).encode())
+        state.update(np.array(self.tiles, np.int32).tobytes())
+        return int(state.intdigest())
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the row of `IDS_SCHEMA`."""
+        return {
+            "id": self.id,
+            "digest": self.digest,
+            "input_ids": self.input_ids,
+            "loss_spans": [edge for span in self.spans for edge in span],
+            "media": list(self.media),
+            "tiles": list(self.tiles),
+            "checksum": self.checksum(),
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """Size of what counts."""
+        return int(self.input_ids.nbytes)
+
+    @classmethod
+    def from_batch(cls, batch: pa.RecordBatch, row: int) -> Self:
+        """Read a row; ids are a view of the file."""
+        spans = batch["loss_spans"][row].values.to_numpy()
+        return cls(
+            id=batch["id"][row].as_py(),
+            digest=batch["digest"][row].as_py(),
+            input_ids=batch["input_ids"][row].values.to_numpy(),
+            spans=tuple((int(a), int(b)) for a, b in spans.reshape(-1, 2)),
+            media=tuple(batch["media"][row].as_py()),
+            tiles=tuple(batch["tiles"][row].as_py()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TilesRow:
+    """Tiles of one medium, as stored."""
+
+    digest: str
+    kind: str
+    rows: int
+    cols: int
+    tiles: int
+    codec: str
+    blobs: tuple[bytes | memoryview, ...]
+
+    def checksum(self) -> int:
+        """Return xxh3_64 over all of it."""
+        state = xxhash.xxh3_64()
+        head = f"{self.digest} {self.kind} {self.rows} {self.cols} {self.tiles} {self.codec}"
+        state.update(head.encode())
+        for blob in self.blobs:
+            state.update(len(blob).to_bytes(8, "little"))
+            state.update(blob)
+        return int(state.intdigest())
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the row of `TILES_SCHEMA`."""
+        return {
+            "digest": self.digest,
+            "kind": self.kind,
+            "rows": self.rows,
+            "cols": self.cols,
+            "tiles": self.tiles,
+            "codec": self.codec,
+            "blobs": list(self.blobs),
+            "checksum": self.checksum(),
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """Size of what counts."""
+        return sum(map(len, self.blobs))
+
+    @classmethod
+    def from_batch(cls, batch: pa.RecordBatch, row: int) -> Self:
+        """Read a row; blobs are views of the file."""
+        return cls(
+            digest=batch["digest"][row].as_py(),
+            kind=batch["kind"][row].as_py(),
+            rows=batch["rows"][row].as_py(),
+            cols=batch["cols"][row].as_py(),
+            tiles=batch["tiles"][row].as_py(),
+            codec=batch["codec"][row].as_py(),
+            blobs=tuple(memoryview(b.as_buffer()) for b in batch["blobs"][row].values),
+        )
+
+
+Row = IdsRow | TilesRow
+
+
+def write(path: Path, rows: Iterable[Row], schema: pa.Schema, info: Mapping[str, str]) -> int:
+    """Write a shard in record batches of a few megabytes; return how many rows it holds.
+
+    Args:
+        path: of the new file.
+        rows: all of the kind that `schema` is for.
+        schema: `IDS_SCHEMA` or `TILES_SCHEMA`.
+        info: goes into the file's metadata under `smolmix.<key>`: what a reader must know.
+    """
+    metadata = {f"smolmix.{k}": v for k, v in {**info, "shard_version": str(SHARD_VERSION)}.items()}
+    schema = schema.with_metadata(metadata)
+    total = size = 0
+    waiting: list[dict[str, Any]] = []
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+
+        def flush() -> None:
+            if waiting:
+                writer.write_batch(pa.RecordBatch.from_pylist(waiting, schema=schema))
+                waiting.clear()
+
+        for row in rows:
+            waiting.append(row.to_row())
+            size += row.nbytes
+            total += 1
+            if size >= _BATCH_BYTES or len(waiting) >= _BATCH_ROWS:
+                flush()
+                size = 0
+        flush()
+    return total
+
+
+class Shard:
+    """Random access to the rows of one shard; each row is verified as it is read."""
+
+    def __init__(self, path: Path, kind: type[IdsRow] | type[TilesRow], *, where: str = ""):
+        """Map the file.
+
+        Args:
+            path: on a local disk.
+            kind: what its rows are.
+            where: how to name it in errors; its path by default.
+
+        Raises:
+            IntegrityError: the file is missing, cut short or not a shard.
+        """
+        self._where = where or str(path)
+        self._kind = kind
+        try:
+            self._file = pa.ipc.open_file(pa.memory_map(str(path)))
+            self._batches: list[pa.RecordBatch] = [
+                self._file.get_batch(i) for i in range(self._file.num_record_batches)
+            ]
+        except FileNotFoundError as error:
+            raise IntegrityError(f"{self._where}: missing; {_REPAIR}") from error
+        except (pa.ArrowInvalid, OSError) as error:
+            raise IntegrityError(f"{self._where}: damaged ({error}); {_REPAIR}") from error
+        metadata = self._file.schema.metadata or {}
+        self.info = {k.decode()[8:]: v.decode() for k, v in metadata.items()}
+        if self.info.get("shard_version") != str(SHARD_VERSION):
+            raise IntegrityError(
+                f"{self._where}: shard version {self.info.get('shard_version')}; this one reads "
+                f"{SHARD_VERSION}; delete it and run `smolmix tokenize` again"
+            )
+        self._starts = np.cumsum([0, *(b.num_rows for b in self._batches)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def column(self, name: str) -> list[Any]:
+        """Return one column whole, unverified."""
+        values: list[Any] = []
+        for batch in self._batches:
+            values += batch[name].to_pylist()
+        return values
+
+    def row(self, index: int) -> Any:
+        """Return a row.
+
+        Raises:
+            IntegrityError: its bytes are not what was written, or there is no such row.
+        """
+        if not 0 <= index < len(self):
+            raise IntegrityError(f"{self._where}: no row {index}; it has {len(self)}; {_REPAIR}")
+        batch = int(np.searchsorted(self._starts, index, side="right")) - 1
+        place = index - int(self._starts[batch])
+        try:
+            row = self._kind.from_batch(self._batches[batch], place)
+            found, wanted = row.checksum(), self._batches[batch]["checksum"][place].as_py()
+        except (pa.ArrowInvalid, ValueError, IndexError, OverflowError) as error:
+            raise IntegrityError(
+                f"{self._where}: row {index} cannot be read ({error}); {_REPAIR}"
+            ) from error
+        if found != wanted:
+            raise IntegrityError(
+                f"{self._where}: row {index} has checksum {found:016x}, written as {wanted:016x}; "
+                f"{_REPAIR}"
+            )
+        return row
