@@ -1,7 +1,153 @@
-"""Verbs of the `mix` room."""
+"""`smolmix mix`: plan, build, compare and import mixtures."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from smolmix.cli.options import (
+    DEFAULT_WORKERS,
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    RayAddressOption,
+    WorkersOption,
+    WorkspaceOption,
+    open_workspace,
+    print_json,
+)
+from smolmix.errors import UsageError
+
+if TYPE_CHECKING:
+    from smolmix.mixtures.catalogue import Catalogue
+    from smolmix.mixtures.lock import Lock
+    from smolmix.storage import Folder, Workspace
+
+mix = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Plan, build and compare mixtures.\n\nExample: smolmix mix plan mixtures/demo.yaml",
+)
+SpecArgument = Annotated[
+    str, typer.Argument(help="A mixture's YAML, or the name of one of smolmix's own.")
+]
+
+
+def _catalogue() -> "Catalogue":
+    """Return the corpora that adapters exist for, as plain rows."""
+    from smolmix.mixtures.catalogue import CatalogueRow
+    from smolmix.pipelines.sources import SOURCES
+
+    return {
+        s.id: CatalogueRow(
+            id=s.id,
+            modality=s.modality,
+            role=s.role,
+            licence=s.licence,
+            gated=bool(s.gated),
+            rows=s.rows,
+            revision=s.revision,
+            verified=s.verified,
+        )
+        for s in SOURCES.values()
+    }
+
+
+def _folder(workspace: "Workspace", name: str) -> "Folder":
+    """Return a built mixture's folder, given its name, its folder or its lock file."""
+    from smolmix.mixtures.lock import LOCK_FILE
+    from smolmix.storage import Folder
+
+    if name.endswith(f"/{LOCK_FILE}"):
+        return Folder(name.removesuffix(f"/{LOCK_FILE}"))
+    if Path(name, LOCK_FILE).exists():
+        return Folder(name)
+    folder = workspace.mixture(name)
+    if not folder.exists(LOCK_FILE):
+        raise UsageError(
+            f"{name}: no built mixture of that name in {workspace.url}; "
+            "smolmix mix build writes one"
+        )
+    return folder
+
+
+def _build_lock(workspace: "Workspace", name: str) -> "Lock":
+    from smolmix.mixtures.build import rebuild
+    from smolmix.mixtures.lock import Lock
+    from smolmix.storage import Folder
+
+    path = Path(name)
+    lock = Lock.from_json(Folder(str(path.parent)).read_json(path.name), name)
+    return rebuild(lock, workspace, name)
+
+
+@mix.command("build")
+def _build(
+    spec: SpecArgument,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    workers: WorkersOption = DEFAULT_WORKERS,
+    ray_address: RayAddressOption = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out components that were never published.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Solve a mixture over curated corpora; write its picks and its lock.
+
+    Given a lock.json, reproduce it or say what changed.
+
+    Example: smolmix mix build mixtures/demo.yaml
+    """
+    from smolmix.mixtures import summary
+    from smolmix.mixtures.build import build, corpora_of, spec_profile
+    from smolmix.mixtures.catalogue import check_corpora, check_gated
+    from smolmix.mixtures.reading import read_spec
+
+    place = open_workspace(workspace)
+    if spec.endswith(".json"):
+        lock = _build_lock(place, spec)
+    else:
+        from smolmix.pipelines.counts import ensure_counts
+
+        reading, catalogue = read_spec(spec), _catalogue()
+        check_corpora(reading.spec, catalogue, reading.path)
+        here = {*place.corpora("raw"), *place.corpora("curated")}
+        check_gated(reading.spec, catalogue, here, reading.path)
+        ensure_counts(
+            place,
+            [c for c in corpora_of(reading.spec) if c in place.corpora("curated")],
+            spec_profile(reading.spec),
+            workers,
+            ray_address,
+        )
+        lock = build(reading, place, catalogue=catalogue, partial=partial)
+    if as_json:
+        print_json(summary.facts(lock))
+    else:
+        sys.stdout.write("\n".join(summary.lines(lock)) + "\n")
+
+
+@mix.command("diff")
+def _diff(
+    a: Annotated[str, typer.Argument(help="A built mixture: its name, folder or lock.json.")],
+    b: Annotated[str, typer.Argument(help="Another.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two built mixtures: shares, samples in and out, tokens, licences.
+
+    Example: smolmix mix diff demo demo-more-text
+    """
+    from smolmix.mixtures import diff
+
+    place = open_workspace(workspace)
+    found = diff.diff(_folder(place, a), _folder(place, b))
+    if as_json:
+        print_json(found)
+    else:
+        sys.stdout.write("\n".join(diff.lines(found)) + "\n")
 
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
+    app.add_typer(mix, name="mix")

@@ -1,0 +1,67 @@
+"""What the mixtures room is told of corpora, so that it need not import the adapters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from smolmix.errors import UsageError, nearest
+from smolmix.mixtures.spec import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueRow:
+    """One corpus as the catalogue lists it."""
+
+    id: str
+    modality: str = ""
+    role: str = ""  # "benchmark": never in a mixture
+    licence: str = ""
+    gated: bool = False
+    rows: int | None = None
+    revision: str = ""
+    verified: bool = True
+    bytes_on_disk: int | None = None
+
+
+Catalogue = Mapping[str, CatalogueRow]
+
+
+def check_corpora(spec: Spec, catalogue: Catalogue, where: str) -> None:
+    """Refuse corpora that are unknown, and benchmarks.
+
+    Raises:
+        UsageError: one line for each fault.
+    """
+    faults = []
+    for name, component in spec.components.items():
+        if component.unpublished:
+            continue
+        row = catalogue.get(component.corpus)
+        at = f"{where}: components.{name}.corpus is {component.corpus!r}"
+        if row is None:
+            faults.append(
+                f"{at}; no such corpus{nearest(component.corpus, catalogue)}; "
+                "smolmix corpora lists them"
+            )
+        elif row.role == "benchmark":
+            faults.append(f"{at}; a benchmark is never trained on; take the component out")
+    if faults:
+        raise UsageError("\n".join(faults))
+
+
+def check_gated(spec: Spec, catalogue: Catalogue, fetched: set[str], where: str) -> None:
+    """Refuse gated corpora that are not here.
+
+    Raises:
+        UsageError: one line for each.
+    """
+    faults = [
+        f"{where}: components.{name}.corpus is {c.corpus!r}, which is gated and was not fetched; "
+        f"accept its terms on the hub, then run smolmix fetch {c.corpus}"
+        for name, c in spec.components.items()
+        if not c.unpublished
+        and c.corpus in catalogue
+        and catalogue[c.corpus].gated
+        and c.corpus not in fetched
+    ]
+    if faults:
+        raise UsageError("\n".join(faults))

@@ -1,0 +1,92 @@
+"""`picks.parquet`: which samples, in which order, how often."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from smolmix.mixtures.hashing import hash_ids
+from smolmix.mixtures.pool import Pool
+from smolmix.mixtures.strata import Sorted
+from smolmix.mixtures.supply import Ints
+from smolmix.storage import Folder
+
+PICKS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("corpus", pa.dictionary(pa.int32(), pa.string())),
+        ("part", pa.dictionary(pa.int32(), pa.string())),
+        ("row", pa.int32()),
+        ("repeat", pa.int32()),
+    ]
+)
+_ROWS = 1 << 17
+
+
+def write_picks(
+    folder: Folder, name: str, pool: Pool, ordered: Sorted, stratum: Ints, within: Ints
+) -> str:
+    """Write the picks in the mixture's order; return the digest of their content.
+
+    Args:
+        folder: the mixture's folder.
+        name: the file to write.
+        pool: the candidates.
+        ordered: the candidates by stratum and hash.
+        stratum: (draws,) each position's stratum.
+        within: (draws,) which draw of its stratum stands there.
+    """
+    size = np.diff(ordered.starts)
+    part_ids = pa.array([f"{corpus}/{unit}" for corpus, unit in pool.parts], pa.string())
+    part_hash = hash_ids(part_ids, 0)
+    corpora = pa.array([corpus for corpus, _ in pool.parts], pa.string())
+    units = pa.array([unit for _, unit in pool.parts], pa.string())
+    ids = pa.concat_arrays(
+        [c.cast(pa.large_string()) for c in pool.ids.chunks] or [pa.array([], pa.large_string())]
+    )
+    state = xxhash.xxh3_128()
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch, name)
+        with pq.ParquetWriter(target, PICKS_SCHEMA, compression="zstd") as writer:
+            for at in range(0, len(stratum), _ROWS):
+                here, draw = stratum[at : at + _ROWS], within[at : at + _ROWS]
+                repeat = (draw // size[here]).astype(np.int32)
+                rows = ordered.rows[ordered.starts[here] + draw % size[here]]
+                part = pool.part[rows]
+                row = pool.row[rows]
+                for column in (pool.hashes[rows], part_hash[part], row, repeat):
+                    state.update(np.ascontiguousarray(column).tobytes())
+                codes = pa.array(part, pa.int32())
+                writer.write_table(
+                    pa.table(
+                        [
+                            ids.take(pa.array(rows)).cast(pa.string()),
+                            corpora.take(codes).dictionary_encode(),
+                            units.take(codes).dictionary_encode(),
+                            pa.array(row),
+                            pa.array(repeat),
+                        ],
+                        schema=PICKS_SCHEMA,
+                    )
+                )
+        folder.put(target, name)
+    return state.hexdigest()
+
+
+def digest_picks(folder: Folder, name: str, seed: int) -> str:
+    """Return the content digest of a picks file, as `write_picks` computed it."""
+    state = xxhash.xxh3_128()
+    with folder.open(name) as stream:
+        for batch in pq.ParquetFile(stream).iter_batches(batch_size=_ROWS):
+            table = pa.Table.from_batches([batch])
+            corpus = table["corpus"].combine_chunks().cast(pa.string())
+            unit = table["part"].combine_chunks().cast(pa.string())
+            place = pa.compute.binary_join_element_wise(corpus, unit, "/")
+            state.update(hash_ids(table["id"].combine_chunks(), seed).tobytes())
+            state.update(hash_ids(place, 0).tobytes())
+            state.update(table["row"].combine_chunks().to_numpy().tobytes())
+            state.update(table["repeat"].combine_chunks().to_numpy().tobytes())
+    return state.hexdigest()

@@ -1,0 +1,205 @@
+"""The candidates of a measured mixture: every sample a component may use, as columns."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from smolmix.errors import UsageError
+from smolmix.mixtures.columns import ALWAYS, Part, corpus_parts
+from smolmix.mixtures.hashing import hash_ids
+from smolmix.mixtures.spec import Component, Spec
+from smolmix.mixtures.where import Where
+from smolmix.storage import Workspace
+
+TOKENS = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Columns over all candidates, in order of corpus, part and row."""
+
+    ids: pa.ChunkedArray
+    hashes: NDArray[np.uint64]
+    component: NDArray[np.int16]  # index into `components`
+    components: Sequence[str]
+    part: NDArray[np.int32]  # index into `parts`
+    parts: Sequence[tuple[str, str]]  # (corpus, unit name)
+    row: NDArray[np.int32]
+    tokens: Mapping[str, NDArray[np.int32]]
+    duration_s: NDArray[np.float64]
+    tags: Mapping[str, tuple[NDArray[np.int16], list[str]]]  # family -> codes, values
+    left_out: Mapping[str, int]  # why curated samples are no candidates -> how many
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    ids: list[pa.Array] = field(default_factory=list)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    codes: dict[str, list[NDArray[np.int16]]] = field(default_factory=dict)
+    values: dict[str, dict[str, int]] = field(default_factory=dict)
+    parts: list[tuple[str, str]] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, values: Any) -> None:
+        self.columns.setdefault(name, []).append(values)
+
+    def leave(self, reason: str, count: int) -> None:
+        if count:
+            self.left_out[reason] = self.left_out.get(reason, 0) + count
+
+
+def families(spec: Spec) -> tuple[str, ...]:
+    """Return the tags that the spec's shares speak of, beside those always kept."""
+    named = {f for f in spec.shares if f not in ("component", "corpus")}
+    return tuple(sorted({*ALWAYS, *named}))
+
+
+def fields(spec: Spec) -> set[str]:
+    """Return every field that the spec's conditions and shares speak of."""
+    conditions = [*spec.where, *(w for c in spec.components.values() for w in c.where)]
+    return {*families(spec), *(w.field for w in conditions)}
+
+
+def _meets(part: Part, conditions: Iterable[Where]) -> NDArray[np.bool_]:
+    mask = np.ones(len(part.ids), np.bool_)
+    for condition in conditions:
+        mask &= part.mask(condition)
+    return mask
+
+
+def _in_component(part: Part, component: Component) -> NDArray[np.bool_]:
+    mask = _meets(part, component.where)
+    if component.subset:
+        mask &= part.mask(Where(field="subset", op="in", values=component.subset))
+    return mask
+
+
+def _allowed(
+    part: Part, spec: Spec, verdicts: pa.Array | None, out: _Gathered
+) -> NDArray[np.bool_]:
+    """Return which rows any component may use; count the others under their reason."""
+    allowed = part.train.copy()
+    out.leave("held out for evaluation", int((~allowed).sum()))
+
+    def cut(reason: str, mask: NDArray[np.bool_]) -> None:
+        nonlocal allowed
+        out.leave(reason, int((allowed & ~mask).sum()))
+        allowed = allowed & mask
+
+    if verdicts is not None and len(verdicts):
+        inside = pa.compute.is_in(part.ids, value_set=verdicts)
+        cut("verdict across corpora", ~inside.to_numpy(zero_copy_only=False))
+    cut("where", _meets(part, spec.where))
+    if spec.caps.duration_s.max != float("inf"):
+        cut("caps.duration_s.max", part.numbers["duration_s"] <= spec.caps.duration_s.max)
+    if spec.caps.tokens_per_sample is not None:
+        cut("caps.tokens_per_sample", part.numbers["tokens"] <= spec.caps.tokens_per_sample)
+    return allowed
+
+
+def _gather(
+    part: Part,
+    spec: Spec,
+    names: Sequence[str],
+    where: str,
+    leaving: pa.Array | None,
+    out: _Gathered,
+) -> None:
+    allowed = _allowed(part, spec, leaving, out)
+    order = sorted(spec.components)
+    owner = np.full(len(part.ids), -1, np.int16)
+    for name in names:
+        mask = allowed & _in_component(part, spec.components[name])
+        both = mask & (owner >= 0)
+        if both.any():
+            other = order[int(owner[both][0])]
+            raise UsageError(
+                f"{where}: components.{name} and components.{other} both hold "
+                f"{part.ids[int(np.flatnonzero(both)[0])].as_py()}; a sample belongs to one "
+                "component; narrow one with subset or where"
+            )
+        owner[mask] = order.index(name)
+    kept = np.flatnonzero(owner >= 0)
+    out.leave("in no component", int((allowed & (owner < 0)).sum()))
+    index = len(out.parts)
+    out.parts.append((part.corpus, part.name))
+    ids = part.ids.take(pa.array(kept))
+    out.ids.append(ids)
+    out.add("hash", hash_ids(ids, spec.seed))
+    out.add("component", owner[kept])
+    out.add("part", np.full(len(kept), index, np.int32))
+    out.add("row", kept.astype(np.int32))
+    out.add("duration_s", part.numbers["duration_s"][kept].astype(np.float64))
+    for name in TOKENS:
+        out.add(name, part.numbers[name][kept].astype(np.int32))
+    for family in families(spec):
+        codes, values = part.names[family]
+        known = out.values.setdefault(family, {})
+        table = np.array([known.setdefault(v, len(known)) for v in values] or [0], np.int16)
+        out.codes.setdefault(family, []).append(table[codes[kept]])
+
+
+def _sorted(out: _Gathered, family: str) -> tuple[NDArray[np.int16], list[str]]:
+    """Return codes that do not depend on the order in which values were met."""
+    values = sorted(out.values[family])
+    table = np.array([values.index(v) for v in out.values[family]] or [0], np.int16)
+    return table[np.concatenate(out.codes[family])], values
+
+
+def load_pool(
+    spec: Spec,
+    workspace: Workspace,
+    profile: str,
+    components: Sequence[str],
+    where: str,
+    *,
+    leaving: pa.Array | None = None,
+) -> Pool:
+    """Return the candidates of the named components.
+
+    Args:
+        spec: the mixture.
+        workspace: where curated samples and counts lie.
+        profile: name of the profile whose counts are read.
+        components: those to load; their corpora must be curated and counted.
+        where: the spec's file, for messages.
+        leaving: ids that verdicts across corpora take out.
+
+    Raises:
+        IncompleteError: a corpus is not curated, or not counted under this profile.
+        UsageError: two components hold the same sample.
+    """
+    out = _Gathered()
+    by_corpus: dict[str, list[str]] = {}
+    for name in components:
+        by_corpus.setdefault(spec.components[name].corpus, []).append(name)
+    wanted = {f for f in fields(spec) if f != "component"}
+    for corpus in sorted(by_corpus):
+        for part in corpus_parts(workspace, corpus, profile, wanted):
+            _gather(part, spec, by_corpus[corpus], where, leaving, out)
+    empty: dict[str, type] = {"hash": np.uint64, "component": np.int16, "duration_s": np.float64}
+
+    def column(name: str) -> Any:
+        parts = out.columns.pop(name, [])
+        return np.concatenate(parts) if parts else np.zeros(0, empty.get(name, np.int32))
+
+    return Pool(
+        ids=pa.chunked_array(out.ids, pa.string()),
+        hashes=column("hash"),
+        component=column("component"),
+        components=tuple(sorted(spec.components)),
+        part=column("part"),
+        parts=tuple(out.parts),
+        row=column("row"),
+        tokens={name: column(name) for name in TOKENS},
+        duration_s=column("duration_s"),
+        tags={f: _sorted(out, f) for f in families(spec) if f in out.codes},
+        left_out=dict(sorted(out.left_out.items())),
+    )

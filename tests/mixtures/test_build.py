@@ -1,0 +1,67 @@
+from collections.abc import Callable
+
+import pytest
+
+from smolmix.errors import DataError, InfeasibleError, UsageError
+from smolmix.mixtures.build import build, rebuild
+from smolmix.mixtures.lock import read_lock
+from smolmix.mixtures.picks import digest_picks
+from smolmix.mixtures.reading import parse_spec
+from smolmix.storage import Workspace
+
+Corpus = Callable[..., None]
+NANO = {"preset": "nano", "style": "inference"}
+
+
+def spec(**changes: object) -> dict[str, object]:
+    return {
+        "name": "t",
+        "profile": NANO,
+        "components": {"images": {"corpus": "images"}, "texts": {"corpus": "texts"}},
+        **changes,
+    }
+
+
+@pytest.fixture
+def two(corpus: Corpus, workspace: Workspace) -> Workspace:
+    corpus("images", 900, parts=3)
+    corpus("texts", 300, modality="text", visual_tokens=0)
+    return workspace
+
+
+def test_shares_and_total_are_reached(two: Workspace) -> None:
+    wished = spec(shares={"modality": {"text": 0.14}}, total=500)
+    lock = build(parse_spec(wished, "t.yaml"), two)
+    assert lock.draws == 500
+    assert lock.reached["shares.modality.text"] == pytest.approx(0.14, abs=1e-3)
+
+
+def test_without_a_total_the_mixture_is_as_large_as_possible(two: Workspace) -> None:
+    wished = spec(shares={"modality": {"text": 0.5}})
+    assert build(parse_spec(wished, "t.yaml"), two).draws == 600
+
+
+def test_a_lock_is_reproduced_and_a_change_is_named(two: Workspace, corpus: Corpus) -> None:
+    first = build(parse_spec(spec(total=700), "t.yaml"), two)
+    folder = two.mixture("t")
+    assert digest_picks(folder, "picks.parquet", 0) == first.picks
+    assert rebuild(read_lock(folder), two, "lock.json").picks == first.picks
+    corpus("texts", 301, modality="text")
+    with pytest.raises(DataError, match="texts: curated was"):
+        rebuild(first, two, "lock.json")
+
+
+def test_an_infeasible_wish_names_what_binds_and_the_nearest(two: Workspace) -> None:
+    wished = spec(shares={"modality": {"text": 0.5}}, total=1000)
+    with pytest.raises(InfeasibleError) as caught:
+        build(parse_spec(wished, "t.yaml"), two)
+    text = str(caught.value)
+    assert "shares.modality.text" in text
+    assert "total 600 samples" in text
+    assert not two.mixture("t").exists("picks.parquet")
+
+
+def test_two_components_with_the_same_sample_are_refused(two: Workspace) -> None:
+    wished = spec(components={"a": {"corpus": "images"}, "b": {"corpus": "images"}})
+    with pytest.raises(UsageError, match="both hold images/0"):
+        build(parse_spec(wished, "t.yaml"), two)
