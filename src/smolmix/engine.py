@@ -259,7 +259,8 @@ def run_stage(
         folder: the stage's own folder.
         workers: Ray workers; 0 runs in this process.
         ray_address: a cluster to join; its machines must see `folder`.
-        info: what readers of `stage.json` should know; part of the stage's digest.
+        info: what readers of `stage.json` should know; part of the stage's digest. A `corpus` in it
+            names the stage's lines of progress.
         quiet: no progress and no summary line.
 
     Raises:
@@ -268,6 +269,7 @@ def run_stage(
     """
     started = time.monotonic()
     units = sorted(units, key=lambda u: u.name)
+    label = f"{stage.name} {(info or {}).get('corpus', folder.name)}"
     names = [u.name for u in units]
     if len(set(names)) != len(names):
         twice = next(n for i, n in enumerate(names) if n in names[:i])
@@ -284,7 +286,7 @@ def run_stage(
                 _remove_unit(folder, manifest)
         if folder.is_local:
             shutil.rmtree(folder.local(_SCRATCH), ignore_errors=True)
-        failed = _run(stage, pending, folder, workers, ray_address, quiet)
+        failed = _run(stage, pending, folder, workers, ray_address, "" if quiet else label)
         if folder.is_local:
             shutil.rmtree(folder.local(_SCRATCH), ignore_errors=True)
         if failed:
@@ -309,7 +311,7 @@ def run_stage(
         notes=_notes(stage, record.tally),
     )
     if not quiet:
-        print(_line(folder, summary), file=sys.stderr)
+        print(_line(label, summary), file=sys.stderr)
     return summary
 
 
@@ -341,13 +343,13 @@ def _run(
     folder: Folder,
     workers: int,
     ray_address: str | None,
-    quiet: bool,
+    label: str,
 ) -> dict[str, str]:
     """Run the units; return what failed and why."""
     if not pending:
         return {}
     jobs = [Job(unit=unit, stage=stage, url=folder.url) for unit in pending]
-    with progress(f"{stage.name} {folder.name}", len(jobs), quiet=quiet) as advance:
+    with progress(label, len(jobs), quiet=not label) as advance:
         if workers > 0:
             from smolmix import cluster
 
@@ -362,9 +364,9 @@ def _run(
         return failed
 
 
-def _line(folder: Folder, summary: Summary) -> str:
+def _line(label: str, summary: Summary) -> str:
     tally = summary.tally
-    parts = [f"{summary.stage} {folder.name}: {summary.done} units done"]
+    parts = [f"{label}: {summary.done} units done"]
     if summary.skipped:
         parts.append(f"{summary.skipped} already whole")
     if tally.samples:
