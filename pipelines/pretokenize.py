@@ -113,9 +113,8 @@ def _picks(lock: Folder) -> pl.DataFrame:
         raise DataError(f"{lock.url}: no picks.parquet; run `smolmix mix build` first")
     with lock.open("picks.parquet") as stream:
         picks = pl.read_parquet(stream.read())
-    return picks.select("id", "corpus", "part", pl.col("row").cast(pl.Int64)).with_row_index(
-        "sample"
-    )
+    names = pl.col("id", "corpus", "part").cast(pl.String)  # dictionary-encoded in the file
+    return picks.select(names, pl.col("row").cast(pl.Int64)).with_row_index("sample")
 
 
 def _plan(
