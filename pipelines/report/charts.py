@@ -1,0 +1,301 @@
+"""The report's plots as Vega-Lite, made with Altair; the page sets colours of text and grid."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+# Told apart in both colour schemes and by people who do not see red and green apart.
+# Source: Okabe and Ito, "Color Universal Design", lightened or darkened to hold on both grounds.
+PALETTE = (
+    "#3b82c4",
+    "#d97a00",
+    "#1f9d78",
+    "#c765a0",
+    "#8a7cd6",
+    "#b5a000",
+    "#4fa8d8",
+    "#cf5337",
+    "#7f8c8d",
+)
+_MANY = 18  # rows of a bar plot; the table below the plot has the rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """One plot, and the table that says the same in text."""
+
+    id: str
+    title: str
+    about: str  # what to see, for people who do not see the plot
+    spec: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+
+
+def _spec(chart: Any, height: int) -> dict[str, Any]:
+    drawn = chart.properties(width="container", height=height)
+    out: dict[str, Any] = drawn.to_dict()
+    out.pop("config", None)
+    return out
+
+
+def _data(rows: Sequence[Mapping[str, Any]]) -> Any:
+    return {"values": [dict(r) for r in rows]}
+
+
+def _count(field: str) -> Any:
+    return alt.Tooltip(f"{field}:Q", format=",")
+
+
+def _named(field: str) -> Any:
+    """Return a vertical axis of names, in the order of the data."""
+    return alt.Y(f"{field}:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
+
+
+def _bar_height(rows: int) -> int:
+    return max(60, 26 * rows)
+
+
+def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
+    """Return the flow from raw rows to draws as hanging bars."""
+    shown = [
+        {**b, "name": _name(b), "what": _what(b)}
+        for b in bars
+        if b["count"] or b["kind"] == "level"
+    ]
+    base = alt.Chart(_data(shown)).encode(y=_named("name"))
+    bar = base.mark_bar().encode(
+        x=alt.X("start:Q", title="rows, then samples"),
+        x2="end:Q",
+        color=alt.Color(
+            "what:N",
+            title=None,
+            scale=alt.Scale(
+                domain=["there", "left", "duplicate", "not picked"],
+                range=[PALETTE[0], PALETTE[7], PALETTE[3], PALETTE[8]],
+            ),
+            legend=alt.Legend(orient="top"),
+        ),
+        tooltip=["name:N", "stage:N", "unit:N", _count("count")],
+    )
+    count = base.mark_text(align="left", dx=4).encode(
+        x="end:Q", text=alt.Text("count:Q", format=",")
+    )
+    rows = [{k: b[k] for k in ("step", "stage", "unit", "count")} for b in bars]
+    about = "Each bar is a count; bars of what left hang where the bar before them ended."
+    return Plot(
+        id=id_,
+        title=title,
+        about=about,
+        spec=_spec(bar + count, _bar_height(len(shown))),
+        rows=rows,
+    )
+
+
+def _name(step: Mapping[str, Any]) -> str:
+    level = step["kind"] == "level"
+    return str(step["step"]) if level else f"– {step['step']} ({step['stage']})"
+
+
+def _what(step: Mapping[str, Any]) -> str:
+    if step["kind"] == "level":
+        return "there"
+    if step["stage"] == "mix":
+        return "not picked"
+    return "duplicate" if step["stage"] == "dedup" else "left"
+
+
+def asked_and_reached(wishes: Sequence[Mapping[str, Any]]) -> Plot:
+    """Return each share and cap as a bar of what was reached over the range that was asked."""
+    rows = [
+        {
+            "wish": w["key"],
+            "reached": 100 * w["reached"],
+            "low": 100 * (w["low"] or 0.0),
+            "high": 100 * (1.0 if w["high"] is None else w["high"]),
+            "unit": w["unit"],
+            "binds": w["binds"] or "no",
+        }
+        for w in wishes
+        if w["kind"] in ("share", "cap")
+    ]
+    base = alt.Chart(_data(rows)).encode(y=_named("wish"))
+    tips = [
+        "wish:N",
+        alt.Tooltip("reached:Q", format=".3f"),
+        alt.Tooltip("low:Q", format=".3f"),
+        alt.Tooltip("high:Q", format=".3f"),
+        "unit:N",
+        "binds:N",
+    ]
+    asked = base.mark_bar(opacity=0.25, color=PALETTE[8], size=18).encode(
+        x=alt.X("low:Q", title="% (grey: what was asked)"), x2="high:Q", tooltip=tips
+    )
+    reached = base.mark_bar(size=7).encode(
+        x="reached:Q",
+        color=alt.Color(
+            "binds:N",
+            title="binds",
+            scale=alt.Scale(
+                domain=["no", "fixed", "at its minimum", "at its maximum"],
+                range=[PALETTE[0], PALETTE[2], PALETTE[1], PALETTE[7]],
+            ),
+            legend=alt.Legend(orient="top"),
+        ),
+        tooltip=tips,
+    )
+    return Plot(
+        id="wishes",
+        title="Asked and reached",
+        about="The coloured bar is the share reached; the grey range behind it is what was asked.",
+        spec=_spec(asked + reached, _bar_height(len(rows))),
+        rows=[dict(w) for w in wishes],
+    )
+
+
+def side_by_side(facet: str, table: Sequence[Mapping[str, Any]], units: Sequence[str]) -> Plot:
+    """Return a facet's shares in each unit as stacked bars."""
+    units = [u for u in units if any(r.get(u) for r in table)]
+    wholes = {u: sum(r[u] for r in table) for u in units}
+    rows = [
+        {
+            "unit": u.replace("_", " "),
+            "value": r[facet] or "(none)",
+            "share": r[u] / wholes[u],
+            "count": r[u],
+        }
+        for u in units
+        for r in table
+    ]
+    chart = (
+        alt.Chart(_data(rows))
+        .mark_bar()
+        .encode(
+            y=alt.Y("unit:N", sort=None, title=None),
+            x=alt.X(
+                "share:Q",
+                title=None,
+                axis=alt.Axis(format="%"),
+                scale=alt.Scale(domain=[0, 1], clamp=True),
+            ),
+            color=alt.Color(
+                "value:N", title=None, sort=None, legend=alt.Legend(orient="bottom", columns=2)
+            ),
+            order=alt.Order("share:Q", sort="descending"),
+            tooltip=[
+                "value:N",
+                "unit:N",
+                alt.Tooltip("share:Q", format=".2%"),
+                _count("count"),
+            ],
+        )
+    )
+    return Plot(
+        id=f"shares-{facet}",
+        title=f"Shares by {facet}",
+        about=f"One bar for each unit, split by {facet}: a share in samples is not one in tokens.",
+        spec=_spec(chart, 34 * max(1, len(units))),
+        rows=table,
+    )
+
+
+def bins(
+    id_: str,
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    x: str,
+    y: str,
+    color: str | None = None,
+    about: str = "",
+) -> Plot:
+    """Return counts in named bins as upright bars, in the order of `at`."""
+    encode: dict[str, Any] = {
+        "x": alt.X(
+            f"{x}:N",
+            sort=alt.EncodingSortField("at", op="min"),
+            title=None,
+            axis=alt.Axis(labelAngle=-45),
+        ),
+        "y": alt.Y(f"{y}:Q", title=y),
+        "tooltip": [
+            f"{x}:N",
+            *([f"{color}:N"] if color else []),
+            alt.Tooltip(f"{y}:Q", format=","),
+        ],
+    }
+    if color:
+        encode["color"] = alt.Color(f"{color}:N", title=None, legend=alt.Legend(orient="top"))
+    chart = alt.Chart(_data(rows)).mark_bar().encode(**encode)
+    table = [{k: v for k, v in r.items() if k != "at"} for r in rows if r[y]]
+    return Plot(id=id_, title=title, about=about, spec=_spec(chart, 220), rows=table)
+
+
+def heat(
+    id_: str, title: str, rows: Sequence[Mapping[str, Any]], *, x: str, y: str, about: str
+) -> Plot:
+    """Return images by two ordered classes as a coloured grid with the counts in it."""
+    order_x, order_y = ("w", "h") if x == "width" else (x, y)
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X(f"{x}:N", sort=alt.EncodingSortField(order_x, op="min"), title=x),
+        y=alt.Y(
+            f"{y}:N", sort=alt.EncodingSortField(order_y, op="min", order="descending"), title=y
+        ),
+    )
+    cells = base.mark_rect().encode(
+        color=alt.Color("images:Q", title=None, scale=alt.Scale(scheme="blues"), legend=None),
+        tooltip=[f"{x}:N", f"{y}:N", _count("images")],
+    )
+    most = max((r["images"] for r in rows), default=0)
+    text = base.mark_text(fontSize=11).encode(
+        text=alt.Text("images:Q", format="~s"),
+        color=alt.condition(f"datum.images > {most / 2}", alt.value("white"), alt.value("#0b1f33")),
+    )
+    height = 40 * max(2, len({r[y] for r in rows}))
+    return Plot(id=id_, title=title, about=about, spec=_spec(cells + text, height), rows=rows)
+
+
+def ranked(
+    id_: str,
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    name: str,
+    value: str,
+    color: str | None = None,
+    about: str = "",
+) -> Plot:
+    """Return the largest rows as bars, longest first."""
+    shown = sorted(rows, key=lambda r: -float(r[value]))[:_MANY]
+    encode: dict[str, Any] = {
+        "y": _named(name),
+        "x": alt.X(f"{value}:Q", title=value.replace("_", " ")),
+        "tooltip": [
+            f"{name}:N",
+            *([f"{color}:N"] if color else []),
+            alt.Tooltip(f"{value}:Q", format=","),
+        ],
+    }
+    if color:
+        encode["color"] = alt.Color(f"{color}:N", title=None, legend=alt.Legend(orient="top"))
+    chart = alt.Chart(_data(shown)).mark_bar().encode(**encode)
+    names = len({r[name] for r in shown})
+    return Plot(id=id_, title=title, about=about, spec=_spec(chart, _bar_height(names)), rows=rows)
+
+
+def curves(id_: str, title: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
+    """Return losses over steps, a line for each group."""
+    chart = (
+        alt.Chart(_data(rows))
+        .mark_line(point=len(rows) < 80)
+        .encode(
+            x=alt.X("step:Q", title="step"),
+            y=alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False)),
+            color=alt.Color("group:N", title=None, legend=alt.Legend(orient="top", columns=3)),
+            tooltip=["group:N", "step:Q", alt.Tooltip("loss:Q", format=".4f")],
+        )
+    )
+    last: dict[str, Mapping[str, Any]] = {r["group"]: r for r in rows}
+    about = "Mean loss of the tokens that are learned from, whole and by group."
+    return Plot(id=id_, title=title, about=about, spec=_spec(chart, 260), rows=list(last.values()))
