@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from smolmix.errors import IncompleteError
@@ -90,7 +89,8 @@ def raw_units(source: Source, workspace: Workspace) -> list[RawUnit]:
     files = [
         RawFile(path=f["path"], size=f["size"], sha256=f["sha256"])
         for f in sorted(record["files"], key=lambda f: str(f["path"]))
-        if _matches(f["path"].removeprefix(f"{root}/"), source.rows_in)
+        if source.holds_rows(f["path"].removeprefix(f"{root}/").removeprefix("_shards/"))
+        and not f.get("rewritten")
     ]
     digests = {f.path: f.sha256 for f in files}
     media = sorted(f["sha256"] for f in record["files"] if f["path"] not in digests)
@@ -146,14 +146,14 @@ def read_unit(
 
 def adapt_row(source: Source, cells: Cells, root: str) -> Adapted:
     """Return what one row becomes, its media still by name where they lie elsewhere."""
-    place = cells.path.removeprefix(f"{root}/")
+    place = cells.path.removeprefix(f"{root}/").removeprefix("_shards/")
     if isinstance(cells.values, Fault):
         return _drop(cells, cells.values.reason, cells.values.detail)
     subset = source.subset(place)
     row = Row(
         cells.values,
         corpus=source.id,
-        licence=source.licence_of.get(subset, source.licence),
+        licence=source.licence_of(subset),
         path=cells.path,
         file_row=cells.file_row,
         subset=subset,
@@ -240,7 +240,3 @@ def _located(medium: Media, found: Found) -> Media | None:
             refs = found.folders[name]
             return replace(medium, kind="frames", refs=refs, frames=len(refs))
     return None
-
-
-def _matches(path: str, globs: Sequence[str]) -> bool:
-    return any(fnmatchcase(path, pattern) for pattern in globs)

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -41,6 +42,7 @@ class Hub:
 
     repo: str
     revision: str = "main"  # resolved to a commit by fetch
+    beside: tuple[tuple[str, str], ...] = ()  # (folder, repo): media published elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,9 @@ class Source:
     adapt: Callable[[Row], Iterable[Sample]]
     rows_in: tuple[str, ...]  # globs, relative to the revision's folder: files that hold rows
     media_in: tuple[str, ...] = ()  # globs: archives and loose files that rows name
+    rows_not_in: tuple[str, ...] = ()  # globs: exceptions to `rows_in`
+    expand: Callable[[str, bytes], Iterable[tuple[str, bytes]]] | None = None  # at rewriting:
+    # a member of an archive becomes these members (an ink also becomes its picture)
     version: int = 1  # of the adapter: raise it when the same row gives other samples
     gated: bool = False
     rows: int | None = None
@@ -96,7 +101,6 @@ class Source:
     warnings: tuple[str, ...] = ()
     refused: str = ""  # why it cannot be fetched at all, and what to use instead
     media_from_user: str = ""  # where the user gets media that is not published with the rows
-    licence_of: dict[str, str] = field(default_factory=dict)  # subset -> licence
 
     @property
     def hub_id(self) -> str:
@@ -119,14 +123,32 @@ class Source:
         """Whether its samples may enter a mixture: benchmarks never do."""
         return self.role != "benchmark"
 
+    def holds_rows(self, path: str) -> bool:
+        """Whether the file, by its path in the revision's folder, holds rows."""
+        return _any(path, self.rows_in) and not _any(path, self.rows_not_in)
+
+    def holds_media(self, path: str) -> bool:
+        """Whether the file holds media that rows name."""
+        return _any(path, self.media_in)
+
     def subset(self, path: str) -> str:
         """Return the subset a row file belongs to, from its path in the revision's folder."""
         return _group(self.subset_of, path) if self.subset_of else ""
+
+    def licence_of(self, subset: str) -> str:
+        """Return the licence of a subset's rows."""
+        return next((s.licence for s in self.subsets if s.name == subset and s.licence), "") or (
+            self.licence
+        )
 
     def split(self, path: str) -> Split:
         """Return the split a row file belongs to."""
         held = self.role == "benchmark" or (self.heldout and re.search(self.heldout, path))
         return "heldout" if held else "train"
+
+
+def _any(path: str, globs: Iterable[str]) -> bool:
+    return any(fnmatchcase(path, glob) for glob in globs)
 
 
 @lru_cache(maxsize=4096)
