@@ -1,6 +1,7 @@
 """Kill the driver or a worker during curate and tokenize, run again: the same bytes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,15 @@ import pytest
 from smolmix.storage import MANIFESTS, Folder, Manifest, Workspace
 
 CORPUS = "word-problems"
+MIXTURE = """
+name: killed
+profile: {preset: nano, style: inference}
+total: max
+components:
+  problems: {corpus: word-problems}
+"""
+CURATE = ("curate", CORPUS, "--workers", "2")
+TOKENIZE = ("tokenize", "killed", "--profile", "nano", "--tokens", "1024", "--workers", "2")
 DEADLINE_S = 240.0
 
 
@@ -87,18 +97,41 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which nothing was killed."""
     workspace = tmp_path_factory.mktemp("undisturbed") / "workspace"
     _smolmix("fetch", CORPUS, workspace=workspace)
-    _smolmix("curate", CORPUS, "--workers", "2", workspace=workspace)
+    shutil.copytree(workspace, workspace.with_name("fetched"))
+    _smolmix(*CURATE, workspace=workspace)
+    (workspace / "killed.yaml").write_text(MIXTURE)
+    _smolmix("mix", "build", str(workspace / "killed.yaml"), workspace=workspace)
+    shutil.copytree(workspace, workspace.with_name("mixed"))
+    _smolmix(*TOKENIZE, workspace=workspace)
     return workspace
 
 
-@pytest.mark.parametrize("kill", ["driver", "worker"])
-def test_curate_survives_a_kill(kill: str, undisturbed: Path, tmp_path: Path) -> None:
+def _killed_twice(stage: str, args: tuple[str, ...], workspace: Path) -> None:
+    """Kill the driver, run again and kill a worker: that run must end by itself, whole."""
+    assert _disturb("driver", stage, args, workspace) == -signal.SIGKILL
+    assert _disturb("worker", stage, args, workspace) == 0
+
+
+def test_curate_killed_at_its_driver_and_a_worker_gives_the_same_bytes(
+    undisturbed: Path, tmp_path: Path
+) -> None:
     workspace = tmp_path / "workspace"
-    _smolmix("fetch", CORPUS, workspace=workspace)
-    args = ("curate", CORPUS, "--workers", "2")
-    code = _disturb(kill, "measure", args, workspace)
-    assert code == (-signal.SIGKILL if kill == "driver" else 0)
-    _smolmix(*args, workspace=workspace)
+    shutil.copytree(undisturbed.with_name("fetched"), workspace)
+    _killed_twice("measure", CURATE, workspace)
     stages = ("measured", "curated")
     assert _digests(workspace, *stages) == _digests(undisturbed, *stages)
     assert Workspace(workspace).corpora() == [CORPUS]
+
+
+def test_tokenize_killed_at_its_driver_and_a_worker_gives_the_same_bytes(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(undisturbed.with_name("mixed"), workspace)
+    _killed_twice("tokenize-ids", TOKENIZE, workspace)
+    assert _digests(workspace, "ids") == _digests(undisturbed, "ids")
+    sequences = [p for p in undisturbed.glob("sequences/*/*/*") if not p.name.startswith(".")]
+    assert sequences
+    for path in sequences:
+        again = workspace / path.relative_to(undisturbed)
+        assert again.read_bytes() == path.read_bytes(), path.name
