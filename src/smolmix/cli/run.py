@@ -1,7 +1,118 @@
-"""Verbs of the `run` room."""
+"""`smolmix run`: a recipe from nothing to a report, and the closing table."""
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from smolmix.cli.options import (
+    DEFAULT_WORKERS,
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    RayAddressOption,
+    WorkersOption,
+    WorkspaceOption,
+)
+
+if TYPE_CHECKING:
+    from smolmix.mixtures.lock import Lock
+    from smolmix.pipelines.run import Outcome
+
 
 def add(app: typer.Typer) -> None:
-    """Register the verbs."""
+    """Register the verb."""
+    app.command()(run)
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one of ours.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    workers: WorkersOption = DEFAULT_WORKERS,
+    ray_address: RayAddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch, curate, mix, tokenize, train, evaluate and report, skipping what is whole.
+
+    Example: smolmix run model/recipes/demo.yaml
+    """
+    from smolmix.cli.options import open_workspace, print_json
+    from smolmix.pipelines import run as journeys
+
+    place = open_workspace(workspace)
+    journey = journeys.plan_journey(recipe, place, workers=workers, ray_address=ray_address)
+    open_workspace(workspace, writable=True)
+    outcome = journeys.run(journey, say=lambda step: print(f"== {step}", file=sys.stderr))
+    if as_json:
+        print_json(journeys.facts(outcome))
+    else:
+        print("\n".join(_lines(outcome)))
+
+
+def _lines(outcome: "Outcome") -> Iterator[str]:
+    """Yield the closing table."""
+    from smolmix.mixtures import summary
+
+    yield ""
+    yield f"{'step':<10} {'seconds':>8}"
+    for step, seconds in outcome.seconds.items():
+        yield f"{step:<10} {seconds:>8.1f}"
+    yield f"{'in all':<10} {sum(outcome.seconds.values()):>8.1f}"
+    yield ""
+    yield f"{'corpus':<20} {'rows':>8} {'samples':>8} {'kept':>8}  left, and why"
+    for fall in outcome.corpora:
+        gone = fall.rows_dropped | fall.lost | fall.dropped | fall.duplicates
+        why = ", ".join(f"{n:,} {reason}" for reason, n in gone.items()) or "nothing"
+        yield f"{fall.corpus:<20} {fall.rows:>8,} {fall.samples:>8,} {fall.kept:>8,}  {why}"
+    for lock in outcome.mixtures.values():
+        yield ""
+        yield from summary.lines(lock)
+        yield ""
+        yield from _asked_and_reached(lock)
+    for name, made in outcome.tokenized.items():
+        record = made.record
+        yield ""
+        yield (
+            f"{name}: {record.sequences:,} sequences of {record.budget_tokens:,} tokens, "
+            f"{100 * record.fill:.2f} % full, {record.supervised_tokens:,} supervised tokens, "
+            f"{record.tiles:,} tiles"
+        )
+    for corpus, result in outcome.evaluations.items():
+        yield ""
+        yield f"{corpus}, held out: {result['metric']}, % (95 % interval)"
+        yield f"{'':<22} {'questions':>9} {'model':>22} {'question alone':>15}"
+        rows = {"all": result["overall"]} | {f"  {k}": v for k, v in result["by_subset"].items()}
+        for name, score in rows.items():
+            model = (
+                f"{100 * score['score']:.1f} ({100 * score['low']:.1f}-{100 * score['high']:.1f})"
+            )
+            yield (
+                f"{name:<22} {score['questions']:>9,.0f} {model:>22} {100 * score['baseline']:>15.1f}"
+            )
+    yield ""
+    yield f"checkpoint  {outcome.trained.folder}"
+    yield f"report      {outcome.report}"
+
+
+def _asked_and_reached(lock: "Lock") -> Iterator[str]:
+    from smolmix.pipelines.report.wishes import wishes
+
+    yield f"{'wish':<30} {'asked':>20} {'reached':>12}  binds"
+    for wish in wishes(lock):
+        if wish.kind in ("share", "cap"):
+            low, high = wish.low, wish.high
+            reached = f"{100 * wish.reached:.3f} %"
+            bounds = [f"{100 * b:g} %" for b in (low, high) if b is not None]
+        else:
+            low, high = wish.low, wish.high
+            reached = f"{wish.reached:,.1f}"
+            bounds = [f"{b:,.1f}" for b in (low, high) if b is not None]
+        if low is not None and low == high:
+            asked = bounds[0]
+        elif low is not None and high is not None:
+            asked = " to ".join(bounds)
+        elif bounds:
+            asked = f"at {'least' if low is not None else 'most'} {bounds[0]}"
+        else:
+            asked = "any"
+        yield f"{wish.key:<30} {asked:>20} {reached:>12}  {wish.binds}"

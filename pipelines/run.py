@@ -1,0 +1,196 @@
+"""One recipe from nothing to a report: every stage in order, what is whole skipped.
+
+Each step is the same function that its verb calls; nothing happens here that a verb cannot do.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from smolmix.errors import UsageError
+from smolmix.mixtures import build as mixing
+from smolmix.mixtures import summary
+from smolmix.mixtures.lock import LOCK_FILE, Lock, read_lock
+from smolmix.mixtures.reading import Reading, read_spec
+from smolmix.model.recipe import Recipe, load_recipe
+from smolmix.pipelines import pretokenize
+from smolmix.pipelines.counts import ensure_counts
+from smolmix.pipelines.curate import Run, curate_corpus
+from smolmix.pipelines.curate_waterfall import Waterfall, waterfall
+from smolmix.pipelines.fetch import fetch
+from smolmix.pipelines.filters import policy as policies
+from smolmix.pipelines.sources import source_of
+from smolmix.storage import Workspace
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What a run of a recipe did, for the closing table."""
+
+    recipe: str
+    seconds: dict[str, float] = field(default_factory=dict)  # step -> seconds
+    corpora: list[Waterfall] = field(default_factory=list)
+    mixtures: dict[str, Lock] = field(default_factory=dict)
+    tokenized: dict[str, pretokenize.Tokenized] = field(default_factory=dict)
+    trained: Any = None  # model.train.Trained; torch is imported by then
+    evaluations: dict[str, Any] = field(default_factory=dict)
+    report: str = ""
+
+    @contextmanager
+    def step(self, name: str, say: Callable[[str], None]) -> Iterator[None]:
+        """Time one step."""
+        say(name)
+        started = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journey:
+    """A recipe, the specs it needs, and where and how it runs."""
+
+    recipe: Recipe
+    readings: dict[str, Reading]  # mixture -> spec
+    workspace: Workspace
+    workers: int
+    ray_address: str | None
+
+    @property
+    def mixed(self) -> list[str]:
+        """Corpora that the mixtures draw from."""
+        return sorted({c for r in self.readings.values() for c in mixing.corpora_of(r.spec)})
+
+    @property
+    def corpora(self) -> list[str]:
+        """Corpora of the mixtures and of the evaluation."""
+        return sorted({*self.mixed, *self.recipe.evaluate})
+
+
+def plan_journey(
+    recipe_file: str, workspace: Workspace, *, workers: int, ray_address: str | None = None
+) -> Journey:
+    """Read the recipe and every spec it names, before any work.
+
+    Raises:
+        UsageError: one is missing or wrong, names an unknown corpus, or differs in profile.
+    """
+    recipe = load_recipe(recipe_file)
+    readings = {}
+    for stage in recipe.stages:
+        reading = readings[stage.mixture] = read_spec(stage.mixture)
+        wanted, found = recipe.full_profile().name, mixing.spec_profile(reading.spec).name
+        if wanted != found:
+            raise UsageError(
+                f"{reading.path}: profile is {found}, the recipe {recipe.name} trains on {wanted}; "
+                "write the same preset and style in both"
+            )
+    journey = Journey(
+        recipe=recipe,
+        readings=readings,
+        workspace=workspace,
+        workers=workers,
+        ray_address=ray_address,
+    )
+    for name in journey.corpora:
+        source_of(name)
+    return journey
+
+
+def prepare(journey: Journey, outcome: Outcome, say: Callable[[str], None]) -> None:
+    """Fetch, curate, mix and tokenize what the recipe trains on and is evaluated on."""
+    workspace = journey.workspace
+    with outcome.step("fetch", say):
+        for name in journey.corpora:
+            fetch(source_of(name), workspace)
+    with outcome.step("curate", say):
+        how = Run(
+            workspace=workspace,
+            workers=journey.workers,
+            ray_address=journey.ray_address,
+            quiet=False,
+        )
+        rules = policies.load("default")
+        for name in journey.corpora:
+            curate_corpus(source_of(name), rules, how)
+            outcome.corpora.append(waterfall(workspace, name))
+    with outcome.step("mix", say):
+        ensure_counts(
+            workspace,
+            journey.mixed,
+            journey.recipe.full_profile(),
+            journey.workers,
+            journey.ray_address,
+        )
+        for name, reading in journey.readings.items():
+            outcome.mixtures[name] = _build(reading, workspace)
+    with outcome.step("tokenize", say):
+        for stage in journey.recipe.stages:
+            outcome.tokenized[stage.mixture] = pretokenize.tokenize_mixture(
+                workspace,
+                journey.readings[stage.mixture].spec.name,
+                journey.recipe.full_profile(),
+                stage.sequence_tokens,
+                workers=journey.workers,
+                ray_address=journey.ray_address,
+            )
+
+
+def _build(reading: Reading, workspace: Workspace) -> Lock:
+    """Build the mixture, unless the one there was built from the same spec and data."""
+    folder = workspace.mixture(reading.spec.name)
+    if folder.exists(LOCK_FILE):
+        lock = read_lock(folder)
+        if lock.spec == reading.raw and not mixing.changes(lock, workspace):
+            return lock
+    return mixing.build(reading, workspace)
+
+
+def train_and_evaluate(journey: Journey, outcome: Outcome, say: Callable[[str], None]) -> None:
+    """Train the recipe, and answer the held-out questions it names."""
+    from smolmix.model.data import open_stages
+    from smolmix.model.evaluation import evaluate_corpus
+    from smolmix.model.opened import open_checkpoint
+    from smolmix.model.progress import Watcher
+    from smolmix.model.train import local_run, train
+
+    workspace, recipe = journey.workspace, journey.recipe
+    with outcome.step("train", say), Watcher() as watch:
+        run = local_run(workspace.run(recipe.name))
+        outcome.trained = train(recipe, run, open_stages(workspace, recipe), watch=watch)
+    with outcome.step("evaluate", say):
+        opened = open_checkpoint(recipe.name, workspace)
+        for corpus in recipe.evaluate:
+            outcome.evaluations[corpus] = evaluate_corpus(opened, workspace, corpus)
+
+
+def run(journey: Journey, say: Callable[[str], None]) -> Outcome:
+    """Do the whole recipe; return what was done."""
+    outcome = Outcome(recipe=journey.recipe.name)
+    prepare(journey, outcome, say)
+    train_and_evaluate(journey, outcome, say)
+    return outcome
+
+
+def facts(outcome: Outcome) -> dict[str, Any]:
+    """Return the outcome as plain values."""
+    return {
+        "recipe": outcome.recipe,
+        "seconds": {k: round(v, 2) for k, v in outcome.seconds.items()},
+        "corpora": [w.to_json() for w in outcome.corpora],
+        "mixtures": {k: summary.facts(v) for k, v in outcome.mixtures.items()},
+        "packing": {
+            k: {
+                "sequences": v.record.sequences,
+                "tokens": v.record.tokens,
+                "supervised_tokens": v.record.supervised_tokens,
+                "tiles": v.record.tiles,
+                "fill": v.record.fill,
+            }
+            for k, v in outcome.tokenized.items()
+        },
+        "evaluations": outcome.evaluations,
+        "checkpoint": str(outcome.trained.folder),
+        "report": outcome.report,
+    }
