@@ -60,6 +60,41 @@ def stats(
         print("\n".join(found.lines))
 
 
+def report(
+    name: Annotated[str, typer.Argument(help="A built mixture.")],
+    seed: Annotated[int, typer.Option("--seed", help="Of the draw of samples to show.")] = 0,
+    samples: Annotated[
+        int, typer.Option("--samples", min=0, help="Kept samples to show of each corpus.")
+    ] = 24,
+    json: JsonOption = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Write a mixture's HTML report and dataset card.
+
+    Example: smolmix report demo
+    """
+    from smolmix.cli.options import open_workspace
+    from smolmix.pipelines.report.build import build_report
+    from smolmix.pipelines.report.chosen import Budget
+
+    place = open_workspace(workspace, writable=True)
+    made = build_report(place, name, seed=seed, budget=Budget(kept=samples))
+    if json:
+        print_json(
+            {
+                "page": made.page,
+                "card": made.card,
+                "samples": made.samples,
+                "pictures": made.pictures,
+                "bytes_on_disk": made.bytes_on_disk,
+            }
+        )
+    else:
+        print(f"{made.page}: {made.samples} samples to browse, {made.bytes_on_disk:,} bytes")
+        print(f"{made.card}: dataset card")
+
+
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command("stats")(stats)
+    app.command("report")(report)
