@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smolmix import __version__
+import smolmix
 from smolmix.errors import DataError, IntegrityError, UsageError
 from smolmix.mixtures.catalogue import Catalogue, check_corpora, check_gated
 from smolmix.mixtures.lock import (
@@ -163,7 +163,7 @@ def _lock(
     spec, name = reading.spec, spec_profile(reading.spec).name
     return Lock(
         format=FORMAT,
-        smolmix=__version__,
+        smolmix=smolmix.__version__,
         name=spec.name,
         spec_file=reading.path.rsplit("/", 1)[-1],
         spec=dict(reading.raw),
@@ -212,7 +212,7 @@ def rebuild(lock: Lock, workspace: Workspace, where: str) -> Lock:
     if again.picks != lock.picks:
         raise IntegrityError(
             f"{where}: picks {again.picks}, the lock says {lock.picks}, from the same data; it was "
-            f"built by smolmix {lock.smolmix}, this is {__version__}"
+            f"built by smolmix {lock.smolmix}, this is {smolmix.__version__}"
         )
     return again
 

@@ -1,7 +1,7 @@
 """What the mixtures room is told of corpora, so that it need not import the adapters."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from smolmix.errors import UsageError, nearest
 from smolmix.mixtures.spec import Spec
@@ -20,6 +20,15 @@ class CatalogueRow:
     revision: str = ""
     verified: bool = True
     bytes_on_disk: int | None = None
+    subsets: Mapping[str, int | None] = field(default_factory=dict)  # subset -> rows
+
+    def samples(self, subset: Sequence[str]) -> int | None:
+        """Return the declared rows of these subsets, or of the corpus where none is named."""
+        if not subset:
+            return self.rows
+        rows = [self.subsets.get(name) for name in subset]
+        known = [r for r in rows if r is not None]
+        return sum(known) if len(known) == len(rows) else None
 
 
 Catalogue = Mapping[str, CatalogueRow]

@@ -1,5 +1,6 @@
 """Read a mixture's YAML: `extends`, sources taken off numbers, errors that name file and key."""
 
+import fnmatch
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,12 @@ class Reading:
     raw: Mapping[str, Any] = field(default_factory=dict)  # after `extends`, sources taken off
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises:
+        UsageError: the file is missing, is not YAML, or holds no mapping.
+    """
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError as error:
@@ -45,13 +51,19 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _merge(below: Any, above: Any) -> Any:
-    """Return `below` with the keys of `above` laid over it; a null takes a key away."""
+    """Return `below` with the keys of `above` laid over it.
+
+    A null takes a key away; a key with `*` is laid over every inherited key it matches.
+    """
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
     merged = dict(below)
     for key, value in above.items():
         if value is None:
             merged.pop(key, None)
+        elif "*" in str(key):
+            for name in fnmatch.filter(below, key):
+                merged[name] = _merge(merged[name], value)
         else:
             merged[key] = _merge(merged.get(key), value)
     return merged
@@ -65,7 +77,7 @@ def resolve(name: str | Path) -> Path:
 
 
 def _extended(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    value = _load(path)
+    value = load_yaml(path)
     parent = value.pop("extends", None)
     if parent is None:
         return value

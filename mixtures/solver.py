@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import csr_matrix
 
 from smolmix.errors import InfeasibleError
 from smolmix.mixtures.constraints import Constraint
@@ -32,6 +30,7 @@ class Solution:
 
     draws: Floats  # (strata,)
     binding: Sequence[str]  # what keeps a mixture "as large as possible" from growing
+    worth: Mapping[str, float]  # component that is spent -> growth of the total by one more sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,21 +65,30 @@ def program(supply: Supply, wishes: Sequence[Constraint], costs: Mapping[str, Fl
             high.append(upper / scale)
             keys.append(wish.key)
     fixed = [s.fixed for s in supply.strata]
+    limit = np.array(
+        [s.limit if f is None else f for s, f in zip(supply.strata, fixed, strict=True)], np.float64
+    )
+    for wish in wishes:
+        if wish.kind == "total" and np.isfinite(wish.high):
+            # No stratum gives more than the whole: keeps corpora of unknown size in scale.
+            most = 2 * wish.high / np.maximum(costs[wish.unit], 1e-9)
+            limit = np.minimum(limit, np.maximum(most, [f or 0.0 for f in fixed]))
     return Program(
         matrix=np.array(rows).reshape(len(rows), len(supply.strata)),
         low=np.array(low),
         high=np.array(high),
         floor=np.array([f or 0 for f in fixed], np.float64),
-        limit=np.array(
-            [s.limit if f is None else f for s, f in zip(supply.strata, fixed, strict=True)],
-            np.float64,
-        ),
+        limit=limit,
         keys=keys,
     )
 
 
 def optimise(p: Program, objective: Floats) -> Answer:
     """Minimise `objective · draws`; draws are measured in units of their limit inside."""
+    # Imported here: half a second that a mixture of fixed amounts need not wait.
+    from scipy.optimize import linprog
+    from scipy.sparse import csr_matrix
+
     scale = np.where(p.limit > 0, p.limit, 1.0)
     big = float(scale.max(initial=1.0))
     matrix = p.matrix * (scale / big)
@@ -134,6 +142,8 @@ def _evenly(p: Program, weight: Floats, cost: Floats) -> Floats | None:
     size = int(movable.sum())
     if size == 0:
         return p.floor if _holds(p, p.floor) else None
+    from scipy.sparse import csr_matrix
+
     for _ in range(_REFINEMENTS):
         cuts = _pieces(p.limit[movable], None if draws is None else draws[movable], step)
         owner = np.concatenate([np.full(max(len(c) - 1, 0), i) for i, c in enumerate(cuts)])
@@ -177,13 +187,21 @@ def _with_total(p: Program, cost: Floats, low: float, high: float) -> Program:
     )
 
 
-def _binding(p: Program, supply: Supply, answer: Answer) -> list[str]:
+def _binding(p: Program, answer: Answer) -> list[str]:
     assert answer.bound is not None
+    return sorted({p.keys[int(i)] for i in np.flatnonzero(np.abs(answer.bound) > 1e-9)})
+
+
+def _worth(p: Program, supply: Supply, answer: Answer) -> dict[str, float]:
+    """Return how much one more sample of each spent component adds to the total."""
     assert answer.limit is not None
-    keys = {p.keys[int(i)] for i in np.flatnonzero(np.abs(answer.bound) > 1e-7)}
-    bounds = np.flatnonzero((np.abs(answer.limit) > 1e-7) & (p.limit > p.floor))
-    epochs = {f"components.{supply.strata[int(i)].component}: spent" for i in bounds}
-    return [*sorted(keys), *sorted(epochs)]
+    gain = np.where((p.limit > p.floor) & (p.limit > 0), -answer.limit, 0.0)
+    gain *= float(p.limit.max(initial=1.0)) / np.maximum(p.limit, 1.0)
+    worth: dict[str, float] = {}
+    for i in np.flatnonzero(gain > 1e-6):
+        name = supply.strata[int(i)].component
+        worth[name] = max(worth.get(name, 0.0), float(gain[i]))
+    return dict(sorted(worth.items(), key=lambda kv: (-kv[1], kv[0])))
 
 
 def _positive(cost: Floats) -> Floats:
@@ -208,13 +226,14 @@ def solve(supply: Supply, wishes: Sequence[Constraint], unit: str) -> Solution:
     weight = supply.available.astype(np.float64)
     draws: Floats | None = None
     binding: list[str] = []
+    worth: dict[str, float] = {}
     for _ in range(_SETTLING):
         p = program(supply, wishes, costs)
-        if not has_total:
+        if not has_total and (p.limit > p.floor).any():
             largest = optimise(p, -costs[unit])
             if largest.draws is None:
                 raise InfeasibleError("infeasible")
-            binding = _binding(p, supply, largest)
+            binding, worth = _binding(p, largest), _worth(p, supply, largest)
             top = float(largest.draws @ costs[unit])
             if largest.draws.sum() < 1:
                 raise InfeasibleError("only the empty mixture meets the wishes")
@@ -228,4 +247,4 @@ def solve(supply: Supply, wishes: Sequence[Constraint], unit: str) -> Solution:
             break
         costs = {u: supply.mean_at(u, found) for u in units}
     assert draws is not None
-    return Solution(draws=draws, binding=binding)
+    return Solution(draws=draws, binding=binding, worth=worth)

@@ -1,6 +1,6 @@
 """From a supply to whole draws and their order: solve, round, place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ class Mix:
     draws: Ints  # (strata,)
     reached: Sequence[Reached]
     binding: Sequence[str]
+    worth: Mapping[str, float]
 
 
 def solve_spec(spec: Spec, supply: Supply, where: str) -> Mix:
@@ -54,6 +55,7 @@ def solve_spec(spec: Spec, supply: Supply, where: str) -> Mix:
         draws=draws,
         reached=reached(supply, wishes, draws),
         binding=found.binding,
+        worth=found.worth,
     )
 
 

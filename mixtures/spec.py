@@ -67,6 +67,8 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
+    source: str = ""  # where the numbers are from
+
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, value: Any) -> Any:
@@ -142,7 +144,7 @@ class Take(Strict):
         if self.samples is not None:
             return self.samples
         assert self.percent is not None
-        return math.ceil(available * self.percent / 100)
+        return max(math.ceil(available * self.percent / 100), min(available, 1))
 
 
 class Declared(Strict):
@@ -156,7 +158,7 @@ class Declared(Strict):
     durations: dict[float, Share] = {}  # upper end of a bucket in seconds -> share of the samples
     bytes_on_disk: Annotated[float | None, Field(ge=0)] = None  # of the raw files, all of them
     cot: Share | None = None  # share of the samples with declared chain of thought
-    source: str = ""
+    assumed: Names = ()  # those of the numbers above that are a guess
 
 
 class Component(Strict):
@@ -167,6 +169,7 @@ class Component(Strict):
     where: Conditions = ()
     take: Take | None = None
     rule: Rule = "hash"
+    flexible: bool = False  # `take` is the most that may be used, not what is used
     share: Bounds | None = None
     epochs: Annotated[int | None, Field(ge=1)] = None
     modality: str | None = None
@@ -175,12 +178,13 @@ class Component(Strict):
     declared: Declared = Declared()
     unpublished: str = ""  # why nobody outside can have it
     note: str = ""
-    source: str = ""
 
     @model_validator(mode="after")
     def _take_or_share(self) -> Self:
-        if self.take is not None and self.share is not None:
+        if self.take is not None and self.share is not None and not self.flexible:
             raise ValueError("take and share are both set; a component has one or neither")
+        if self.flexible and self.take is None:
+            raise ValueError("flexible is set without take; say the most that may be used")
         if self.rule != "hash" and self.take is None:
             raise ValueError(f"rule is {self.rule!r} without take; say how much to take")
         return self

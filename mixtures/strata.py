@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolmix.errors import UsageError
+from smolmix.mixtures.lengths import bucket, bucket_names
 from smolmix.mixtures.pool import Pool
 from smolmix.mixtures.spec import Component, Spec
 from smolmix.mixtures.supply import QUANTITIES, Ints, Prefix, Stratum, Supply
@@ -58,17 +59,6 @@ def _take(
     rounds, rest = divmod(count, len(rows)) if len(rows) else (0, 0)
     more = _chosen("hash", rows, pool.hashes, rest)
     return (rows, more, rounds) if rounds else (more, rows[:0], 1)
-
-
-def bucket(duration_s: NDArray[np.float64], edges: Sequence[float]) -> NDArray[np.int64]:
-    """Return the index of each duration's bucket; a bucket holds its upper end."""
-    return np.searchsorted(np.asarray(edges), duration_s, side="left")
-
-
-def bucket_names(edges: Sequence[float]) -> list[str]:
-    """Return names such as `60-120 s`, one more than there are edges."""
-    lows = [0.0, *edges]
-    return [f"{a:g}-{b:g} s" for a, b in zip(lows[:-1], edges, strict=True)] + [f"{lows[-1]:g} s-"]
 
 
 def _codes(spec: Spec, pool: Pool) -> tuple[Ints, list[tuple[str, list[str]]]]:
@@ -145,13 +135,15 @@ def stratify(spec: Spec, pool: Pool, where: str) -> tuple[Supply, Sorted]:
         name = tags.pop("component")
         tags["corpus"] = corpora[name]
         count = int(starts[i + 1] - starts[i])
+        taken = count * again[name][1] + extra[i] if name in again else None
+        flexible = taken is not None and spec.components[name].flexible
         strata.append(
             Stratum(
                 component=name,
                 tags=dict(sorted(tags.items())),
                 available=count,
-                limit=count * spec.epochs(name),
-                fixed=count * again[name][1] + extra[i] if name in again else None,
+                limit=taken if flexible and taken is not None else count * spec.epochs(name),
+                fixed=None if flexible else taken,
                 means={
                     q: float(sums[q][starts[i + 1]] - sums[q][starts[i]]) / max(count, 1)
                     for q in QUANTITIES

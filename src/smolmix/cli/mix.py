@@ -48,6 +48,7 @@ def _catalogue() -> "Catalogue":
             rows=s.rows,
             revision=s.revision,
             verified=s.verified,
+            subsets={subset.name: subset.rows for subset in s.subsets},
         )
         for s in SOURCES.values()
     }
@@ -79,6 +80,44 @@ def _build_lock(workspace: "Workspace", name: str) -> "Lock":
     path = Path(name)
     lock = Lock.from_json(Folder(str(path.parent)).read_json(path.name), name)
     return rebuild(lock, workspace, name)
+
+
+@mix.command("plan")
+def _plan(
+    spec: SpecArgument,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    counts: Annotated[
+        Path | None,
+        typer.Option(help="CSV of declared counts: component, samples, text_tokens, duration_s..."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show every component, licence and warning.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Solve a mixture and show it; nothing is written and no data are needed.
+
+    Components that are curated and counted in the workspace are planned on their measures, others
+    on declared counts; every figure says which.
+
+    Example: smolmix mix plan smolvlm2-2.2b
+    """
+    from smolmix.mixtures import show
+    from smolmix.mixtures.declared import read_counts
+    from smolmix.mixtures.plan import make_plan
+    from smolmix.mixtures.reading import read_spec
+
+    place = open_workspace(workspace)
+    plan = make_plan(
+        read_spec(spec),
+        workspace=place if place.exists() else None,
+        catalogue=_catalogue(),
+        counts=read_counts(counts) if counts is not None else None,
+    )
+    if as_json:
+        print_json(plan.to_json())
+    else:
+        sys.stdout.write("\n".join(show.screen(plan, everything=everything)) + "\n")
 
 
 @mix.command("build")
@@ -146,6 +185,28 @@ def _diff(
         print_json(found)
     else:
         sys.stdout.write("\n".join(diff.lines(found)) + "\n")
+
+
+@mix.command("import")
+def _import(
+    file: Annotated[Path, typer.Argument(help="A mixture YAML of the released smolvlm2 code.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The spec to write.")],
+) -> None:
+    """Turn a smolvlm2 mixture YAML into a spec; say what could not be carried.
+
+    Example: smolmix mix import onevision_no_mammoth.yaml -o mixtures/mine.yaml
+    """
+    from smolmix.mixtures.importing import import_smolvlm2, to_yaml
+
+    found = import_smolvlm2(file)
+    try:
+        output.write_text(to_yaml(found.spec), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written ({error.strerror})") from error
+    count = len(found.spec["components"])
+    sys.stdout.write(f"{output}: {count} components\n")
+    for remark in found.remarks:
+        sys.stdout.write(f"not carried: {remark}\n")
 
 
 def add(app: typer.Typer) -> None:
