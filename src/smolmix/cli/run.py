@@ -83,12 +83,9 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
         yield f"{'':<22} {'questions':>9} {'model':>22} {'question alone':>15}"
         rows = {"all": result["overall"]} | {f"  {k}": v for k, v in result["by_subset"].items()}
         for name, score in rows.items():
-            model = (
-                f"{100 * score['score']:.1f} ({100 * score['low']:.1f}-{100 * score['high']:.1f})"
-            )
-            yield (
-                f"{name:<22} {score['questions']:>9,.0f} {model:>22} {100 * score['baseline']:>15.1f}"
-            )
+            whole, low, high, alone = (100 * score[k] for k in ("score", "low", "high", "baseline"))
+            model = f"{whole:.1f} ({low:.1f}-{high:.1f})"
+            yield f"{name:<22} {score['questions']:>9,.0f} {model:>22} {alone:>15.1f}"
     yield ""
     yield f"checkpoint  {outcome.trained.folder}"
     yield f"report      {outcome.report}"
