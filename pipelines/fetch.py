@@ -1,113 +1,300 @@
 """Fetch: bring a corpus's files to `raw/<corpus>/<revision>/`, checked, and say what is there.
 
-`fetch.json` is written last and lists every file with its size and sha256; readers trust nothing
-else.
+`fetch.json` says which revision is pinned and lists every file with its size and sha256; readers
+trust nothing else. Killed at any point, the same call goes on where it stopped.
 """
 
-import hashlib
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-from smolmix.errors import UsageError
-from smolmix.pipelines.fetch_index import index_media
-from smolmix.pipelines.sources.reading import FETCH_FILE
-from smolmix.pipelines.sources.source import Made, Source
-from smolmix.storage import Workspace
+from filelock import FileLock, Timeout
 
-_CHUNK = 1 << 20
+from smolmix.errors import DataError, LockedError, UsageError
+from smolmix.pipelines.fetching.archives import archives_to_rewrite, rewrite_archives
+from smolmix.pipelines.fetching.index import index_folder, index_media
+from smolmix.pipelines.fetching.listing import (
+    Listing,
+    Remote,
+    downloader,
+    how_to_enter,
+    listing,
+    total_bytes,
+)
+from smolmix.pipelines.fetching.local import link_files, make_files
+from smolmix.pipelines.fetching.record import Selection, is_there, read_record, write_record
+from smolmix.pipelines.fetching.transfer import Transfer
+from smolmix.pipelines.sources.reading import count_rows, raw_units
+from smolmix.pipelines.sources.source import Http, Hub, Local, Made, Source
+from smolmix.storage import Folder, Workspace, digest_json
+
+_SPARE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """What a fetch left behind."""
+    """What a fetch left behind, or would bring."""
 
     corpus: str
     revision: str
     files: int
     bytes: int
     fresh: bool  # whether anything was brought; False: all of it was there already
+    dry_run: bool = False
 
 
-def fetch(source: Source, workspace: Workspace) -> Fetched:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to fetch."""
+
+    selection: Selection = field(default_factory=Selection)
+    revision: str | None = None  # None: the pinned one, else the source's
+    media: str | None = None  # the user's folder of media that is not published
+    dry_run: bool = False
+    jobs: int = 4
+    say: Callable[[str], None] = lambda text: None
+
+
+def fetch(source: Source, workspace: Workspace, options: Options | None = None) -> Fetched:
     """Bring the corpus into the workspace; what is there and whole is left alone.
 
     Raises:
-        UsageError: the corpus cannot be fetched.
+        UsageError: the corpus cannot be fetched, is gated, or another part was asked for wrongly.
+        DataError: the publisher cannot be reached, or the disk is too small.
+        IntegrityError: what came is not what was listed.
+        LockedError: another run fetches the same corpus.
     """
-    if not isinstance(source.origin, Made):
-        raise UsageError(f"{source.id}: fetching from a hub is not there yet")
-    return _made(source, source.origin, workspace)
-
-
-def _made(source: Source, origin: Made, workspace: Workspace) -> Fetched:
-    revision = origin.revision()
-    raw = workspace.raw(source.id)
-    record = raw.read_json(FETCH_FILE) if raw.exists(FETCH_FILE) else None
-    if record and record["complete"] and record["revision"] == revision and _there(record, raw):
+    options = options or Options()
+    if source.refused:
+        raise UsageError(f"{source.id}: {source.refused}")
+    if options.selection.annotations and not source.media_in:
+        raise UsageError(
+            f"{source.id}: its media lie in the same files as its rows; --annotations works where "
+            "they lie apart; take a part with --limit or --files"
+        )
+    record = read_record(workspace, source.id)
+    if _is_whole(source, record, workspace, options):
         return _fetched(source, record, fresh=False)
+    if options.dry_run:
+        return _would_fetch(source, record, workspace, options)
+    with _lock(workspace, source):
+        return _fetch(source, workspace, options)
+
+
+def _fetch(source: Source, workspace: Workspace, options: Options) -> Fetched:
+    record = read_record(workspace, source.id)
+    origin = source.origin
+    found = None if isinstance(origin, Made | Local) else _listing(source, record, options)
+    revision = found.revision if found else source.revision
     root = f"raw/{source.id}/{revision}"
-    with tempfile.TemporaryDirectory(prefix="smolmix-") as scratch:
-        origin.write(Path(scratch))
-        files = [
-            {
-                "path": f"{root}/{path.relative_to(scratch).as_posix()}",
-                "size": path.stat().st_size,
-                "sha256": sha256_file(path),
-                "url": f"{origin.kind}:{origin.name}",
-            }
-            for path in sorted(Path(scratch).rglob("*"))
-            if path.is_file()
-        ]
-        for file in files:
-            name = str(file["path"])
-            workspace.put(Path(scratch, name.removeprefix(f"{root}/")), name)
-    index_media(workspace, root, media_files(source, root, [str(f["path"]) for f in files]))
+    known = record["files"] if record.get("revision") == revision else []
     record = {
         "corpus": source.id,
         "hub_id": source.hub_id,
         "revision": revision,
         "licence": source.licence,
-        "files": files,
-        "complete": True,
+        "selection": options.selection.to_json(),
+        "limit": options.selection.limit,
+        "files": known,
+        "complete": False,
     }
-    raw.write_json(FETCH_FILE, record)
+    if isinstance(origin, Made):
+        record["files"] = make_files(origin, workspace, root)
+    elif isinstance(origin, Local):
+        record["files"] = link_files(source, origin, workspace, root)
+    else:
+        assert found is not None
+        _remote_files(source, workspace, options, record, found, root)
+    _media(source, workspace, options, record, root)
+    record["complete"] = True
+    write_record(workspace, record)
     return _fetched(source, record, fresh=True)
 
 
-def media_files(source: Source, root: str, paths: list[str]) -> list[str]:
-    """Return those of the paths that hold media."""
-    return [
-        path
-        for path in paths
-        if any(fnmatchcase(path.removeprefix(f"{root}/"), glob) for glob in source.media_in)
-    ]
+def _remote_files(
+    source: Source,
+    workspace: Workspace,
+    options: Options,
+    record: dict[str, Any],
+    found: Listing,
+    root: str,
+) -> None:
+    """Bring what the selection wants of the listing; the record is written as it grows."""
+    if found.beside:
+        record["beside"] = found.beside
+    wanted = options.selection.of(found.files)
+    if not any(f.kind == "rows" for f in wanted) and not source.expand:
+        raise UsageError(
+            f"{source.id}: the selection leaves no file of rows out of {len(found.files)} files; "
+            "loosen --files or --max-bytes; --dry-run shows what there is"
+        )
+    have = {str(f["path"]): f for f in record["files"] if is_there(workspace, f)}
+    record["files"] = list(have.values())
+    transfer = Transfer(
+        workspace=workspace,
+        root=root,
+        downloader=downloader(source),
+        record=record,
+        have=have,
+        say=options.say,
+    )
+    missing = transfer.missing(wanted)
+    _check_disk(source, workspace, missing)
+    write_record(workspace, record)
+    rows = [f for f in wanted if f.kind == "rows"]
+    if options.selection.limit is None:
+        rest = list(wanted)
+        taken: list[Remote] = []
+    else:
+        rest, taken = [f for f in wanted if f.kind == "media"], []
+        for file in rows:
+            transfer.bring([file])
+            taken.append(file)
+            if _rows(source, workspace, record, root, taken) >= options.selection.limit:
+                break
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(lambda file: transfer.bring([file]), rest))
+    asked = {f"{root}/{file.path}" for file in [*taken, *rest]}
+    record["files"] = sorted(
+        (f for f in record["files"] if f["path"] in asked or asked & set(f.get("from", ()))),
+        key=lambda f: str(f["path"]),
+    )
 
 
-def sha256_file(path: Path, seen: Callable[[int], None] | None = None) -> str:
-    """Return the sha256 of a local file as hex."""
-    state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            state.update(chunk)
-            if seen is not None:
-                seen(len(chunk))
-    return state.hexdigest()
+def _media(
+    source: Source, workspace: Workspace, options: Options, record: dict[str, Any], root: str
+) -> None:
+    """Rewrite what cannot be read by range, and index all media."""
+
+    def save(files: list[dict[str, Any]]) -> None:
+        write_record(workspace, record | {"files": files})
+
+    if not isinstance(source.origin, Made | Local):
+        record["files"] = rewrite_archives(
+            workspace, root, record["files"], expand=source.expand, save=save, say=options.say
+        )
+    paths = [str(f["path"]) for f in record["files"] if not f.get("rewritten")]
+    held = [p for p in paths if source.holds_media(_place(p, root)) or f"{root}/_shards/" in p]
+    if held:
+        index_media(workspace, root, held)
+    media = options.media or (source.origin.url if isinstance(source.origin, Local) else None)
+    if media:
+        folder = Folder(media)
+        if not folder.exists():
+            raise UsageError(f"--media {media}: no such folder; name the folder of the media")
+        listed = index_folder(workspace, root, folder)
+        record["media"] = {
+            "folder": folder.url,
+            "files": len(listed),
+            "digest": digest_json(listed),
+        }
 
 
-def _there(record: dict[str, Any], raw: Any) -> bool:
-    prefix = f"raw/{record['corpus']}/"
-    return all(raw.exists(f["path"].removeprefix(prefix)) for f in record["files"])
+def _is_whole(
+    source: Source, record: dict[str, Any], workspace: Workspace, options: Options
+) -> bool:
+    if not record["complete"] or isinstance(source.origin, Local):
+        return False
+    if isinstance(source.origin, Made):
+        revision: str | None = source.revision
+    else:
+        revision = options.revision
+    return (
+        (revision is None or revision == record["revision"])
+        and record.get("selection") == options.selection.to_json()
+        and options.media is None
+        and all(is_there(workspace, f) for f in record["files"])
+    )
+
+
+def _listing(source: Source, record: dict[str, Any], options: Options) -> Listing:
+    assert isinstance(source.origin, Hub | Http)
+    if source.gated and not downloader(source).token and not options.dry_run:
+        raise UsageError(f"{source.id}: {how_to_enter(source)}")
+    return listing(source, options.revision or record.get("revision"))
+
+
+def _would_fetch(
+    source: Source, record: dict[str, Any], workspace: Workspace, options: Options
+) -> Fetched:
+    if isinstance(source.origin, Made | Local):
+        return Fetched(
+            corpus=source.id, revision=source.revision, files=0, bytes=0, fresh=False, dry_run=True
+        )
+    found = _listing(source, record, options)
+    wanted = options.selection.of(found.files)
+    for file in wanted:
+        size = f"{file.target.size:,} bytes" if file.target.size is not None else "size not stated"
+        options.say(f"{file.kind:5} {file.path}  {size}")
+    return Fetched(
+        corpus=source.id,
+        revision=found.revision,
+        files=len(wanted),
+        bytes=total_bytes(wanted),
+        fresh=False,
+        dry_run=True,
+    )
+
+
+def _rows(
+    source: Source, workspace: Workspace, record: dict[str, Any], root: str, files: list[Remote]
+) -> int:
+    """Return how many rows the files hold, by reading them."""
+    paths = {f"{root}/{file.path}" for file in files}
+    part = record | {"files": [f for f in record["files"] if f["path"] in paths]}
+    units = raw_units(source, workspace, part | {"limit": None})
+    return sum(count_rows(source, unit, workspace) for unit in units)
+
+
+def _check_disk(source: Source, workspace: Workspace, missing: list[Remote]) -> None:
+    if not workspace.is_local:
+        return
+    needed = total_bytes(missing)
+    packed = archives_to_rewrite([f.path for f in missing])
+    parts = {path for paths in packed.values() for path in paths}
+    needed += total_bytes(f for f in missing if f.path in parts)  # beside its shards for a while
+    workspace.local().mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(workspace.local()).free
+    if needed + _SPARE_BYTES > free:
+        raise DataError(
+            f"{source.id}: {needed:,} bytes to bring, {free:,} free at {workspace.url}; free some "
+            "space, use another --workspace, or take a part with --limit, --files or --max-bytes"
+        )
+
+
+@contextmanager
+def _lock(workspace: Workspace, source: Source) -> Iterator[None]:
+    if not workspace.is_local:
+        yield
+        return
+    folder = workspace.raw(source.id).local()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise LockedError(
+            f"{folder}: another run fetches {source.id}; wait for it, or stop it"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _place(path: str, root: str) -> str:
+    return path.removeprefix(f"{root}/")
 
 
 def _fetched(source: Source, record: dict[str, Any], *, fresh: bool) -> Fetched:
+    there = [f for f in record["files"] if not f.get("rewritten")]
     return Fetched(
         corpus=source.id,
-        revision=record["revision"],
-        files=len(record["files"]),
-        bytes=sum(f["size"] for f in record["files"]),
+        revision=str(record["revision"]),
+        files=len(there),
+        bytes=sum(int(f["size"]) for f in there),
         fresh=fresh,
     )

@@ -7,7 +7,7 @@ members with safe names are copied, and an archive that unpacks to absurdly much
 import gzip
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +23,7 @@ _FREE_BYTES = 256 << 20
 _ERRORS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zstandard.ZstdError, OSError)
 
 Entry = tuple[str, int, IO[bytes]]
+Expand = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
 
 
 class Joined(io.RawIOBase):
@@ -71,6 +72,7 @@ def rewrite(
     scratch: Path,
     done: Callable[[Path, int], None],
     *,
+    expand: Expand | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> int:
     """Write the archive's members to plain tars; return how many members there are.
@@ -80,6 +82,7 @@ def rewrite(
         where: the archive, for messages.
         scratch: a local folder.
         done: called with each finished shard and its number; it may move the file.
+        expand: what a member becomes: several members, itself among them.
         shard_bytes: a shard is closed once it is this large.
 
     Raises:
@@ -103,10 +106,9 @@ def rewrite(
                 )
             if archive is None:
                 archive = tarfile.open(path, "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115
-            info = tarfile.TarInfo(name)
-            info.size = size
-            archive.addfile(info, body)
-            count, written = count + 1, written + size
+            for info, data in _members(name, size, body, expand):
+                archive.addfile(info, data)
+                count, written = count + 1, written + info.size
             if written >= shard_bytes:
                 archive.close()
                 done(path, shard)
@@ -117,6 +119,21 @@ def rewrite(
         archive.close()
         done(path, shard)
     return count
+
+
+def _members(
+    name: str, size: int, body: IO[bytes], expand: Expand | None
+) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    made = expand(name, body.read()) if expand is not None else None
+    if made is None:
+        info = tarfile.TarInfo(name)
+        info.size = size
+        yield info, body
+        return
+    for name, data in made:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        yield info, io.BytesIO(data)
 
 
 def _entries(stream: "io.BufferedReader[Joined]", joined: Joined, where: str) -> Iterator[Entry]:

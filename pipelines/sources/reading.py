@@ -1,6 +1,6 @@
 """Fetched files to samples: units of a corpus, and what each row of a unit becomes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,7 +40,12 @@ class RawUnit:
     @property
     def params(self) -> dict[str, Any]:
         """What of the files it reads, as JSON values."""
-        return {"start": self.piece.start, "begin": self.piece.begin, "end": self.piece.end}
+        return {
+            "start": self.piece.start,
+            "stop": self.piece.stop,
+            "begin": self.piece.begin,
+            "end": self.piece.end,
+        }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,13 +83,20 @@ def fetched(source: Source, workspace: Workspace) -> dict[str, Any]:
     return record
 
 
-def raw_units(source: Source, workspace: Workspace) -> list[RawUnit]:
+def raw_units(
+    source: Source, workspace: Workspace, record: Mapping[str, Any] | None = None
+) -> list[RawUnit]:
     """Return the units of a fetched corpus; the same files give the same units.
+
+    Args:
+        source: the corpus.
+        workspace: where it was fetched to.
+        record: its fetch.json, where it is not the one on disk.
 
     Raises:
         IncompleteError: it was not fetched, or not to the end.
     """
-    record = fetched(source, workspace)
+    record = fetched(source, workspace) if record is None else record
     root = f"raw/{source.id}/{record['revision']}"
     files = [
         RawFile(path=f["path"], size=f["size"], sha256=f["sha256"])
@@ -94,9 +106,12 @@ def raw_units(source: Source, workspace: Workspace) -> list[RawUnit]:
     ]
     digests = {f.path: f.sha256 for f in files}
     media = sorted(f["sha256"] for f in record["files"] if f["path"] not in digests)
-    common = {"adapter": f"{source.id} version {source.version}"}
+    common: dict[str, str] = {"adapter": f"{source.id} version {source.version}"}
     if media or record.get("media"):
         common["media"] = digest_json([media, record.get("media")])
+    pieces: Iterable[Piece] = source.layout.pieces(files, workspace)
+    if record.get("limit") is not None:
+        pieces = _first_rows(source, pieces, workspace, int(record["limit"]))
     return [
         RawUnit(
             name=f"part-{number:05d}",
@@ -105,8 +120,21 @@ def raw_units(source: Source, workspace: Workspace) -> list[RawUnit]:
             piece=piece,
             root=root,
         )
-        for number, piece in enumerate(source.layout.pieces(files, workspace))
+        for number, piece in enumerate(pieces)
     ]
+
+
+def _first_rows(
+    source: Source, pieces: Iterable[Piece], workspace: Workspace, limit: int
+) -> Iterator[Piece]:
+    """Yield the pieces that hold the first `limit` rows, the last one cut."""
+    for piece in pieces:
+        rows = source.layout.count(piece, workspace)
+        if limit < rows:
+            piece = replace(piece, stop=piece.start + limit)
+        if limit > 0:
+            yield piece
+        limit -= rows
 
 
 def count_rows(source: Source, unit: RawUnit, workspace: Workspace) -> int:
@@ -130,10 +158,14 @@ def read_unit(
         rows: only these rows, counted in the unit.
         skip: rows to pass over without touching them; nothing is yielded for them.
     """
+    held = unit.piece.stop
+    stop = float("inf") if held is None else held - unit.piece.start
+    if rows is not None:
+        stop = min(stop, rows.stop)
     index = MediaIndex(workspace.child(unit.root, INDEX))
     chunk: list[Adapted] = []
     for cells in source.layout.read(unit.piece, workspace, rows.start if rows else 0):
-        if rows is not None and cells.row >= rows.stop:
+        if cells.row >= stop:
             break
         if cells.row in skip:
             continue

@@ -1,0 +1,210 @@
+"""One file over HTTP: resumed where it stopped, patient with busy servers, checked at the end."""
+
+import email.utils
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+import urllib3
+
+from smolmix.errors import DataError, IntegrityError, UsageError
+
+_CHUNK = 1 << 20
+_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A file to bring, and what is known of it beforehand."""
+
+    url: str
+    size: int | None = None
+    sha256: str = ""
+    git_oid: str = ""  # sha1 of a git blob, for small files of a hub repository
+
+
+class _AgainError(Exception):
+    """The transfer stopped for a reason that may pass."""
+
+    def __init__(self, reason: str, wait_s: float | None = None):
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloader:
+    """Brings files. Attempts are counted anew whenever bytes arrived."""
+
+    token: str | None = None  # sent only to addresses that start with `token_for`
+    token_for: str = ""
+    refused: str = ""  # what to do when the server refuses: where to accept terms
+    attempts: int = 8
+    longest_wait_s: float = 120.0  # whatever a server asks for
+    timeout_s: float = 30.0
+    sleep: Callable[[float], None] = time.sleep
+    seen: Callable[[int], None] = lambda count: None
+
+    def size_of(self, url: str) -> int | None:
+        """Return the size the server states, or None where it does not."""
+        try:
+            with requests.head(
+                url, headers=self._headers(url), timeout=self.timeout_s, allow_redirects=True
+            ) as response:
+                length = response.headers.get("Content-Length")
+                return int(length) if response.ok and length else None
+        except _BROKEN:
+            return None
+
+    def bring(self, target: Target, into: Path) -> str:
+        """Download to `into`, going on from what is there; return the sha256.
+
+        Raises:
+            UsageError: the server refuses: the corpus is gated or needs a token.
+            DataError: it is not there, or the server stayed unreachable or busy.
+            IntegrityError: the bytes are not what was listed.
+        """
+        into.parent.mkdir(parents=True, exist_ok=True)
+        for last in (False, True):
+            self._complete(target, into)
+            sha256, git_oid = digests(into)
+            if (not target.sha256 or target.sha256 == sha256) and (
+                not target.git_oid or target.git_oid == git_oid
+            ):
+                _state(into).unlink(missing_ok=True)
+                return sha256
+            into.unlink()
+            if last:
+                raise IntegrityError(
+                    f"{target.url}: its bytes have sha256 {sha256}, the listing says "
+                    f"{target.sha256 or target.git_oid}; two downloads agree: the publisher "
+                    "changed it; fetch another revision"
+                )
+        raise AssertionError
+
+    def _complete(self, target: Target, into: Path) -> None:
+        failed = 0
+        while True:
+            before = into.stat().st_size if into.exists() else 0
+            if target.size is not None and before == target.size:
+                into.touch()
+                return
+            try:
+                self._stream(target, into)
+                after = into.stat().st_size
+                if target.size is not None and after != target.size:
+                    into.unlink()
+                    raise IntegrityError(
+                        f"{target.url}: {after:,} bytes came, the listing says {target.size:,}; "
+                        "the publisher changed it; fetch another revision"
+                    )
+                return
+            except _AgainError as again:
+                now = into.stat().st_size if into.exists() else 0
+                failed = 1 if now > before else failed + 1
+                if failed >= self.attempts:
+                    raise DataError(
+                        f"{target.url}: {again}, {failed} times in a row; what arrived is kept: "
+                        "run the same again later"
+                    ) from again
+                wait_s = min(2.0**failed, 60.0) if again.wait_s is None else again.wait_s
+                self.sleep(min(wait_s, self.longest_wait_s))
+
+    def _stream(self, target: Target, into: Path) -> None:
+        """Ask once; append what comes, or start over where the server cannot continue."""
+        have = into.stat().st_size if into.exists() else 0
+        headers = self._headers(target.url)
+        if have:
+            headers["Range"] = f"bytes={have}-"
+            if etag := _etag(into):
+                headers["If-Range"] = etag
+        try:
+            with requests.get(
+                target.url, headers=headers, stream=True, timeout=self.timeout_s
+            ) as response:
+                self._check(response, target)
+                if response.status_code == 416:
+                    if _total(response) != have:
+                        into.unlink()
+                        raise _AgainError("the file changed while it was fetched", 0.0)
+                    return
+                goes_on = response.status_code == 206 and _start(response) == have
+                if response.status_code == 206 and not goes_on:
+                    into.unlink()
+                    raise _AgainError("the server sent another range than asked", 0.0)
+                _state(into).write_text(json.dumps({"etag": response.headers.get("ETag", "")}))
+                with into.open("ab" if goes_on else "wb") as out:
+                    for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                        out.write(chunk)
+                        self.seen(len(chunk))
+        except _BROKEN as error:
+            raise _AgainError(f"the connection broke ({type(error).__name__})") from error
+
+    def _check(self, response: requests.Response, target: Target) -> None:
+        status = response.status_code
+        if status in (401, 403):
+            raise UsageError(
+                f"{target.url}: refused ({status}); {self.refused or 'it is not public'}"
+            )
+        if status in _BUSY:
+            raise _AgainError(f"the server answers {status}", _retry_after(response))
+        if status >= 400 and status != 416:
+            raise DataError(
+                f"{target.url}: the server answers {status}; the file is not there under this "
+                "revision: look at the corpus's page, or fetch another revision"
+            )
+
+    def _headers(self, url: str) -> dict[str, str]:
+        headers = {"Accept-Encoding": "identity", "User-Agent": "smolmix"}
+        if self.token and self.token_for and url.startswith(self.token_for):
+            headers["Authorization"] = f"Bearer {self.token}"
+        return headers
+
+
+def digests(path: Path) -> tuple[str, str]:
+    """Return (sha256, git blob id) of a local file."""
+    sha256 = hashlib.sha256()
+    blob = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            sha256.update(chunk)
+            blob.update(chunk)
+    return sha256.hexdigest(), blob.hexdigest()
+
+
+def _state(into: Path) -> Path:
+    return into.with_name(f"{into.name}.state")
+
+
+def _etag(into: Path) -> str:
+    try:
+        etag = json.loads(_state(into).read_text())["etag"]
+    except (OSError, ValueError, KeyError):
+        return ""
+    return "" if etag.startswith("W/") else str(etag)  # a weak one does not vouch for bytes
+
+
+def _start(response: requests.Response) -> int | None:
+    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(match.group(1)) if match else None
+
+
+def _total(response: requests.Response) -> int | None:
+    match = re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))
+    return int(match.group(1)) if match else None
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Return the seconds a server asks to wait: a number or a date, or None for nonsense."""
+    value = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None

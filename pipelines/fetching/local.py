@@ -1,0 +1,82 @@
+"""Corpora that this machine makes, and the user's own files where they lie."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from smolmix.errors import DataError
+from smolmix.pipelines.fetching.download import digests
+from smolmix.pipelines.sources.source import Local, Made, Source
+from smolmix.storage import Folder, Workspace
+
+Entry = dict[str, Any]  # of fetch.json
+
+
+def make_files(
+    source: Source, origin: Made, workspace: Workspace, root: str
+) -> list[dict[str, Any]]:
+    """Write the files of a packaged or generated corpus; return their entries."""
+    with tempfile.TemporaryDirectory(prefix="smolmix-") as scratch:
+        origin.write(Path(scratch))
+        entries = [
+            {
+                "path": f"{root}/{path.relative_to(scratch).as_posix()}",
+                "size": path.stat().st_size,
+                "sha256": digests(path)[0],
+                "url": f"{origin.kind}:{origin.name}",
+            }
+            for path in sorted(Path(scratch).rglob("*"))
+            if path.is_file()
+        ]
+        for entry in entries:
+            name = str(entry["path"])
+            Path(scratch, name.removeprefix(f"{root}/")).chmod(0o644)
+            workspace.put(Path(scratch, name.removeprefix(f"{root}/")), name)
+    return entries
+
+
+def link_files(
+    source: Source, origin: Local, workspace: Workspace, root: str
+) -> list[dict[str, Any]]:
+    """Link the user's files of rows and archives into the workspace; return their entries.
+
+    Loose media are not linked: their index names them where they lie.
+
+    Raises:
+        DataError: there is no such folder, or no file of rows in it.
+    """
+    theirs = Folder(origin.url)
+    if not theirs.exists():
+        raise DataError(f"{source.id}: {origin.url} is not there; correct `path` in the catalogue")
+    entries = []
+    for path in sorted(str(p) for p in theirs.fs.find(theirs.path)):
+        place = path.removeprefix(theirs.path).lstrip("/")
+        if not source.holds_rows(place) and not (
+            source.holds_media(place) and place.endswith((".tar", ".zip"))
+        ):
+            continue
+        name = f"{root}/{place}"
+        with theirs.open(place) as stream, tempfile.TemporaryDirectory() as scratch:
+            if theirs.is_local and workspace.is_local:
+                _link(Path(path), workspace.local(name))
+                sha256 = digests(Path(path))[0]
+            else:
+                copy = Path(scratch, "file")
+                copy.write_bytes(stream.read())
+                sha256 = digests(copy)[0]
+                workspace.put(copy, name)
+        size = int(theirs.fs.size(path))
+        entries.append({"path": name, "size": size, "sha256": sha256, "url": path})
+    if not entries:
+        raise DataError(
+            f"{source.id}: {origin.url} has no file that matches {', '.join(source.rows_in)}; "
+            "correct `path`, `layout` or `files` in the catalogue"
+        )
+    return entries
+
+
+def _link(target: Path, link: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    os.symlink(target.resolve(), link)

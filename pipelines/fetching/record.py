@@ -1,0 +1,60 @@
+"""fetch.json: what of a corpus is there, at which revision, and which part of it was asked for."""
+
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from smolmix.pipelines.fetching.listing import Remote
+from smolmix.pipelines.sources.reading import FETCH_FILE
+from smolmix.storage import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which part of a corpus to bring. The default is all of it."""
+
+    limit: int | None = None  # rows: files of rows are brought until they hold this many
+    files: tuple[str, ...] = ()  # globs over published paths
+    max_bytes: int | None = None  # rows first, then media, in order, while they fit
+    annotations: bool = False  # rows without the media that lie in other files
+
+    def of(self, files: tuple[Remote, ...]) -> tuple[Remote, ...]:
+        """Return the files that are wanted, rows first."""
+        found: list[Remote] = []
+        total = 0
+        for file in files:
+            if self.files and not any(fnmatchcase(file.path, glob) for glob in self.files):
+                continue
+            if self.annotations and file.kind == "media":
+                continue
+            total += file.target.size or 0
+            if self.max_bytes is not None and total > self.max_bytes:
+                break
+            found.append(file)
+        return tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the selection as it stands in fetch.json."""
+        return asdict(self) | {"files": list(self.files)}
+
+
+def read_record(workspace: Workspace, corpus: str) -> dict[str, Any]:
+    """Return the corpus's fetch.json, or an empty one."""
+    raw = workspace.raw(corpus)
+    if not raw.exists(FETCH_FILE):
+        return {"files": [], "complete": False}
+    record: dict[str, Any] = raw.read_json(FETCH_FILE)
+    return record
+
+
+def write_record(workspace: Workspace, record: dict[str, Any]) -> None:
+    """Write fetch.json whole."""
+    workspace.raw(str(record["corpus"])).write_json(FETCH_FILE, record)
+
+
+def is_there(workspace: Workspace, entry: dict[str, Any]) -> bool:
+    """Whether the file an entry speaks of is there, with its size."""
+    if entry.get("rewritten"):
+        return True
+    path = workspace.at(str(entry["path"]))
+    return bool(workspace.fs.exists(path)) and int(workspace.fs.size(path)) == entry["size"]
