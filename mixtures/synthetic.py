@@ -11,6 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smolmix.mixtures.hashing import hash_ids
+from smolmix.mixtures.pool import Pool, families
+from smolmix.mixtures.spec import Spec
 from smolmix.sample import SAMPLE_SCHEMA, Tally
 from smolmix.storage import (
     MANIFESTS,
@@ -133,3 +136,50 @@ def write_corpus(
     info = {"revision": "r1", "licence": licence}
     _commit(workspace.curated(corpus), "curate", cut(samples), info)
     _commit(workspace.counts(profile, corpus), "counts", cut(counts), {"profile": profile})
+
+
+def pool_of(spec: Spec, components: Mapping[str, Mapping[str, Any]]) -> Pool:
+    """Return a pool without files: each component's columns, one value for all rows or one a row.
+
+    Args:
+        spec: its seed and components are used; `where` and caps on samples are not applied.
+        components: name -> columns, `rows` among them.
+    """
+    names = sorted(spec.components)
+    ids: list[str] = []
+    columns: dict[str, list[Any]] = {}
+    for name in sorted(components):
+        given = {**_DEFAULTS, "corpus": spec.components[name].corpus, **components[name]}
+        rows = int(given.pop("rows"))
+        ids.extend(f"{given['corpus']}/{i}" for i in range(rows))
+        given["component"] = names.index(name)
+        given["row"] = list(range(rows))
+        for key, value in given.items():
+            values = list(value) if isinstance(value, np.ndarray | list | tuple) else [value] * rows
+            columns.setdefault(key, []).extend(values)
+    array = pa.chunked_array([pa.array(ids, pa.string())])
+    text = np.array(columns["text_tokens"], np.int32)
+    visual = np.array(columns["visual_tokens"], np.int32)
+    tags = {}
+    for family in families(spec):
+        values = sorted(set(columns[family]))
+        codes = np.array([values.index(v) for v in columns[family]], np.int16)
+        tags[family] = (codes, values)
+    return Pool(
+        ids=array,
+        hashes=hash_ids(array.combine_chunks(), spec.seed),
+        component=np.array(columns["component"], np.int16),
+        components=tuple(names),
+        part=np.zeros(len(ids), np.int32),
+        parts=(("", "part-00000"),),
+        row=np.array(columns["row"], np.int32),
+        tokens={
+            "text_tokens": text,
+            "visual_tokens": visual,
+            "supervised_tokens": np.array(columns["supervised_tokens"], np.int32),
+            "tokens": text + visual,
+        },
+        duration_s=np.array(columns["duration_s"], np.float64),
+        tags=tags,
+        left_out={},
+    )
