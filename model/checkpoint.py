@@ -10,6 +10,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def save(
         processor_files.write(inside, profile)
         if state is not None:
             torch.save(dict(state), inside / STATE)
-        (inside / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        facts = {**record, "profile": asdict(profile)}
+        (inside / RECORD).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
 
     write_whole(folder, fill)
 

@@ -1,0 +1,142 @@
+"""One question to a checkpoint, about files at hand; the answer comes piece by piece."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from transformers import TextIteratorStreamer
+
+from smolmix.errors import UsageError
+from smolmix.model.generate import generate
+from smolmix.model.opened import Opened
+from smolmix.model.prompts import media_tiles
+from smolmix.sample import Media, MediaRef, Part, Sample, Turn
+from smolmix.tokenize import image as images_module
+from smolmix.tokenize import tokenizer
+from smolmix.tokenize.chat import encode
+
+
+def ask(
+    opened: Opened,
+    prompt: str,
+    *,
+    images: Sequence[str] = (),
+    video: str | None = None,
+    max_new_tokens: int = 128,
+    temperature: float = 0.0,
+) -> Iterator[str]:
+    """Yield the answer's text as it is generated.
+
+    Args:
+        opened: the checkpoint.
+        prompt: what to ask.
+        images: files, shown before the prompt in this order.
+        video: a file, shown before the prompt.
+        max_new_tokens: longest answer.
+        temperature: 0 takes the likeliest token each time.
+
+    Raises:
+        UsageError: a file is not there, or images and a video are given together.
+        DataError: a file cannot be decoded.
+    """
+    if images and video:
+        raise UsageError("generate: images and a video together; give --image or --video")
+    paths = [*images, *([video] if video else [])]
+    blobs = [_read(p) for p in paths]
+    media = tuple(
+        _video(path, blob) if video else _image(path, blob, opened)
+        for path, blob in zip(paths, blobs, strict=True)
+    )
+    parts = [Part(media=i) for i in range(len(media))] + [Part(text=prompt)]
+    sample = Sample(
+        id="ask", corpus="ask", modality="text", category="vqa", licence="", source_file="",
+        source_row=0, media=media,
+        turns=(Turn(role="user", parts=tuple(parts)),
+               Turn(role="assistant", parts=(Part(text="?"),))),
+    )  # fmt: skip
+    vocabulary = tokenizer.load(opened.profile.chat.tokenizer)
+    (encoded,) = encode([sample], opened.profile, vocabulary)
+    ids = encoded.input_ids[: encoded.spans[-1][0]].astype(np.int64)
+    pixel = opened.profile.pixel
+    tiles = [media_tiles(m, (b,), pixel) for m, b in zip(media, blobs, strict=True)]
+    edge = pixel.tile_px
+    joined = np.concatenate(tiles) if tiles else np.empty((0, edge, edge, 3), np.uint8)
+    shown = torch.from_numpy(np.ascontiguousarray(joined.transpose(0, 3, 1, 2)))
+    yield from _stream(opened, vocabulary, ids, shown, max_new_tokens, temperature)
+
+
+def _stream(
+    opened: Opened,
+    vocabulary: tokenizer.Vocabulary,
+    ids: Any,
+    tiles: torch.Tensor,
+    max_new_tokens: int,
+    temperature: float,
+) -> Iterator[str]:
+    streamer = TextIteratorStreamer(_Decoder(vocabulary), skip_prompt=True)  # type: ignore[arg-type]
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            generate(
+                opened.model, [ids], [tiles],
+                max_new_tokens=max_new_tokens, temperature=temperature, streamer=streamer,
+            )  # fmt: skip
+        except BaseException as error:
+            failed.append(error)
+            streamer.end()  # type: ignore[no-untyped-call]
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    started = False
+    for piece in streamer:
+        text = piece if started else piece.lstrip()
+        started = started or bool(text)
+        if text:
+            yield text
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+class _Decoder:
+    """The one method of a tokenizer that transformers' streamer calls."""
+
+    def __init__(self, vocabulary: tokenizer.Vocabulary):
+        self._vocabulary = vocabulary
+
+    def decode(self, ids: Sequence[int], **_: Any) -> str:
+        return self._vocabulary.decode([int(i) for i in ids], skip_special=True)
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; name an image or video file") from error
+
+
+def _image(path: str, blob: bytes, opened: Opened) -> Media:
+    decoded = images_module.decode(blob, exif=opened.profile.pixel.exif)
+    return Media(
+        kind="image", refs=(MediaRef(uri=path),), width=decoded.width, height=decoded.height
+    )
+
+
+def _video(path: str, blob: bytes) -> Media:
+    try:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            fps = float(stream.average_rate or 0)
+            frames = stream.frames or sum(1 for _ in container.decode(stream))
+            width, height = stream.width, stream.height
+    except (av.FFmpegError, IndexError) as error:
+        raise UsageError(f"{path}: not a video that can be decoded ({error})") from error
+    return Media(
+        kind="video", refs=(MediaRef(uri=path),), width=width, height=height, frames=frames,
+        fps=fps, duration_s=frames / fps if fps else 0.0, bytes_on_disk=len(blob),
+    )  # fmt: skip

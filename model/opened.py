@@ -1,0 +1,65 @@
+"""Opens a checkpoint for use: a run of this workspace, a folder, or a hub id."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from smolmix.errors import UsageError
+from smolmix.model.build import from_checkpoint
+from smolmix.model.checkpoint import RECORD, read_record
+from smolmix.model.train import check_finished
+from smolmix.profiles import ChatProfile, PixelProfile, Profile
+from smolmix.profiles import profile as preset_profile
+from smolmix.storage import Folder, Workspace, digest_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A model ready to answer, and how its inputs are to be prepared."""
+
+    name: str
+    model: Any
+    profile: Profile
+    results: Folder  # where evaluations of it go
+    digest: str  # of what the weights came from
+
+
+def open_checkpoint(name: str, workspace: Workspace, preset: str | None = None) -> Opened:
+    """Return the model of a run, folder or hub id.
+
+    Args:
+        name: a run of the workspace, a folder in transformers' layout, or a hub id.
+        workspace: holds the runs, and takes the results.
+        preset: pixel preset, needed where the checkpoint is not one of smolmix's.
+
+    Raises:
+        UsageError: there is no such checkpoint, or its profile is not known.
+    """
+    run = workspace.run(name)
+    if run.is_local and Path(run.path).is_dir():
+        folder = check_finished(Path(run.path))
+        results = run.child("evaluation")
+    else:
+        folder = Path(name)
+        results = workspace.run(name.rstrip("/").rsplit("/", 1)[-1]).child("evaluation")
+    profile, digest = _profile(folder, name, preset)
+    model = from_checkpoint(str(folder) if folder.is_dir() else name)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device).eval()
+    return Opened(name=name, model=model, profile=profile, results=results, digest=digest)
+
+
+def _profile(folder: Path, name: str, preset: str | None) -> tuple[Profile, str]:
+    if preset is not None:
+        return preset_profile(preset, style="inference"), digest_json([name, preset])
+    if not (folder / RECORD).exists():
+        raise UsageError(
+            f"checkpoint {name}: no run, and no folder of smolmix's; name a run of the workspace, "
+            "or say --profile nano, 256m, 500m or 2.2b for a checkpoint of somebody else's"
+        )
+    record = read_record(folder)
+    pixel, chat = record["profile"]["pixel"], dict(record["profile"]["chat"])
+    chat["system_prompts"] = tuple(tuple(p) for p in chat.get("system_prompts", ()))
+    return Profile(pixel=PixelProfile(**pixel), chat=ChatProfile(**chat)), digest_json(record)
