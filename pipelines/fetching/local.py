@@ -13,9 +13,7 @@ from smolmix.storage import Folder, Workspace
 Entry = dict[str, Any]  # of fetch.json
 
 
-def make_files(
-    source: Source, origin: Made, workspace: Workspace, root: str
-) -> list[dict[str, Any]]:
+def make_files(origin: Made, workspace: Workspace, root: str) -> list[Entry]:
     """Write the files of a packaged or generated corpus; return their entries."""
     with tempfile.TemporaryDirectory(prefix="smolmix-") as scratch:
         origin.write(Path(scratch))
@@ -36,9 +34,7 @@ def make_files(
     return entries
 
 
-def link_files(
-    source: Source, origin: Local, workspace: Workspace, root: str
-) -> list[dict[str, Any]]:
+def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -> list[Entry]:
     """Link the user's files of rows and archives into the workspace; return their entries.
 
     Loose media are not linked: their index names them where they lie.
