@@ -19,6 +19,7 @@ PALETTE = (
     "#cf5337",
     "#7f8c8d",
 )
+_SLICES = 8  # of a stacked bar; one more holds the others
 _MANY = 18  # rows of a bar plot; the table below the plot has the rest
 
 
@@ -65,8 +66,10 @@ def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
         if b["count"] or b["kind"] == "level"
     ]
     base = alt.Chart(_data(shown)).encode(y=_named("name"))
+    most = max((b["end"] for b in bars), default=0)
+    room = alt.Scale(domain=[0, 1.2 * most or 1], nice=False)  # for the counts beside the bars
     bar = base.mark_bar().encode(
-        x=alt.X("start:Q", title="rows, then samples"),
+        x=alt.X("start:Q", title="rows, then samples", scale=room),
         x2="end:Q",
         color=alt.Color(
             "what:N",
@@ -75,7 +78,7 @@ def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
                 domain=["there", "left", "duplicate", "not picked"],
                 range=[PALETTE[0], PALETTE[7], PALETTE[3], PALETTE[8]],
             ),
-            legend=alt.Legend(orient="top"),
+            legend=alt.Legend(orient="top", columns=2),
         ),
         tooltip=["name:N", "stage:N", "unit:N", _count("count")],
     )
@@ -106,8 +109,8 @@ def _what(step: Mapping[str, Any]) -> str:
     return "duplicate" if step["stage"] == "dedup" else "left"
 
 
-def asked_and_reached(wishes: Sequence[Mapping[str, Any]]) -> Plot:
-    """Return each share and cap as a bar of what was reached over the range that was asked."""
+def asked_and_reached(kind: str, title: str, wishes: Sequence[Mapping[str, Any]]) -> Plot:
+    """Return wishes of one kind as bars of what was reached over the range that was asked."""
     rows = [
         {
             "wish": w["key"],
@@ -118,7 +121,7 @@ def asked_and_reached(wishes: Sequence[Mapping[str, Any]]) -> Plot:
             "binds": w["binds"] or "no",
         }
         for w in wishes
-        if w["kind"] in ("share", "cap")
+        if w["kind"] == kind
     ]
     base = alt.Chart(_data(rows)).encode(y=_named("wish"))
     tips = [
@@ -141,22 +144,25 @@ def asked_and_reached(wishes: Sequence[Mapping[str, Any]]) -> Plot:
                 domain=["no", "fixed", "at its minimum", "at its maximum"],
                 range=[PALETTE[0], PALETTE[2], PALETTE[1], PALETTE[7]],
             ),
-            legend=alt.Legend(orient="top"),
+            legend=alt.Legend(orient="top", columns=2),
         ),
         tooltip=tips,
     )
     return Plot(
-        id="wishes",
-        title="Asked and reached",
+        id=f"wishes-{kind}",
+        title=title,
         about="The coloured bar is the share reached; the grey range behind it is what was asked.",
         spec=_spec(asked + reached, _bar_height(len(rows))),
-        rows=[dict(w) for w in wishes],
+        rows=[dict(w) for w in wishes if w["kind"] == kind],
     )
 
 
 def side_by_side(facet: str, table: Sequence[Mapping[str, Any]], units: Sequence[str]) -> Plot:
     """Return a facet's shares in each unit as stacked bars."""
     units = [u for u in units if any(r.get(u) for r in table)]
+    shown, rest = list(table[:_SLICES]), table[_SLICES:]
+    if rest:
+        shown.append({facet: "others", **{u: sum(r[u] for r in rest) for u in units}})
     wholes = {u: sum(r[u] for r in table) for u in units}
     rows = [
         {
@@ -166,7 +172,7 @@ def side_by_side(facet: str, table: Sequence[Mapping[str, Any]], units: Sequence
             "count": r[u],
         }
         for u in units
-        for r in table
+        for r in shown
     ]
     chart = (
         alt.Chart(_data(rows))
@@ -238,7 +244,12 @@ def heat(
     """Return images by two ordered classes as a coloured grid with the counts in it."""
     order_x, order_y = ("w", "h") if x == "width" else (x, y)
     base = alt.Chart(_data(rows)).encode(
-        x=alt.X(f"{x}:N", sort=alt.EncodingSortField(order_x, op="min"), title=x),
+        x=alt.X(
+            f"{x}:N",
+            sort=alt.EncodingSortField(order_x, op="min"),
+            title=x,
+            axis=alt.Axis(labelAngle=0),
+        ),
         y=alt.Y(
             f"{y}:N", sort=alt.EncodingSortField(order_y, op="min", order="descending"), title=y
         ),

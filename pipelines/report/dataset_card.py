@@ -16,6 +16,7 @@ _SIZES = (
     (10_000_000, "1M<n<10M"),
     (100_000_000, "10M<n<100M"),
 )
+_LANGUAGE_SHARE = 0.005  # rarer ones are mostly the detector's mistakes
 _TASKS = {"text": "text-generation", "video": "video-text-to-text"}
 
 
@@ -23,11 +24,13 @@ def _header(figures: Mapping[str, Any]) -> dict[str, Any]:
     draws = figures["totals"]["draws"]
     named = [r["licence"] for r in figures["licences"] if r["licence"]]
     modalities = [r["modality"] for r in figures["shares"]["modality"]]
-    languages = [r["language"] for r in figures["shares"]["language"] if r["language"]]
+    common = draws * _LANGUAGE_SHARE
+    spoken = [r for r in figures["shares"]["language"] if r["language"]]
+    languages = [r["language"] for r in spoken if r["samples"] >= common]
     header: dict[str, Any] = {
         "pretty_name": f"smolmix {figures['name']}",
         "license": named[0].lower() if len(named) == 1 else "other",
-        "language": sorted(languages)[:20],
+        "language": sorted(languages),
         "task_categories": sorted({_TASKS.get(m, "image-text-to-text") for m in modalities}),
         "size_categories": [next((s for n, s in _SIZES if draws < n), "n>100M")],
         "tags": ["smolmix", "vision-language", *sorted(modalities)],

@@ -20,9 +20,9 @@ from smolmix import __version__
 from smolmix.pipelines.report.cards import Card
 from smolmix.pipelines.report.charts import PALETTE
 from smolmix.pipelines.report.sections import sections
-from smolmix.pipelines.stats.terminal import number
+from smolmix.pipelines.stats.terminal import number, size
 
-_WIDE = ("flow", "wishes")
+_WIDE = ("flow", "wishes-share")
 _ROWS_SHOWN = 60
 
 
@@ -69,6 +69,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     env.filters["figure"] = number
+    env.filters["size"] = size
     return env
 
 

@@ -25,6 +25,7 @@ class Table:
 
     title: str
     rows: Sequence[Mapping[str, Any]]
+    folded: bool = False  # behind its heading until asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,8 @@ def _flow(figures: Mapping[str, Any]) -> Section:
         )
     tables = [
         Table(
-            title=corpus,
+            title=f"Flow of {corpus}",
+            folded=True,
             rows=[{k: s[k] for k in ("step", "stage", "unit", "count")} for s in steps],
         )
         for corpus, steps in figures["flow"]["corpora"].items()
@@ -130,8 +132,9 @@ def _gone(figures: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _mixture(figures: Mapping[str, Any]) -> Section:
     plots = []
-    if any(w["kind"] in ("share", "cap") for w in figures["wishes"]):
-        plots.append(charts.asked_and_reached(figures["wishes"]))
+    for kind, title in (("share", "Shares: asked and reached"), ("cap", "Caps: asked and reached")):
+        if any(w["kind"] == kind for w in figures["wishes"]):
+            plots.append(charts.asked_and_reached(kind, title, figures["wishes"]))
     for facet in _FACETS_SHOWN[2:]:
         plots.append(charts.side_by_side(facet, figures["shares"][facet], _units(figures)))
     binding = [f"{w['key']} ({w['binds']})" for w in figures["wishes"] if w["binds"]]

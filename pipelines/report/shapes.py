@@ -36,7 +36,7 @@ def by_modality(frame: pl.DataFrame) -> dict[str, Any]:
         whole = value_counts(frame[name])
         if not whole.total:
             continue
-        shape = distribution(whole, bins=24)
+        shape = distribution(whole, bins=16)
         bins = []
         for modality in modalities:
             one = value_counts(frame.filter(pl.col("modality") == modality)[name])

@@ -80,7 +80,7 @@ def media_columns(folder: Folder, names: Sequence[str]) -> tuple[pl.DataFrame, p
     Reads four leaves of the nested `media` column, not their references.
     """
     rows: list[pl.DataFrame] = []
-    keys: list[np.ndarray[Any, Any]] = []
+    seen: list[pl.DataFrame] = []
     for source in sources(folder, names):
         file = pq.ParquetFile(source)
         media = file.read(columns=list(_LEAVES)).column(0).combine_chunks()
@@ -98,16 +98,15 @@ def media_columns(folder: Folder, names: Sequence[str]) -> tuple[pl.DataFrame, p
                 }
             )
         )
-        wide = flat.field("width").to_numpy(zero_copy_only=False)[image].astype(np.int64)
-        high = flat.field("height").to_numpy(zero_copy_only=False)[image].astype(np.int64)
-        keys.append((wide << 32) | high)
-    table = np.concatenate(keys) if keys else np.zeros(0, dtype=np.int64)
-    distinct, counts = np.unique(table, return_counts=True)
-    sizes = pl.DataFrame(
-        {"width": distinct >> 32, "height": distinct & 0xFFFFFFFF, "count": counts.astype(np.int64)}
-    )
+        wide = flat.field("width").to_numpy(zero_copy_only=False)[image]
+        high = flat.field("height").to_numpy(zero_copy_only=False)[image]
+        pairs = pl.DataFrame({"width": wide.astype(np.int64), "height": high.astype(np.int64)})
+        seen.append(pairs.group_by("width", "height").agg(pl.len().cast(pl.Int64).alias("count")))
     schema = {"images": pl.Int32, "videos": pl.Int32, "bytes": pl.Int64}
-    return pl.concat(rows) if rows else pl.DataFrame(schema=schema), sizes
+    if not rows:
+        return pl.DataFrame(schema=schema), _no_sizes()
+    sizes = pl.concat(seen).group_by("width", "height").agg(pl.col("count").sum())
+    return pl.concat(rows), sizes
 
 
 def row_counts(folder: Folder, names: Sequence[str]) -> list[int]:
@@ -131,7 +130,7 @@ def _samples(
         return None
     columns = ["id", *FACETS, *SAMPLE_NUMBERS, "tags"]
     beside: list[pl.LazyFrame] = []
-    sizes = pl.DataFrame(schema={"width": pl.Int64, "height": pl.Int64, "count": pl.Int64})
+    sizes = _no_sizes()
     if profile is None:
         columns.append("text_tokens")
     else:

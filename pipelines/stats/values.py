@@ -86,7 +86,7 @@ def nice_edges(
     0 and at 1, 2, 5 times powers of ten; others get equal steps of 1, 2 or 5 times a power
     of ten. Whole numbers never get a step below 1.
     """
-    if low >= 0 and high > 50 * max(low, 1.0):
+    if low >= 0 and high > 20 * max(low, 1.0):
         top = 10.0 ** np.ceil(np.log10(high))
         steps = [m * 10.0**e for e in range(int(np.log10(top)) + 1) for m in (1, 2, 5)]
         edges = [0.0] + [s for s in steps if s <= top]
