@@ -21,6 +21,7 @@ from smolmix.pipelines.curate import Run, curate_corpus
 from smolmix.pipelines.curate_waterfall import Waterfall, waterfall
 from smolmix.pipelines.fetch import fetch
 from smolmix.pipelines.filters import policy as policies
+from smolmix.pipelines.report.build import build_report
 from smolmix.pipelines.sources import source_of
 from smolmix.storage import Workspace
 
@@ -36,7 +37,7 @@ class Outcome:
     tokenized: dict[str, pretokenize.Tokenized] = field(default_factory=dict)
     trained: Any = None  # model.train.Trained; torch is imported by then
     evaluations: dict[str, Any] = field(default_factory=dict)
-    report: str = ""
+    reports: list[str] = field(default_factory=list)  # pages
 
     @contextmanager
     def step(self, name: str, say: Callable[[str], None]) -> Iterator[None]:
@@ -170,6 +171,9 @@ def run(journey: Journey, say: Callable[[str], None]) -> Outcome:
     outcome = Outcome(recipe=journey.recipe.name)
     prepare(journey, outcome, say)
     train_and_evaluate(journey, outcome, say)
+    with outcome.step("report", say):
+        for mixture in outcome.mixtures.values():
+            outcome.reports.append(build_report(journey.workspace, mixture.name).page)
     return outcome
 
 
@@ -192,5 +196,5 @@ def facts(outcome: Outcome) -> dict[str, Any]:
         },
         "evaluations": outcome.evaluations,
         "checkpoint": str(outcome.trained.folder),
-        "report": outcome.report,
+        "reports": outcome.reports,
     }

@@ -88,7 +88,8 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
             yield f"{name:<22} {score['questions']:>9,.0f} {model:>22} {alone:>15.1f}"
     yield ""
     yield f"checkpoint  {outcome.trained.folder}"
-    yield f"report      {outcome.report}"
+    for page in outcome.reports:
+        yield f"report      {page}"
 
 
 def _asked_and_reached(lock: "Lock") -> Iterator[str]:
