@@ -7,20 +7,23 @@ the pairs that hashes propose.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smolmix.engine import Result, Stage, Summary, Unit, UnitContext, run_stage
-from smolmix.pipelines.dedup import exact, verdicts
+from smolmix.pipelines.decontaminate import stage as decontaminate
+from smolmix.pipelines.dedup import compare, exact, near_text, proposals, verdicts
+from smolmix.pipelines.dedup.media_tables import Places
+from smolmix.pipelines.dedup.origins import Origin
 from smolmix.pipelines.dedup.verdicts import Verdict
 from smolmix.pipelines.filters import stage as filtering
 from smolmix.pipelines.filters.policy import Policy
 from smolmix.pipelines.measure.stage import measure_corpus
 from smolmix.pipelines.sources.source import Source
 from smolmix.sample import Dropped, Tally, dropped_table
-from smolmix.storage import Folder, Workspace, stage_record
+from smolmix.storage import STAGE_FILE, Folder, Workspace, manifests, stage_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class Run:
     workers: int
     ray_address: str | None = None
     quiet: bool = False
+    against: tuple[str, ...] = ()  # files whose texts must not be in training data
 
     def stage(
         self,
@@ -155,6 +159,96 @@ def curate_corpus(source: Source, policy: Policy, run: Run, *, look: bool = True
     return apply_policy(source.id, policy, run, folder=run.workspace.curated(source.id))
 
 
+def media_clusters(
+    run: Run,
+    work: Folder,
+    name: str,
+    places: Places,
+    policy: Policy,
+    *,
+    against: Places | None = None,
+) -> Folder | None:
+    """Find media that show the same picture or clip; None where there are none to compare."""
+    proposed = proposals.units(places, policy.dedup, against)
+    if not proposed:
+        return None
+    pairs, same = work.child("propose", name), work.child("compare", name)
+    every = places + against if against else places
+    run.stage(proposals.STAGE, proposed, pairs)
+    run.stage(compare.STAGE, compare.units(run.workspace, pairs, every, policy.dedup), same)
+    return same
+
+
+def _contamination(
+    run: Run, work: Folder, corpus: str, policy: Policy, measured: Folder, origin: Origin
+) -> Folder | None:
+    """Look for benchmarks in the corpus; None where there is nothing to look for."""
+    rules = policy.decontaminate
+    against = decontaminate.benchmarks(run.workspace, corpus, run.against)
+    if not rules.enabled or not (against or rules.heldout == "image"):
+        return None
+    index = clusters = None
+    if against:
+        index = work.child("benchmarks", corpus)
+        units = decontaminate.index_units(run.workspace, against, rules)
+        run.stage(decontaminate.BENCHMARKS, units, index)
+    if against.corpora and rules.images:
+        others = Places(urls=tuple(run.workspace.measured(c).url for c in against.corpora))
+        clusters = media_clusters(
+            run, work, f"{corpus}-benchmarks", Places(urls=(measured.url,)), policy, against=others
+        )
+    elif work.child("compare", corpus).exists(STAGE_FILE):
+        clusters = work.child("compare", corpus)
+    folder = work.child("contamination", corpus)
+    run.stage(
+        decontaminate.STAGE,
+        decontaminate.units(
+            run.workspace, measured, origin, against, rules, index=index, clusters=clusters
+        ),
+        folder,
+    )
+    return folder
+
+
+def texts_of(filtered: Folder) -> int:
+    """Return how many surviving samples of a filtered corpus are text alone."""
+    return sum(int(m.stats["texts"]) for m in manifests(filtered))
+
+
+def _verdicts(
+    run: Run,
+    work: Folder,
+    corpus: str,
+    policy: Policy,
+    measured: Folder,
+    filtered: Folder,
+    step: Summary,
+) -> list[Folder]:
+    """Find what leaves the corpus beside what the rules drop; the first folder decides."""
+    found: list[Folder] = []
+    origin = Origin(corpus=corpus, rank=0, filtered=filtered.url)
+    if policy.dedup.exact:
+        clusters = media_clusters(run, work, corpus, Places(urls=(measured.url,)), policy)
+        folder = work.child("exact", corpus)
+        partitions = exact.units(
+            [origin],
+            step.tally.samples,
+            clusters=clusters,
+            same_image=policy.dedup.same_image,
+        )
+        run.stage(exact.STAGE, partitions, folder)
+        found.append(folder)
+    if policy.dedup.text.enabled and texts_of(filtered):
+        origin = replace(origin, gone=tuple(f.url for f in found))
+        bands, folder = work.child("bands", corpus), work.child("texts", corpus)
+        run.stage(near_text.BANDS, near_text.band_units([origin], policy.dedup.text), bands)
+        run.stage(near_text.TEXTS, near_text.join_units([origin], policy.dedup.text, bands), folder)
+        found.append(folder)
+    origin = replace(origin, gone=tuple(f.url for f in found))
+    contaminated = _contamination(run, work, corpus, policy, measured, origin)
+    return [*found, contaminated] if contaminated else found
+
+
 def apply_policy(
     corpus: str, policy: Policy, run: Run, *, folder: Folder, work: Folder | None = None
 ) -> Summary:
@@ -180,19 +274,7 @@ def apply_policy(
         ray_address=run.ray_address,
         quiet=run.quiet,
     )
-    found: list[Folder] = []
-    if policy.dedup.exact:
-        duplicates = work.child("exact", corpus)
-        exact_units = exact.units(
-            filtered,
-            tuple(record.units),
-            step.tally.samples,
-            inputs={"filter": step.record.digest},
-            clusters=None,
-            same_image=policy.dedup.same_image,
-        )
-        run.stage(exact.STAGE, exact_units, duplicates)
-        found.append(duplicates)
+    found = _verdicts(run, work, corpus, policy, measured, filtered, step)
     digests = {f"verdicts {f.name}": stage_record(f).digest for f in found}
     units = [
         Unit(

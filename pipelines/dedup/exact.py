@@ -2,34 +2,48 @@
 
 Media are the same when their bytes are, or when the comparison of pixels joined them
 (`smolmix.pipelines.dedup.clusters`). Of the copies the one stays that comes first by: held out
-before train; more pixels; id. Held-out samples never leave: evaluation sets stay as published,
-and a training sample equal to one of them is contamination.
+before train; its corpus's rank; more pixels; id. Held-out samples never leave: evaluation sets
+stay as published, and a training sample equal to one of them is contamination.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
-import pyarrow.parquet as pq
 import xxhash
 
 from smolmix.engine import Result, Stage, Unit, UnitContext
-from smolmix.pipelines.dedup import verdicts
+from smolmix.pipelines.dedup import origins, verdicts
 from smolmix.pipelines.dedup.clusters import Clusters
+from smolmix.pipelines.dedup.origins import Origin
 from smolmix.pipelines.dedup.verdicts import Verdict
-from smolmix.pipelines.filters.stage import SUFFIX
 from smolmix.sample import Tally
-from smolmix.storage import Folder
+from smolmix.storage import Folder, stage_record
 
 PARTITION_ROWS = 500_000
+ROWS = ".rows.parquet"
+
+_TABLE = {
+    "key": pl.UInt64,
+    "held": pl.Boolean,
+    "rank": pl.Int64,
+    "pixels": pl.Int64,
+    "id": pl.String,
+    "part": pl.String,
+    "row": pl.Int64,
+    "corpus": pl.String,
+    "raw": pl.String,  # text hash and media digests
+}
+_ORDER = ["key", "held", "rank", "pixels", "id", "part", "row"]
+_LARGER_FIRST = [False, True, False, True, False, False, False]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
     """What a worker needs beside the unit's key."""
 
-    filtered: str
-    parts: tuple[str, ...]
+    origins: tuple[Origin, ...]
+    across: bool  # only copies in different corpora
     clusters: str  # folder of media clusters, or ""
     partition: int
     partitions: int
@@ -46,45 +60,23 @@ def _key(text_hash: str, media: Sequence[str]) -> int:
 
 
 def _rows(payload: Payload, canonical: Mapping[str, str]) -> pl.DataFrame:
-    """Return the partition's surviving rows, the media by their clusters."""
-    folder, frames = Folder(payload.filtered), []
-    for part in payload.parts:
-        with folder.open(part + SUFFIX) as stream:
-            table = pq.read_table(
-                stream,
-                columns=["row", "id", "split", "text_hash", "media", "pixels"],
-                filters=[("reason", "=", "")],
-            )
-        kept: dict[str, list[object]] = {n: [] for n in ("row", "id", "held", "pixels", "key")}
-        raw: list[str] = []
-        for row in table.to_pylist():
-            media = row["media"]
-            if payload.same_image == "one" and media:
-                key = _key("", [canonical.get(d, d) for d in media])
-            else:
-                key = _key(row["text_hash"], [canonical.get(d, d) for d in media])
-            if key % payload.partitions != payload.partition:
-                continue
-            kept["row"].append(row["row"])
-            kept["id"].append(row["id"])
-            kept["held"].append(row["split"] == "heldout")
-            kept["pixels"].append(row["pixels"])
-            kept["key"].append(key)
-            raw.append(f"{row['text_hash']} {' '.join(media)}")
-        frames.append(
-            pl.DataFrame(
-                kept | {"raw": raw, "part": [part] * len(raw)},
-                schema={
-                    "row": pl.Int64,
-                    "id": pl.String,
-                    "held": pl.Boolean,
-                    "pixels": pl.Int64,
-                    "key": pl.UInt64,
-                    "raw": pl.String,
-                    "part": pl.String,
-                },
-            )
-        )
+    """Return the partition's surviving rows, keyed by text and clusters of media."""
+    frames = [pl.DataFrame(schema=_TABLE)]
+    columns = ["row", "id", "split", "text_hash", "media", "pixels"]
+    for origin in payload.origins:
+        for part in origin.parts():
+            found: list[tuple[object, ...]] = []
+            for row in origin.rows(part, ROWS, columns, [("reason", "=", "")]):
+                media = row["media"]
+                alone = payload.same_image == "one" and media
+                shown = [canonical.get(d, d) for d in media]
+                key = _key("" if alone else row["text_hash"], shown)
+                if key % payload.partitions == payload.partition:
+                    held = row["split"] == "heldout"
+                    raw = f"{row['text_hash']} {' '.join(media)}"
+                    place = (row["id"], part, row["row"], origin.corpus, raw)
+                    found.append((key, held, origin.rank, row["pixels"], *place))
+            frames.append(pl.DataFrame(found, schema=_TABLE, orient="row"))
     return pl.concat(frames)
 
 
@@ -93,75 +85,66 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     assert isinstance(payload, Payload)
     clusters = Clusters.load(Folder(payload.clusters)) if payload.clusters else Clusters({})
     rows = _rows(payload, clusters.canonical)
-    order = ["key", "held", "pixels", "id", "part", "row"]
-    rows = rows.filter(pl.len().over("key") > 1).sort(
-        order, descending=[False, True, True, False, False, False]
-    )
-    found, reasons = list[Verdict](), dict[str, int]()
+    rows = rows.filter(pl.len().over("key") > 1).sort(_ORDER, descending=_LARGER_FIRST)
+    found = list[Verdict]()
     for _, group in rows.group_by("key", maintain_order=True):
         first, *others = group.to_dicts()
         for one in others:
-            if one["held"]:
+            if one["held"] or (payload.across and one["corpus"] == first["corpus"]):
                 continue
-            same = one["raw"] == first["raw"]
-            verdict = _verdict(payload, one, first, same, clusters)
-            reasons[verdict.reason] = reasons.get(verdict.reason, 0) + 1
-            found.append(verdict)
+            found.append(_verdict(one, first, clusters))
     verdicts.write(context.out / f"{unit.name}{verdicts.SUFFIX}", found)
-    return Result(tally=Tally(), stats={"reasons": dict(sorted(reasons.items()))})
+    return Result(tally=Tally(), stats={"verdicts": len(found)})
 
 
-def _verdict(
-    payload: Payload,
-    one: Mapping[str, object],
-    first: Mapping[str, object],
-    same: bool,
-    clusters: Clusters,
-) -> Verdict:
+def _verdict(one: Mapping[str, object], first: Mapping[str, object], clusters: Clusters) -> Verdict:
+    text, *media = str(one["raw"]).split()
+    same = one["raw"] == first["raw"]
+    stage, reason = "dedup", "duplicate-exact" if same else "duplicate-near-media"
     if first["held"]:
         stage, reason = "decontaminate", "contaminated-heldout"
-    elif payload.same_image == "one" and not _same_text(one, first):
-        stage, reason = "dedup", "same-image"
-    else:
-        stage, reason = "dedup", "duplicate-exact" if same else "duplicate-near-media"
-    detail = "" if same else clusters.why(str(one["raw"]).split()[1:])
+    elif text != str(first["raw"]).split()[0]:
+        reason = "same-image"
     return Verdict(
         part=str(one["part"]),
         row=int(str(one["row"])),
         id=str(one["id"]),
         stage=stage,
         reason=reason,
-        detail=detail,
+        detail="" if same else clusters.why(media),
         kept_id=str(first["id"]),
     )
-
-
-def _same_text(one: Mapping[str, object], first: Mapping[str, object]) -> bool:
-    return str(one["raw"]).split()[0] == str(first["raw"]).split()[0]
 
 
 STAGE = Stage(name="exact", version=1, run=_run)
 
 
 def units(
-    filtered: Folder,
-    parts: Sequence[str],
+    sources: Sequence[Origin],
     samples: int,
     *,
-    inputs: Mapping[str, str],
     clusters: Folder | None,
     same_image: str,
+    across: bool = False,
 ) -> list[Unit]:
     """Return one unit a partition of the samples' keys."""
     count = partitions_for(samples)
+    depends = origins.inputs(sources)
+    if clusters is not None:
+        depends["clusters"] = stage_record(clusters).digest
     return [
         Unit(
             name=f"exact-{number:05d}",
-            inputs=inputs,
-            params={"partitions": count, "same_image": same_image},
+            inputs=depends,
+            params={
+                "partitions": count,
+                "same_image": same_image,
+                "ranks": origins.ranks(sources),
+                "across": across,
+            },
             payload=Payload(
-                filtered=filtered.url,
-                parts=tuple(parts),
+                origins=tuple(sources),
+                across=across,
                 clusters=clusters.url if clusters else "",
                 partition=number,
                 partitions=count,

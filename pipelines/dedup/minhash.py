@@ -84,6 +84,7 @@ class Writer:
     def __init__(self, path: Path, policy: TextDedup):
         """Open `path` unless the policy turns text duplicates off."""
         self._policy = policy
+        self.count = 0
         self._schema = schema(policy)
         self._file = (
             pq.ParquetWriter(path, self._schema, compression="zstd") if policy.enabled else None
@@ -105,6 +106,7 @@ class Writer:
         """Add the (row, sample) pairs."""
         if self._file is None or not samples:
             return
+        self.count += len(samples)
         said = [tokens("\n".join(t.text for t in s.turns)) for _, s in samples]
         signature = signatures(said, self._policy)
         keys = band_keys(signature, self._policy)

@@ -89,7 +89,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
             writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), row_group_size=_ROWS)
             start += len(samples)
     tally.dropped = dict(sorted(tally.dropped.items()))
-    return Result(tally=tally)
+    return Result(tally=tally, stats={"texts": sketch.count})
 
 
 def _row(number: int, sample: Sample, verdict: tuple[str, str] | None) -> dict[str, object]:
@@ -105,7 +105,7 @@ def _row(number: int, sample: Sample, verdict: tuple[str, str] | None) -> dict[s
     }
 
 
-STAGE = Stage(name="filter", version=1, run=_run)
+STAGE = Stage(name="filter", version=2, run=_run)
 
 
 def filter_corpus(

@@ -13,7 +13,8 @@ from PIL.Image import DecompressionBombError, DecompressionBombWarning
 
 from smolmix.pipelines.measure import structure
 
-# Formats with a trustworthy signature and no outside program (EPS would start one). MPO opens as JPEG.
+# Formats with a trustworthy signature and no outside program (EPS would start one). MPO opens
+# as JPEG.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO")
 # What Pillow's decoders were seen to raise on damaged files.
 DECODER_ERRORS = (
@@ -54,7 +55,7 @@ def _fault(reason: str, detail: object) -> str:
     return f"image-{reason}: {text[:200]}"
 
 
-def read_image(data: bytes, *, look: bool = True) -> ImageFacts:
+def read_image(data: bytes, *, look: bool = True, look_px: int = LOOK_PX) -> ImageFacts:
     """Return the image's facts, with its pixels where `look` asks for them.
 
     Never raises for what the bytes hold: a fault says what is wrong.
@@ -73,7 +74,7 @@ def read_image(data: bytes, *, look: bool = True) -> ImageFacts:
         except DECODER_ERRORS as error:
             return ImageFacts(fault=_fault("corrupt", f"header: {error}"))
         with image:
-            return _facts(image, data, look)
+            return _facts(image, data, look_px if look else 0)
 
 
 def _unidentified(data: bytes) -> str:
@@ -83,7 +84,7 @@ def _unidentified(data: bytes) -> str:
     return _fault("not-an-image", f"{kind or 'unknown bytes'}, {len(data)} bytes")
 
 
-def _facts(image: Image.Image, data: bytes, look: bool) -> ImageFacts:
+def _facts(image: Image.Image, data: bytes, look_px: int) -> ImageFacts:
     try:
         orientation = int(image.getexif().get(_ORIENTATION, 1))
     except DECODER_ERRORS:
@@ -103,10 +104,10 @@ def _facts(image: Image.Image, data: bytes, look: bool) -> ImageFacts:
     if damage := structure.image_damage(data):
         reason, _, detail = damage.partition(": ")
         return ImageFacts(fault=_fault(reason, detail), **known)  # type: ignore[arg-type]
-    if not look:
+    if not look_px:
         return ImageFacts(**known)  # type: ignore[arg-type]
     try:
-        pixels = _pixels(image, data)
+        pixels = _pixels(image, data, look_px)
     except MemoryError as error:
         return ImageFacts(fault=_fault("bomb", f"out of memory {error}"), **known)  # type: ignore[arg-type]
     except DECODER_ERRORS as error:
@@ -115,20 +116,20 @@ def _facts(image: Image.Image, data: bytes, look: bool) -> ImageFacts:
     return ImageFacts(pixels=pixels, **known)  # type: ignore[arg-type]
 
 
-def _pixels(image: Image.Image, data: bytes) -> Image.Image:
+def _pixels(image: Image.Image, data: bytes, look_px: int) -> Image.Image:
     """Return frame 0 as RGB on white; JPEGs strictly and at reduced scale."""
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
         try:
             # libjpeg warns and goes on where Pillow stays silent; strict makes that an error.
             array = simplejpeg.decode_jpeg(
-                data, min_height=LOOK_PX, min_width=LOOK_PX, min_factor=1.0, strict=True
+                data, min_height=look_px, min_width=look_px, min_factor=1.0, strict=True
             )
             return Image.fromarray(np.asarray(array))
         except ValueError as error:
             if "extraneous bytes" not in str(error) and "JPEG" in str(error):
                 raise
     image.seek(0)
-    image.draft("RGB", (LOOK_PX, LOOK_PX))
+    image.draft("RGB", (look_px, look_px))
     image.load()
     return to_rgb(image)
 

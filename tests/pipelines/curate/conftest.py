@@ -14,7 +14,7 @@ from smolmix.pipelines.curate_waterfall import Waterfall, waterfall
 from smolmix.pipelines.filters import policy as policies
 from smolmix.pipelines.layouts.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Local, Source
+from smolmix.pipelines.sources.source import Local, Role, Source
 from smolmix.sample import (
     Dropped,
     Media,
@@ -54,7 +54,7 @@ class Planted:
     workspace: Workspace
     name: str
     rows: list[dict[str, Any]] = field(default_factory=list)
-    role: str = "demo"
+    role: Role = "demo"
 
     @property
     def root(self) -> str:
@@ -108,7 +108,7 @@ class Planted:
         return Source(
             id=self.name,
             title="planted",
-            role=self.role,  # type: ignore[arg-type]
+            role=self.role,
             modality="image",
             licence="MIT",
             origin=Local(url="."),

@@ -1,0 +1,204 @@
+"""Stage "compare": proposed pairs of media, decided by their pixels.
+
+Units are partitions of the pairs. Thumbnails settle nearly all; only what they cannot tell apart
+is decoded again, and then at up to 768 px.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+from PIL import Image, ImageOps
+
+from smolmix.engine import Result, Stage, Unit, UnitContext
+from smolmix.errors import DataError
+from smolmix.media import MediaReader
+from smolmix.pipelines.dedup import pixels, proposals
+from smolmix.pipelines.dedup.clusters import SUFFIX, UnionFind
+from smolmix.pipelines.dedup.media_tables import Places
+from smolmix.pipelines.filters.policy import Dedup
+from smolmix.pipelines.measure.images import read_image
+from smolmix.pipelines.measure.signals import Signals
+from smolmix.pipelines.measure.videos import PROBES
+from smolmix.sample import Tally
+from smolmix.storage import Folder, Workspace, manifests, part_files, stage_record
+
+PARTITION_PAIRS = 50_000
+MAX_PROPOSALS = 64  # a medium is compared with its nearest ones by hash, no more than these
+_FRAMES_ALIKE = 0.75  # of the frames looked at
+_DECODE_PX = 1024
+
+SCHEMA = pa.schema([("one", pa.string()), ("other", pa.string()), ("how", pa.string())])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a worker needs beside the unit's key."""
+
+    workspace: str
+    pairs: str
+    places: Places
+    partition: int
+    partitions: int
+    dedup: Dedup
+
+
+def _pairs(payload: Payload) -> pl.DataFrame:
+    """Return the partition's pairs, nearest first, each once and plain before mirrored."""
+    folder, frames = Folder(payload.pairs), []
+    for name in part_files(folder, proposals.SUFFIX):
+        with folder.open(name) as stream:
+            for batch in pq.ParquetFile(stream).iter_batches():
+                frame = pl.DataFrame(batch)
+                mine = frame["one"].map_elements(_hash, return_dtype=pl.UInt64)
+                frames.append(frame.filter(mine % payload.partitions == payload.partition))
+    if not frames:
+        return pl.DataFrame(schema=["one", "other", "kind", "mirrored", "bits"])
+    order = ["bits", "mirrored", "one", "other"]
+    pairs = (
+        pl.concat(frames)
+        .sort(order)
+        .unique(["one", "other", "mirrored"], keep="first", maintain_order=True)
+    )
+    return pairs.filter(pl.int_range(pl.len()).over("one") < MAX_PROPOSALS)
+
+
+def _hash(digest: str) -> int:
+    return xxhash.xxh3_64_intdigest(digest.encode())
+
+
+def _frames(look: Signals) -> list[Image.Image]:
+    """Return the stored thumbnails, in order."""
+    images, data = list[Image.Image](), look.thumbs
+    for part in _split(data):
+        with Image.open(io.BytesIO(part), formats=("PNG", "JPEG")) as image:
+            images.append(image.convert("RGB"))
+    return images
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Return the pictures stored one after the other, each after its length."""
+    parts, at = list[bytes](), 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "little")
+        parts.append(data[at + 4 : at + 4 + size])
+        at += 4 + size
+    return parts
+
+
+class _Judge:
+    """Compares media of one partition."""
+
+    def __init__(self, payload: Payload, looks: Mapping[str, Signals]):
+        self._dedup = payload.dedup
+        self._looks = looks
+        self._reader = MediaReader(Workspace(payload.workspace))
+        self.opened = 0
+
+    def images(self, one: str, other: str, mirrored: bool) -> str:
+        """Return how two images are the same, or ""."""
+        first, second = self._looks[one], self._looks[other]
+        a, b = _frames(first)[0], _frames(second)[0]
+        if mirrored:
+            b = ImageOps.mirror(b)
+        note = "mirrored, " if mirrored else ""
+        edges = (first.width, first.height, second.width, second.height)
+        if min(edges) < self._dedup.images.min_edge_px:
+            if (first.width, first.height) != (second.width, second.height):
+                return ""
+            found = pixels.compare_small(a, b)
+            if not found.same or a.size == (first.width, first.height):
+                return f"{note}{found}" if found.same else ""
+            hint = pixels.Crop()
+        else:
+            found = pixels.compare_thumbs(a, b)
+            if not found.same:
+                return ""
+            hint = found.crop
+        whole = self._decoded(first), self._decoded(second)
+        if whole[0] is None or whole[1] is None:
+            return ""
+        b = ImageOps.mirror(whole[1]) if mirrored else whole[1]
+        found = pixels.compare(whole[0], b, hint)
+        return f"{note}{found}" if found.same else ""
+
+    def _decoded(self, look: Signals) -> Image.Image | None:
+        self.opened += 1
+        try:
+            data = self._reader.read(look.refs[0])
+        except (DataError, OSError):
+            return None
+        return read_image(data, look_px=_DECODE_PX).pixels
+
+    def videos(self, one: str, other: str, mirrored: bool) -> str:
+        """Return how two videos are the same, or ""."""
+        first, second = self._looks[one], self._looks[other]
+        longest = max(first.duration_s, second.duration_s)
+        gap = abs(first.duration_s - second.duration_s)
+        if gap > self._dedup.videos.max_length_gap * longest:
+            return ""
+        pairs = list(zip(_frames(first), _frames(second), strict=False))
+        if min(len(pairs), PROBES) < 1:
+            return ""
+        alike = 0
+        for a, b in pairs:
+            alike += pixels.compare_thumbs(a, ImageOps.mirror(b) if mirrored else b).same
+        note = "mirrored, " if mirrored else ""
+        if alike < _FRAMES_ALIKE * max(len(_frames(first)), len(_frames(second))):
+            return ""
+        return f"{note}{alike} of {len(pairs)} frames alike"
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    pairs = _pairs(payload)
+    looks = payload.places.looks({*pairs["one"], *pairs["other"]} if len(pairs) else set())
+    judge, union, rows = _Judge(payload, looks), UnionFind(), list[dict[str, str]]()
+    for one, other, kind, mirrored, _ in pairs.iter_rows():
+        if union.find(one) == union.find(other):
+            continue
+        same = judge.images if kind == "image" else judge.videos
+        if how := same(one, other, mirrored):
+            union.join(one, other)
+            rows.append({"one": one, "other": other, "how": how})
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=SCHEMA),
+        context.out / f"{unit.name}{SUFFIX}",
+        compression="zstd",
+    )
+    stats = {"proposed": len(pairs), "opened": judge.opened, "same": len(rows)}
+    return Result(tally=Tally(), stats=stats)
+
+
+STAGE = Stage(name="compare", version=1, run=_run, timeout_s=3600.0)
+
+
+def units(workspace: Workspace, pairs: Folder, places: Places, dedup: Dedup) -> list[Unit]:
+    """Return one unit a partition of the proposed pairs."""
+    proposed = sum(int(m.stats["pairs"]) for m in manifests(pairs))
+    count = max(1, -(-proposed // PARTITION_PAIRS))
+    return [
+        Unit(
+            name=f"compare-{number:05d}",
+            inputs={"pairs": stage_record(pairs).digest} | places.inputs(),
+            params={
+                "partitions": count,
+                "images": dedup.images.model_dump(mode="json"),
+                "videos": dedup.videos.model_dump(mode="json"),
+            },
+            payload=Payload(
+                workspace=workspace.url,
+                pairs=pairs.url,
+                places=places,
+                partition=number,
+                partitions=count,
+                dedup=dedup,
+            ),
+        )
+        for number in range(count)
+    ]

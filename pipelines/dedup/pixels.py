@@ -1,0 +1,232 @@
+"""Whether two pictures are one picture: the comparison of pixels that decides.
+
+`register` finds by how much one picture was cropped against the other; `residual` then compares
+them window by window: the energy of the difference against the energy of what is shown there.
+First on the stored thumbnails, which opens no media and settles nearly all proposals, then on
+the media at up to 768 px. Measured on photographs, pages, forms, charts and formulas: a copy
+that was scaled, cropped and recompressed leaves at most 0.6 in its worst window at 768 px, one
+changed field of a form at least 1.3.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_Plane = NDArray[np.float64]
+
+WORK_PX = 768
+MAX_CROP = 0.04  # at each edge; 3 % and the search's own coarseness
+MAX_RESIDUAL = 0.9
+MAX_THUMB_RESIDUAL = 1.2  # more lenient: it only saves opening the media
+MAX_SMALL_RESIDUAL = 0.25  # for pictures too small to crop: nothing explains a shift
+MAX_COLOUR_GAP = 28.0  # levels of mean chroma in a window; JPEG at quality 40 moves 15
+_PROFILE_PX = 128
+_STEP = 0.005
+_TRIED = 3  # crops of each axis that are tried in the plane: lines of text look alike shifted
+_REFINE_PX = 128
+_WINDOW_PX = 8
+_FLOOR = 10.0  # levels: noise that counts as nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """Margins in parts of the edge: positive ones are cut off `one`, negative off `other`."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 0.0
+    bottom: float = 0.0
+
+    def boxes(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return what is left of `one` and of `other`, as (left, top, right, bottom) in 0..1."""
+        one = max(self.left, 0), max(self.top, 0), 1 - max(self.right, 0), 1 - max(self.bottom, 0)
+        other = (
+            max(-self.left, 0),
+            max(-self.top, 0),
+            1 - max(-self.right, 0),
+            1 - max(-self.bottom, 0),
+        )
+        return one, other
+
+
+def _sampled(profile: _Plane, low: _Plane, high: _Plane) -> _Plane:
+    """Return (crops, 128) values of a profile between each crop's margins."""
+    x = low[:, None] + np.linspace(0, 1, 128)[None, :] * (1 - low - high)[:, None]
+    place = np.arange(_PROFILE_PX) / (_PROFILE_PX - 1)
+    return np.interp(x.ravel(), place, profile).reshape(x.shape)
+
+
+def _profile_crops(one: _Plane, other: _Plane) -> list[tuple[float, float]]:
+    """Return the (low, high) margins that best bring two profiles of one axis together."""
+    steps = np.arange(-MAX_CROP, MAX_CROP + 1e-9, _STEP)
+    low, high = (g.ravel() for g in np.meshgrid(steps, steps, indexing="ij"))
+    a = _sampled(one, np.maximum(low, 0), np.maximum(high, 0))
+    b = _sampled(other, np.maximum(-low, 0), np.maximum(-high, 0))
+    cost = np.square(a - b).mean(axis=1) + 1e-3 * (np.abs(low) + np.abs(high))
+    best: list[tuple[float, float]] = []
+    for i in np.argsort(cost, kind="stable"):
+        here = float(low[i]), float(high[i])
+        if all(max(abs(here[0] - b[0]), abs(here[1] - b[1])) > 2 * _STEP for b in best):
+            best.append(here)
+        if len(best) == _TRIED:
+            break
+    return best
+
+
+def _cut(image: Image.Image, box: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
+    left, top, right, bottom = box
+    w, h = image.size
+    return image.resize(
+        size, Image.Resampling.BICUBIC, box=(left * w, top * h, right * w, bottom * h)
+    )
+
+
+def _distance(one: Image.Image, other: Image.Image, crop: Crop) -> float:
+    first, second = crop.boxes()
+    edge = min(2 * _REFINE_PX, max(one.width, other.width, _REFINE_PX))
+    size = (edge, edge)
+    a = np.asarray(_cut(one, first, size), dtype=np.float32)
+    b = np.asarray(_cut(other, second, size), dtype=np.float32)
+    return float(np.square(a - b).mean())
+
+
+def register(one: Image.Image, other: Image.Image) -> Crop:
+    """Return by how much one grey picture was cropped against the other, `MAX_CROP` at most."""
+    size = (_PROFILE_PX, _PROFILE_PX)
+    a = one.resize(size, Image.Resampling.BOX)
+    b = other.resize(size, Image.Resampling.BOX)
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    trials = [Crop()]
+    for left, right in _profile_crops(x.mean(axis=0), y.mean(axis=0)):
+        for top, bottom in _profile_crops(x.mean(axis=1), y.mean(axis=1)):
+            trials.append(Crop(left=left, top=top, right=right, bottom=bottom))
+    return min(trials, key=lambda c: _distance(a, b, c))
+
+
+def refine(one: Image.Image, other: Image.Image, crop: Crop, steps: tuple[float, ...]) -> Crop:
+    """Return the crop improved by trying each margin a step more and a step less."""
+    margins = [crop.left, crop.top, crop.right, crop.bottom]
+    cost = _distance(one, other, crop)
+    for step in steps:
+        improved = True
+        while improved:
+            improved = False
+            for i in range(4):
+                for sign in (step, -step):
+                    trial = list(margins)
+                    trial[i] += sign
+                    if abs(trial[i]) > MAX_CROP:
+                        continue
+                    found = _distance(one, other, _crop(trial))
+                    if found < cost * 0.999:
+                        margins, cost, improved = trial, found, True
+    return _crop(margins)
+
+
+def _crop(margins: list[float]) -> Crop:
+    left, top, right, bottom = margins
+    return Crop(left=left, top=top, right=right, bottom=bottom)
+
+
+def _windows(values: NDArray[np.float32], size: int) -> NDArray[np.float64]:
+    """Return means over `size`-px windows of a plane at half-window steps."""
+    total = np.pad(values.cumsum(0, dtype=np.float64).cumsum(1), ((1, 0), (1, 0)))
+    step = max(size // 2, 1)
+    y0 = np.arange(0, max(values.shape[0] - size, 0) + 1, step)[:, None]
+    x0 = np.arange(0, max(values.shape[1] - size, 0) + 1, step)[None, :]
+    y1, x1 = np.minimum(y0 + size, values.shape[0]), np.minimum(x0 + size, values.shape[1])
+    found = total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]
+    return np.asarray(found / ((y1 - y0) * (x1 - x0)))
+
+
+def residual(
+    one: Image.Image, other: Image.Image, crop: Crop, work_px: int = WORK_PX
+) -> tuple[float, float]:
+    """Return how two YCbCr pictures differ in their worst windows.
+
+    Returns:
+        The luma's energy of difference relative to what is shown there, and the largest gap of
+        mean chroma, in levels.
+    """
+    first, second = crop.boxes()
+    wide = min(one.width * (first[2] - first[0]), other.width * (second[2] - second[0]))
+    high = min(one.height * (first[3] - first[1]), other.height * (second[3] - second[1]))
+    scale = min(1.0, work_px / max(wide, high))
+    size = max(_WINDOW_PX, round(wide * scale)), max(_WINDOW_PX, round(high * scale))
+    a = np.asarray(_cut(one, first, size), dtype=np.float32)
+    b = np.asarray(_cut(other, second, size), dtype=np.float32)
+    difference = _windows(np.square(a[:, :, 0] - b[:, :, 0]), _WINDOW_PX)
+    shown = []
+    for luma in (a[:, :, 0], b[:, :, 0]):
+        mean = _windows(luma, _WINDOW_PX)
+        shown.append(_windows(np.square(luma), _WINDOW_PX) - np.square(mean))
+    worst = (difference / (np.maximum(*shown) + _FLOOR**2)).max()
+    gaps = [np.abs(_windows(a[:, :, c] - b[:, :, c], 2 * _WINDOW_PX)).max() for c in (1, 2)]
+    return float(worst), float(max(gaps))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How two pictures compare."""
+
+    same: bool
+    crop: Crop
+    residual: float
+    colour_gap: float
+
+    def __str__(self) -> str:
+        c = self.crop
+        margins = (
+            ""
+            if c == Crop()
+            else (f", margins {c.left:.1%} {c.top:.1%} {c.right:.1%} {c.bottom:.1%}")
+        )
+        return f"residual {self.residual:.2f}, colour {self.colour_gap:.0f}{margins}"
+
+
+def _compared(
+    one: Image.Image, other: Image.Image, crop: Crop, limit: float, work_px: int
+) -> Comparison:
+    worst, gap = residual(one, other, crop, work_px)
+    same = worst <= limit and gap <= MAX_COLOUR_GAP
+    return Comparison(same=same, crop=crop, residual=worst, colour_gap=gap)
+
+
+def compare_small(one: Image.Image, other: Image.Image) -> Comparison:
+    """Compare two RGB pictures too small to have been cropped, pixel on pixel."""
+    if one.size != other.size:
+        return Comparison(same=False, crop=Crop(), residual=np.inf, colour_gap=np.inf)
+    a, b = one.convert("YCbCr"), other.convert("YCbCr")
+    return _compared(a, b, Crop(), MAX_SMALL_RESIDUAL, WORK_PX)
+
+
+def compare_thumbs(one: Image.Image, other: Image.Image) -> Comparison:
+    """Compare two RGB thumbnails; "not the same" is final, "the same" is to be confirmed."""
+    return _compare(one, other, MAX_THUMB_RESIDUAL, _REFINE_PX, (0.01, 0.005, 0.0025), None)
+
+
+def compare(one: Image.Image, other: Image.Image, hint: Crop) -> Comparison:
+    """Compare two RGB pictures, cropped against each other by about `hint`: this decides."""
+    return _compare(one, other, MAX_RESIDUAL, WORK_PX, (0.0025, 0.00125, 0.0006), hint)
+
+
+def _compare(
+    one: Image.Image,
+    other: Image.Image,
+    limit: float,
+    work_px: int,
+    steps: tuple[float, ...],
+    hint: Crop | None,
+) -> Comparison:
+    a, b = one.convert("YCbCr"), other.convert("YCbCr")
+    straight = _compared(a, b, Crop(), limit, work_px)
+    if straight.same:
+        return straight
+    grey_a, grey_b = a.getchannel(0), b.getchannel(0)
+    crop = hint if hint is not None else register(grey_a, grey_b)
+    first = _compared(a, b, crop, limit, work_px)
+    if first.same or first.residual > (4 if hint is None else 2) * limit:
+        return first
+    return _compared(a, b, refine(grey_a, grey_b, crop, steps), limit, work_px)

@@ -1,0 +1,162 @@
+"""Stage "propose": pairs of media whose perceptual hashes are close. Hashes only propose.
+
+One unit a band of the hash; each pair comes from one band only. A picture's own hash is
+searched among the hashes of the other's crops and their mirror images.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from smolmix.engine import Result, Stage, Unit, UnitContext
+from smolmix.pipelines.dedup import hamming
+from smolmix.pipelines.dedup.media_tables import MIN_SPREAD, Places
+from smolmix.pipelines.filters.policy import Dedup
+from smolmix.pipelines.measure.fingerprints import CROPS
+from smolmix.sample import Tally
+
+SUFFIX = ".pairs.parquet"
+SCHEMA = pa.schema(
+    [
+        ("one", pa.string()),
+        ("other", pa.string()),
+        ("kind", pa.string()),  # image | video
+        ("mirrored", pa.bool_()),
+        ("bits", pa.uint8()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a worker needs beside the unit's key."""
+
+    places: Places
+    against: Places | None  # only pairs of one of these and one of `places`
+    kind: str
+    band: int
+    max_bits: int
+    crops: bool
+    flips: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    digests: NDArray[np.str_]
+    hashes: NDArray[np.uint64]  # (media, variants)
+
+
+def _load(places: Places, kind: str) -> _Table:
+    """Return the distinct media of a kind, by digest, with all their hashes."""
+    names: list[str] = []
+    rows: list[list[int]] = []
+    for batch in places.batches(["digest", "kind", "spread", "hashes", "fault"]):
+        columns = batch.to_pydict()
+        for digest, of, spread, hashes, fault in zip(*columns.values(), strict=True):
+            fits = (of == "image") == (kind == "image")
+            if fits and hashes and not fault and spread > MIN_SPREAD:
+                names.append(digest)
+                rows.append(hashes)
+    wide = max((len(r) for r in rows), default=0)
+    kept = [i for i, r in enumerate(rows) if len(r) == wide]
+    digests = np.array([names[i] for i in kept], dtype="U32")
+    digests, first = np.unique(digests, return_index=True)
+    hashes = np.array([rows[kept[i]] for i in first], dtype=np.uint64).reshape(len(first), wide)
+    return _Table(digests=digests, hashes=hashes)
+
+
+def _searches(table: _Table, payload: Payload) -> Iterator[tuple[int, int, bool]]:
+    """Yield (column searched for, column searched in, mirrored)."""
+    wide = table.hashes.shape[1] // 2
+    if payload.kind == "image":
+        assert wide in (0, len(CROPS))
+        for column in range(wide if payload.crops else min(1, wide)):
+            yield 0, column, False
+            if payload.flips:
+                yield 0, wide + column, True
+        return
+    for frame in range(wide):
+        yield frame, frame, False
+        if payload.flips:
+            yield frame, wide + frame, True
+
+
+def _near(
+    table: _Table, second: _Table, payload: Payload
+) -> Iterator[tuple[_Table, _Table, bool, hamming.Indices, hamming.Indices, NDArray[np.uint8]]]:
+    """Yield pairs of close hashes, each table searched in the other where there are two."""
+    ways = [(table, second)] if second is table else [(table, second), (second, table)]
+    for one, other in ways:
+        if not (len(one.digests) and len(other.digests)):
+            continue
+        for asked, among, mirrored in _searches(one, payload):
+            a = np.ascontiguousarray(one.hashes[:, asked])
+            alone = one is other and asked == among
+            b = a if alone else np.ascontiguousarray(other.hashes[:, among])
+            for i, j, bits in hamming.near_in_band(
+                a, b, band=payload.band, max_bits=payload.max_bits
+            ):
+                yield one, other, mirrored, i, j, bits.astype(np.uint8)
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    table = _load(payload.places, payload.kind)
+    second = _load(payload.against, payload.kind) if payload.against else table
+    found = 0
+    with pq.ParquetWriter(context.out / f"{unit.name}{SUFFIX}", SCHEMA, compression="zstd") as out:
+        for one, other, mirrored, i, j, bits in _near(table, second, payload):
+            a, b = one.digests[i], other.digests[j]
+            apart = a != b
+            a, b, bits = a[apart], b[apart], bits[apart]
+            columns = [
+                pa.array(np.where(a < b, a, b)),
+                pa.array(np.where(a < b, b, a)),
+                pa.array([payload.kind] * len(a), pa.string()),
+                pa.array([mirrored] * len(a), pa.bool_()),
+                pa.array(bits),
+            ]
+            out.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+            found += len(a)
+    return Result(tally=Tally(), stats={"media": len(table.digests), "pairs": found})
+
+
+STAGE = Stage(name="propose", version=1, run=_run)
+
+
+def units(places: Places, dedup: Dedup, against: Places | None = None) -> list[Unit]:
+    """Return one unit a band of each kind of medium that the policy compares."""
+    found: list[Unit] = []
+    inputs = places.inputs() | (against.inputs() if against else {})
+    for kind, on, max_bits in (
+        ("image", dedup.images.enabled, dedup.images.max_bits),
+        ("video", dedup.videos.enabled, dedup.videos.max_bits),
+    ):
+        kinds = ("image",) if kind == "image" else ("video", "frames")
+        counts = [p.count(kinds) for p in (places, against or places)]
+        if not on or min(counts) < (1 if against else 2):
+            continue
+        crops, flips = dedup.images.crops, dedup.images.flips
+        for band in range(hamming.bands_for(max_bits)):
+            found.append(
+                Unit(
+                    name=f"{kind}-{band:02d}",
+                    inputs=inputs,
+                    params={"bits": max_bits, "crops": crops, "flips": flips},
+                    payload=Payload(
+                        places=places,
+                        against=against,
+                        kind=kind,
+                        band=band,
+                        max_bits=max_bits,
+                        crops=crops,
+                        flips=flips,
+                    ),
+                )
+            )
+    return found

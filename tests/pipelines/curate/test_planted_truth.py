@@ -1,0 +1,336 @@
+"""A corpus whose duplicates, look-alikes and contamination are known, curated for real."""
+
+import importlib.metadata
+import io
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+Make = Callable[..., Any]
+Curate = Callable[..., Any]
+
+WORDS = [
+    "invoice",
+    "total",
+    "amount",
+    "name",
+    "street",
+    "city",
+    "order",
+    "number",
+    "item",
+    "price",
+    "date",
+    "customer",
+    "account",
+    "paid",
+    "due",
+    "net",
+    "gross",
+    "tax",
+    "bank",
+    "code",
+    "reference",
+    "unit",
+    "quantity",
+    "phone",
+    "page",
+    "river",
+    "stone",
+    "garden",
+    "winter",
+    "engine",
+    "letter",
+    "market",
+    "bridge",
+    "window",
+    "painter",
+    "island",
+    "harbour",
+    "morning",
+    "village",
+    "teacher",
+    "carriage",
+    "silver",
+]
+QUESTION, ANSWER = "Describe the picture in a few words.", "It shows what it shows."
+
+
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size=size)
+
+
+def photo(seed: int) -> Image.Image:
+    """Smooth colour with texture: as unlike any other as two photographs are."""
+    rng = np.random.default_rng(seed)
+    layers = []
+    for edge, weight in ((4, 0.5), (12, 0.3), (48, 0.2)):
+        noise = (rng.random((edge, edge, 3)) * 255).astype(np.uint8)
+        up = Image.fromarray(noise).resize((480, 360), Image.Resampling.BICUBIC)
+        layers.append(np.asarray(up, dtype=np.float32) * weight)
+    return Image.fromarray(sum(layers).astype(np.uint8))  # type: ignore[attr-defined]
+
+
+def form(seed: int, template: int) -> Image.Image:
+    """One template's form, filled in differently."""
+    fixed, filled = random.Random(template), random.Random(seed)
+    image = Image.new("RGB", (560, 720), "white")
+    draw = ImageDraw.Draw(image)
+    draw.text((30, 20), " ".join(fixed.choices(WORDS, k=3)).upper(), font=_font(20), fill="black")
+    for line in range(18):
+        y = 70 + line * 34
+        draw.text((30, y), fixed.choice(WORDS).title() + ":", font=_font(14), fill="black")
+        draw.line([160, y + 18, 520, y + 18], fill="gray")
+        value = f"{filled.choice(WORDS)} {filled.randint(1, 9999)}"
+        draw.text((170, y), value, font=_font(14), fill=(20, 20, 90))
+    return image
+
+
+def page(seed: int) -> Image.Image:
+    """A page of running text in one layout."""
+    rng = random.Random(seed)
+    image = Image.new("RGB", (560, 720), "white")
+    draw = ImageDraw.Draw(image)
+    for y in range(40, 690, 20):
+        draw.text((30, y), " ".join(rng.choices(WORDS, k=9)), font=_font(14), fill="black")
+    return image
+
+
+def chart(seed: int) -> Image.Image:
+    """A bar chart of one style."""
+    rng = random.Random(seed)
+    image = Image.new("RGB", (480, 360), "white")
+    draw = ImageDraw.Draw(image)
+    draw.line([40, 20, 40, 320], fill="black")
+    draw.line([40, 320, 460, 320], fill="black")
+    for bar in range(6):
+        x, high = 60 + bar * 66, rng.randint(20, 280)
+        draw.rectangle([x, 320 - high, x + 40, 320], fill=(40, 90, 200))
+        draw.text((x, 325), WORDS[bar], font=_font(12), fill="black")
+        draw.text((x, 305 - high), str(high), font=_font(12), fill="black")
+    return image
+
+
+def formula(seed: int) -> Image.Image:
+    """A line of mathematics."""
+    rng = random.Random(seed)
+    image = Image.new("RGB", (400, 140), "white")
+    text = (
+        f"{rng.randint(2, 99)}x² {rng.choice('+-')} {rng.randint(2, 99)}y = {rng.randint(2, 999)}"
+    )
+    ImageDraw.Draw(image).text((20, 45), text, font=_font(36), fill="black")
+    return image
+
+
+def scenes(count: int) -> Iterator[bytes]:
+    """Real easy-VQA pictures: one coloured shape on a light ground, 64 px."""
+    files = importlib.metadata.files("easy-vqa") or []
+    places = sorted(str(f) for f in files if "/train/images/" in str(f) and f.suffix == ".png")
+    known = {str(f): f for f in files}
+    seen = set[bytes]()
+    for place in places:
+        data = known[place].locate().read_bytes()  # type: ignore[attr-defined]
+        if data not in seen:
+            seen.add(data)
+            yield data
+        if len(seen) == count:
+            return
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _scaled(image: Image.Image, by: float, how: Any) -> Image.Image:
+    return image.resize((round(image.width * by), round(image.height * by)), how)
+
+
+def _cropped(image: Image.Image, rng: random.Random) -> Image.Image:
+    left, top, right, bottom = (rng.uniform(0, 0.03) for _ in range(4))
+    w, h = image.size
+    return image.crop((int(left * w), int(top * h), w - int(right * w), h - int(bottom * h)))
+
+
+def copies(image: Image.Image, rng: random.Random, *, flips: bool) -> Iterator[tuple[str, bytes]]:
+    """Near duplicates of a picture as they are found in the wild."""
+    lanczos, bilinear = Image.Resampling.LANCZOS, Image.Resampling.BILINEAR
+    half = _scaled(image, 0.5, lanczos)
+    yield "recompressed", encoded(image, "JPEG", quality=50)
+    yield "webp", encoded(image, "WEBP", quality=60)
+    yield "halved", encoded(half)
+    yield "shrunk", encoded(_scaled(image, 0.7, lanczos), "JPEG", quality=80)
+    yield "grown", encoded(_scaled(image, 1.3, bilinear), "JPEG", quality=90)
+    yield "cropped", encoded(_cropped(image, rng), "JPEG", quality=85)
+    yield "cropped-again", encoded(_cropped(image, rng))
+    if flips:
+        yield (
+            "flipped",
+            encoded(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), "JPEG", quality=85),
+        )
+
+
+class Truth:
+    """Which rows are copies of one thing; a row in no group is alone."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, list[str]] = {}
+
+    def check(self, found: Any) -> tuple[float, float]:
+        """Return (recall, precision) of the duplicates dropped."""
+        group_of = {k: g for g, ks in self.groups.items() for k in ks}
+        missed = 0
+        for keys in self.groups.values():
+            left = [k for k in keys if k in found.kept]
+            missed += max(0, len(left) - 1)
+            if len(left) > 1:
+                print("missed:", *left)
+        wanted = sum(len(ks) - 1 for ks in self.groups.values())
+        dropped = {k: d for k, d in found.dropped.items() if d.stage == "dedup"}
+        wrong = 0
+        for key, one in dropped.items():
+            kept = one.kept_id.rsplit("/", 1)[-1].rsplit("-", 1)[0]
+            wrong += group_of.get(key, key) != group_of.get(kept, kept)
+        return 1 - missed / wanted, 1 - wrong / max(1, len(dropped))
+
+
+def _plant_pictures(corpus: Any, truth: Truth, *, forms: int, bases: int, small: int) -> int:
+    """Plant look-alikes, and near duplicates of some of them; return how many look alike."""
+    rng = random.Random(7)
+    kinds: dict[str, list[Image.Image]] = {
+        "photo": [photo(i) for i in range(bases)],
+        "form": [form(i, i % 6) for i in range(forms)],
+        "page": [page(i) for i in range(forms // 3)],
+        "chart": [chart(i) for i in range(forms // 2)],
+        "formula": [formula(i) for i in range(forms // 2)],
+    }
+    alike = 0
+    for kind, images in kinds.items():
+        for number, image in enumerate(images):
+            key = f"{kind}{number}"
+            corpus.ask(key, corpus.file(f"{key}.png", encoded(image)), QUESTION, ANSWER)
+            alike += kind != "photo"
+            if number >= (bases if kind == "photo" else bases // 2):
+                continue
+            group = truth.groups.setdefault(key, [key])
+            for how, data in copies(image, rng, flips=kind == "photo"):
+                name = f"{key}.{how}"
+                corpus.ask(name, corpus.file(name, data), QUESTION, ANSWER)
+                group.append(name)
+    for number, data in enumerate(scenes(small)):
+        corpus.ask(f"scene{number}", corpus.file(f"scene{number}.png", data), QUESTION, ANSWER)
+        alike += 1
+    return alike
+
+
+def story(seed: int, length: int = 120) -> list[str]:
+    rng = random.Random(seed)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return ["".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(length)]
+
+
+def _plant_texts(corpus: Any, truth: Truth, exact: Truth, count: int) -> None:
+    rng = random.Random(11)
+    for number in range(count):
+        words = story(number)
+        key = f"text{number}"
+        corpus.add(key, ("assistant", " ".join(words)))
+        spaced = "  ".join(w + rng.choice(["", ",", ".", ";"]) for w in words).replace(" z", "\nz")
+        corpus.add(f"{key}.spaced", ("assistant", spaced))
+        exact.groups[key] = [key, f"{key}.spaced"]
+        edited = list(words)
+        for at in rng.sample(range(len(words)), 2):
+            edited[at] = "changed"
+        corpus.add(f"{key}.edited", ("assistant", " ".join(edited)))
+        truth.groups[key] = [key, f"{key}.spaced", f"{key}.edited"]
+    template = story(999, 60)
+    for number in range(count):  # one template, other numbers: other tasks
+        filled = [*template[:30], str(100 + number), *template[30:], str(7000 + 3 * number)]
+        corpus.add(f"task{number}", ("user", " ".join(filled)), ("assistant", str(number)))
+
+
+def run_truth(planted: Make, curated: Curate, *, forms: int, bases: int, small: int) -> None:
+    corpus, near, exact = planted(), Truth(), Truth()
+    alike = _plant_pictures(corpus, near, forms=forms, bases=bases, small=small)
+    _plant_texts(corpus, near, exact, max(20, forms // 4))
+    twice = [r for r in corpus.rows if "." not in r["key"] and r["media"]][::10]
+    for row in list(twice):
+        key = f"{row['key']}.twice"
+        corpus.rows.append(
+            {
+                **row,
+                "key": key,
+                "turns": [
+                    ["user", [0, QUESTION.replace(" ", "  ")]],
+                    ["assistant", ANSWER.rstrip(".") + "!"],
+                ],
+            }
+        )
+        group = near.groups.setdefault(row["key"], [row["key"]])
+        group.append(key)
+        exact.groups[row["key"]] = [row["key"], key]
+    found = curated(corpus.write(files=3))
+    recall, precision = near.check(found)
+    print(f"{alike} look-alikes, recall {recall:.4f}, precision {precision:.4f}")
+    assert found.fall.rows == len(corpus.rows)
+    exact_recall, _ = exact.check(found)
+    assert exact_recall == 1
+    assert recall >= 0.95
+    assert precision >= 0.99
+    good = [r["key"] for r in corpus.rows if not any(r["key"] in g for g in near.groups.values())]
+    lost = [k for k in good if k not in found.kept]
+    assert len(lost) <= 0.005 * len(good), lost
+
+
+def test_duplicates_are_found_and_look_alikes_stay(planted: Make, curated: Curate) -> None:
+    run_truth(planted, curated, forms=24, bases=4, small=60)
+
+
+@pytest.mark.nightly
+def test_duplicates_are_found_among_a_thousand_look_alikes(planted: Make, curated: Curate) -> None:
+    run_truth(planted, curated, forms=360, bases=24, small=300)
+
+
+def _plant_contamination(corpus: Any, benchmark: Any, count: int) -> dict[str, str]:
+    """Plant a benchmark's texts and pictures in a corpus; return key -> the benchmark's key."""
+    rng, planted = random.Random(5), dict[str, str]()
+    for number in range(count):
+        question = " ".join(story(50_000 + number, 24)).capitalize() + "?"
+        answer = " ".join(story(60_000 + number, 4))
+        benchmark.add(f"b{number}", ("user", question), ("assistant", answer))
+        around = [" ".join(story(70_000 + 2 * number + i, 60)) for i in range(2)]
+        shown = question.replace(" ", "  ").rstrip("?") if number % 2 else question.upper()
+        corpus.add(f"c{number}", ("assistant", f"{around[0]} {shown} {answer}. {around[1]}"))
+        planted[f"c{number}"] = f"b{number}"
+    for number in range(count):
+        image = photo(10_000 + number)
+        benchmark.ask(f"bi{number}", benchmark.file(f"{number}.png", encoded(image)), "What?", "X.")
+        made = list(copies(image, rng, flips=True))
+        how, data = made[number % len(made)]
+        corpus.ask(f"ci{number}", corpus.file(f"{number}.{how}", data), f"Other {number}?", "Yes.")
+        planted[f"ci{number}"] = f"bi{number}"
+    return planted
+
+
+def test_contamination_is_found_and_good_rows_stay(planted: Make, curated: Curate) -> None:
+    corpus, benchmark = planted(), planted("bench", role="benchmark")
+    truth = _plant_contamination(corpus, benchmark, 32)
+    for number in range(200):
+        corpus.add(f"good{number}", ("assistant", " ".join(story(number, 150))))
+        image = corpus.file(f"good{number}.png", encoded(photo(20_000 + number).resize((160, 120))))
+        corpus.ask(f"seen{number}", image, QUESTION, ANSWER)
+    source = benchmark.write()
+    curated(source)
+    found = curated(corpus.write(files=2))
+    right = sum(
+        k in found.dropped and found.dropped[k].kept_id.split("/")[-1].startswith(f"{b}-")
+        for k, b in truth.items()
+    )
+    assert right >= 0.95 * len(truth)
+    lost = [r["key"] for r in corpus.rows if r["key"] not in truth and r["key"] not in found.kept]
+    assert len(lost) <= 0.005 * 400, lost
