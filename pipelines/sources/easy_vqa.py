@@ -20,6 +20,8 @@ from smolmix.pipelines.sources.source import Made, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 PACKAGE = "easy-vqa"
+SHAPES = ("circle", "rectangle", "triangle")
+COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 _SCHEMA = pa.schema(
     [
         ("image_id", pa.int64()),
@@ -93,7 +95,15 @@ def _adapt(row: Row) -> Iterator[Sample]:
             turns=turns_of(("user", [0, pair["question"]]), ("assistant", pair["answer"])),
             media=(image,),
             category="vqa",
+            tags={"answer": _kind(pair["answer"])},
         )
+
+
+def _kind(answer: str) -> str:
+    """Return what an answer names: `yes-no`, `shape` or `colour`."""
+    if answer in ("yes", "no"):
+        return "yes-no"
+    return "shape" if answer in SHAPES else "colour"
 
 
 SOURCE = Source(

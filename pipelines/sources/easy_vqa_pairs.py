@@ -8,14 +8,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smolmix.pipelines.layouts.parquet import Parquet
-from smolmix.pipelines.sources.easy_vqa import PACKAGE, image_bytes, package_version, questions
+from smolmix.pipelines.sources.easy_vqa import (
+    COLOURS,
+    PACKAGE,
+    SHAPES,
+    image_bytes,
+    package_version,
+    questions,
+)
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Made, Source
 from smolmix.sample import Sample, turns_of
 
 _PAIRS = 3_000
-_SHAPES = ("circle", "rectangle", "triangle")
-_COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 _SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -40,8 +45,8 @@ def known_shapes(split: str) -> dict[int, tuple[str, str]]:
             for word in q.rstrip("?").split()
         ]
         told += [word for q, _ in pairs if q.startswith("what") for word in q.rstrip("?").split()]
-        shapes = {word for word in told if word in _SHAPES}
-        colours = {word for word in told if word in _COLOURS}
+        shapes = {word for word in told if word in SHAPES}
+        colours = {word for word in told if word in COLOURS}
         if len(shapes) == 1 and len(colours) == 1:
             found[image] = (shapes.pop(), colours.pop())
     return found
