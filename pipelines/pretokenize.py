@@ -5,6 +5,7 @@ it), and the packing plan, an index over both. A sample whose medium turns out n
 header said is dropped with that reason, and counted.
 """
 
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -86,6 +87,9 @@ def tokenize_mixture(
     made = {"ids": 0, "tiles": 0}
     for corpus in sorted(picks["corpus"].unique().to_list()):
         wanted = picks.filter(pl.col("corpus") == corpus).select("part", "row").unique()
+        for store in (ids_cache, tiles_cache):
+            for name in cache.withdraw_damaged(store(workspace, profile, corpus)):
+                print(f"tokenize: {name} is missing or cut; making it anew", file=sys.stderr)
         for name, stage, plan in (
             ("ids", IDS_STAGE, ids_units),
             ("tiles", TILES_STAGE, tiles_units),

@@ -105,12 +105,13 @@ def _by_part(wanted: pl.DataFrame) -> Iterator[tuple[str, list[int]]]:
         yield str(part), sorted(group["row"].to_list())
 
 
-def _samples(payload: _Payload) -> Iterator[tuple[int, Sample]]:
-    """Yield (row, sample) of the payload's rows, one row group in memory at a time."""
-    wanted = iter(payload.rows)
+def curated_samples(
+    workspace: Workspace, corpus: str, part: str, rows: Sequence[int]
+) -> Iterator[tuple[int, Sample]]:
+    """Yield (row, sample) of rows of a curated part, ascending, a row group in memory at a time."""
+    wanted = iter(rows)
     next_row = next(wanted, None)
-    source = Workspace(payload.workspace).curated(payload.corpus)
-    with source.open(f"{payload.part}.parquet") as stream:
+    with workspace.curated(corpus).open(f"{part}.parquet") as stream:
         start = 0
         for batch in pq.ParquetFile(stream).iter_batches(1024):
             picked = []
@@ -122,6 +123,11 @@ def _samples(payload: _Payload) -> Iterator[tuple[int, Sample]]:
                 table = table.take([r - start for r in picked])
                 yield from zip(picked, from_table(table), strict=True)
             start += batch.num_rows
+
+
+def _samples(payload: _Payload) -> Iterator[tuple[int, Sample]]:
+    workspace = Workspace(payload.workspace)
+    return curated_samples(workspace, payload.corpus, payload.part, payload.rows)
 
 
 def _run_ids(unit: Unit, context: UnitContext) -> Result:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from smolmix.storage import STAGE_FILE, Folder, Manifest, manifests, stage_record
+from smolmix.storage import MANIFESTS, STAGE_FILE, Folder, Manifest, manifests, stage_record
 
 INDEX_SUFFIX = ".index.parquet"
 DROPPED_SUFFIX = ".dropped.parquet"
@@ -23,6 +23,30 @@ def generations(cache: Folder) -> list[Folder]:
         return []
     names = sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in cache.fs.ls(cache.path, detail=False))
     return [cache.child(n) for n in names if cache.child(n).exists(STAGE_FILE)]
+
+
+def withdraw_damaged(cache: Folder) -> list[str]:
+    """Withdraw the units whose files are gone or of another size; return the files' names.
+
+    Only sizes are looked at, so it costs nothing; `smolmix verify` compares every byte.
+    """
+    damaged = []
+    for generation in generations(cache):
+        gone = False
+        for manifest in manifests(generation):
+            bad = [
+                entry.name
+                for entry in manifest.files
+                if not generation.exists(entry.name)
+                or int(generation.fs.size(generation.at(entry.name))) != entry.size
+            ]
+            if bad:
+                gone = True
+                generation.remove(f"{MANIFESTS}/{manifest.unit}.json")
+                damaged += [generation.at(name) for name in bad]
+        if gone:
+            generation.remove(STAGE_FILE)
+    return damaged
 
 
 def units(cache: Folder, **info: Any) -> Iterator[tuple[Folder, Manifest]]:

@@ -95,7 +95,7 @@ class SequenceDataset(Dataset[dict[str, Any]]):
             IntegrityError: a shard is missing or damaged; it is named.
         """
         documents = self.plan.documents(index)
-        ids = [self._ids(d) for d in documents]
+        ids = [self.ids_row(d) for d in documents]
         tokens = [row.input_ids[d.start : d.stop] for row, d in zip(ids, documents, strict=True)]
         input_ids = np.concatenate(tokens).astype(np.int64)
         labels = np.full(len(input_ids), IGNORE, np.int64)
@@ -130,7 +130,8 @@ class SequenceDataset(Dataset[dict[str, Any]]):
                 self._shards.popitem(last=False)
         return shard
 
-    def _ids(self, document: Document) -> IdsRow:
+    def ids_row(self, document: Document) -> IdsRow:
+        """Return the ids of a document's whole sample."""
         name = self.record.ids_shards[document.ids_shard]
         row = self._shard(name, IdsRow, document.ids_shard).row(document.ids_row)
         assert isinstance(row, IdsRow)

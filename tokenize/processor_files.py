@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from smolmix.errors import UsageError
 from smolmix.profiles import PixelProfile, Profile
 from smolmix.tokenize import special
 from smolmix.tokenize.tokenizer import Vocabulary, load
@@ -127,3 +128,27 @@ def write(folder: Path, profile: Profile, vocabulary: Vocabulary | None = None) 
         (folder / name).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     return sorted([*documents, "tokenizer.json", "chat_template.jinja"])
+
+
+def check(folder: Path, profile: Profile) -> None:
+    """Refuse a checkpoint whose processor cuts images otherwise than the profile.
+
+    Raises:
+        UsageError: sizes or tokens a tile differ; the message names both.
+    """
+    wanted = image_processor(profile.pixel)
+    found = json.loads((folder / "preprocessor_config.json").read_text())
+    found |= json.loads((folder / "processor_config.json").read_text())
+    found |= found.get("image_processor", {})  # where transformers 5 keeps it
+
+    def differ(key: str, theirs: object, ours: object) -> None:
+        if theirs != ours:
+            raise UsageError(
+                f"{folder}: {key} is {theirs}; profile {profile.pixel.name} has {ours}; "
+                "tokenize with the checkpoint's own profile"
+            )
+
+    differ("image_seq_len", found.get("image_seq_len"), profile.pixel.tokens_per_tile)
+    for key in ("max_image_size", "size"):
+        edge = (found.get(key) or {}).get("longest_edge")
+        differ(key, edge, wanted[key]["longest_edge"])

@@ -18,7 +18,7 @@ from smolmix.sample import Sample
 from smolmix.tokenize import processor_files, tokenizer
 
 
-class _Processor(SmolVLMProcessor):  # type: ignore[misc]
+class _Processor(SmolVLMProcessor):
     """The processor without the video processor, which needs torchvision."""
 
     def check_argument_for_proper_class(self, *_args: object, **_kwargs: object) -> None:
@@ -32,7 +32,7 @@ class Reference:
         self.profile = profile(preset, style="inference")
         processor_files.write(folder, self.profile)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.images = SmolVLMImageProcessorPil.from_pretrained(folder)
+        self.images: Any = SmolVLMImageProcessorPil.from_pretrained(folder)
         pixel = self.profile.pixel
         clips = SimpleNamespace(
             num_frames=pixel.max_frames, fps=pixel.fps, model_input_names=["pixel_values"]
@@ -52,7 +52,7 @@ class Reference:
 
     def text(self, sample: Sample) -> str:
         """Return the chat template's string."""
-        messages = [
+        messages: Any = [
             {
                 "role": turn.role,
                 "content": [
