@@ -145,13 +145,10 @@ def _load_language_model(model: Any, origin: str) -> None:
         loaded = _open(AutoModelForCausalLM, origin)
     into = model.model.text_model.state_dict()
     for name, value in loaded.model.state_dict().items():
-        if name == "embed_tokens.weight":
-            with torch.no_grad():
-                into[name].copy_(extended(value))
-        else:
-            _copy(into, name, value, origin)
-    with torch.no_grad():
-        model.lm_head.weight.copy_(extended(loaded.lm_head.weight))
+        whole = extended(value) if name == "embed_tokens.weight" else value
+        _copy(into, name, whole, origin)
+    head = {"lm_head.weight": model.lm_head.weight}
+    _copy(head, "lm_head.weight", extended(loaded.lm_head.weight), origin)
 
 
 def extended(embedding: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ SIGLIP_SO400M = VisionTower(
     mlp=4304,
 )
 SIGLIP_NANO = VisionTower(
-    name="siglip-nano", image_px=32, patch_px=8, hidden=128, layers=3, heads=4, mlp=384
+    name="siglip-nano", image_px=32, patch_px=4, hidden=64, layers=2, heads=2, mlp=192
 )
 SMOLLM2_135M = LanguageModel(
     name="smollm2-135m", hidden=576, layers=30, heads=9, kv_heads=3, mlp=1536,
@@ -98,7 +98,7 @@ SMOLLM2_1_7B = LanguageModel(
     rope_base=273_768.0, context=16_384,
 )  # fmt: skip
 LM_NANO = LanguageModel(
-    name="smollm2-nano", hidden=160, layers=4, heads=5, kv_heads=5, mlp=448,
+    name="smollm2-nano", hidden=128, layers=3, heads=4, kv_heads=4, mlp=384,
     rope_base=10_000.0, context=8192,
 )  # fmt: skip
 
@@ -108,7 +108,7 @@ LANGUAGE_MODELS = {m.name: m for m in (SMOLLM2_135M, SMOLLM2_360M, SMOLLM2_1_7B,
 PRESETS: dict[str, ModelPreset] = {
     p.name: p
     for p in (
-        ModelPreset(name="nano", vision=SIGLIP_NANO, lm=LM_NANO, shuffle=2, tied=True),
+        ModelPreset(name="nano", vision=SIGLIP_NANO, lm=LM_NANO, shuffle=4, tied=True),
         ModelPreset(name="256m", vision=SIGLIP_B, lm=SMOLLM2_135M, shuffle=4),
         ModelPreset(name="500m", vision=SIGLIP_B, lm=SMOLLM2_360M, shuffle=4),
         ModelPreset(name="2.2b", vision=SIGLIP_SO400M, lm=SMOLLM2_1_7B, shuffle=3),

@@ -82,7 +82,7 @@ class Guards(_Strict):
 class StageSpec(_Strict):
     """One stage of training."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     mixture: str
     sequence_tokens: Annotated[int, Field(gt=0)]
     learning_rate: Rates
@@ -123,7 +123,7 @@ class StageSpec(_Strict):
 class Recipe(_Strict):
     """A training run from first weights to evaluation."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     title: str = ""
     profile: str  # pixel preset: nano, 256m, 500m, 2.2b
     style: Literal["inference", "released", "paper"] = "released"

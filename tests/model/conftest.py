@@ -16,7 +16,7 @@ PRESETS["tiny"] = ModelPreset(
     name="tiny",
     vision=replace(SIGLIP_NANO, hidden=16, layers=1, heads=2, mlp=32),
     lm=replace(LM_NANO, hidden=16, layers=2, heads=2, kv_heads=1, mlp=32),
-    shuffle=2,
+    shuffle=4,
     tied=True,
 )
 
@@ -62,9 +62,10 @@ class MemorySequences:
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         while self.limit is None or self.next < self.limit:
-            documents = documents_of_every_modality(self.next * self.size + self.rank)
+            number = self.next * self.size + self.rank  # in the global order
+            documents = documents_of_every_modality(number)
             self.next += 1
-            yield packed(documents if self.next % 3 else documents[1:2])  # some have no image
+            yield packed(documents if number % 3 else documents[1:2])  # some have no image
 
     def state_dict(self) -> dict[str, Any]:
         return {"next": self.next}

@@ -1,0 +1,180 @@
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
+from smolmix.errors import DataError, UsageError
+from smolmix.model.ask import ask
+from smolmix.model.baseline import QuestionOnly
+from smolmix.model.build import build
+from smolmix.model.checkpoint import save
+from smolmix.model.evaluate import exact_match, interval
+from smolmix.model.evaluation import evaluate_corpus
+from smolmix.model.generate import generate
+from smolmix.model.opened import open_checkpoint
+from smolmix.model.prompts import prompts
+from smolmix.model.recipe import ModelSpec
+from smolmix.profiles import profile
+from smolmix.sample import Media, MediaRef, Sample, Split, Tally, to_table, turns_of
+from smolmix.storage import Workspace
+from smolmix.tokenize import tokenizer
+
+NANO = profile("nano", style="inference")
+
+
+def png(seed: int, size: tuple[int, int] = (64, 64)) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def sample(number: int, question: str, answer: str, split: Split, media: int = 1) -> Sample:
+    shown = tuple(
+        Media(
+            kind="image", refs=(MediaRef(uri=f"raw/toy/{i}.png"),), digest=str(i),
+            width=64, height=64,
+        )
+        for i in range(media)
+    )  # fmt: skip
+    parts = [*range(media), question]
+    return Sample(
+        id=f"toy/{number}", corpus="toy", modality="image" if media else "text", category="vqa",
+        split=split, turns=turns_of(("user", parts), ("assistant", answer)), media=shown,
+        licence="MIT", source_file="x", source_row=number,
+    )  # fmt: skip
+
+
+def _write(unit: Unit, context: UnitContext) -> Result:
+    samples: Any = unit.payload
+    pq.write_table(to_table(samples), context.out / f"{unit.name}.parquet")
+    n = len(samples)
+    return Result(tally=Tally(rows=n, rows_adapted=n, samples=n, kept=n))
+
+
+@pytest.fixture
+def curated(workspace: Workspace) -> Workspace:
+    for i in range(2):
+        workspace.write_bytes(f"raw/toy/{i}.png", png(i))
+    samples = [sample(i, "what color?", "red" if i < 3 else "blue", "train") for i in range(5)]
+    samples += [
+        sample(10, "what color?", "red", "heldout"),
+        sample(11, "what color?", "blue", "heldout", media=2),
+        sample(12, "is it red?", "yes", "heldout", media=0),
+    ]
+    unit = Unit(name="part-00000", inputs={"a": "b"}, params={}, payload=samples)
+    stage = Stage(name="curate", version=1, run=_write)
+    run_stage(stage, [unit], folder=workspace.curated("toy"), workers=0, quiet=True)
+    return workspace
+
+
+@pytest.fixture
+def checkpoint(curated: Workspace) -> str:
+    folder = Path(curated.run("toy-run").path) / "final"
+    save(folder, build(ModelSpec(preset="tiny")), {"digest": "d"}, None, NANO)
+    return "toy-run"
+
+
+def test_held_out_questions_are_scored_beside_the_baseline(
+    curated: Workspace, checkpoint: str
+) -> None:
+    opened = open_checkpoint(checkpoint, curated)
+    result = evaluate_corpus(opened, curated, "toy")
+    assert result["overall"]["questions"] == 3
+    assert result["overall"]["baseline"] == pytest.approx(1 / 3)  # "red" to every question
+    assert set(result["by_kind"]) == {"yes/no", "other"}
+    folder = Path(curated.run("toy-run").path) / "evaluation"
+    assert json.loads((folder / "toy.json").read_text()) == result
+    table = pq.read_table(folder / "toy.parquet").to_pylist()
+    assert [r["expected"] for r in table] == ["red", "blue", "yes"]
+
+
+def test_an_evaluation_that_is_there_is_not_repeated(
+    curated: Workspace, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_checkpoint(checkpoint, curated)
+    first = evaluate_corpus(opened, curated, "toy")
+    monkeypatch.setattr("smolmix.model.evaluation.evaluate", None)
+    assert evaluate_corpus(opened, curated, "toy") == first
+
+
+def test_a_corpus_without_held_out_samples_is_an_error(curated: Workspace, checkpoint: str) -> None:
+    opened = open_checkpoint(checkpoint, curated)
+    with pytest.raises(DataError):
+        evaluate_corpus(opened, curated, "nowhere")
+    with pytest.raises(UsageError, match="did you mean 'exact_match'"):
+        evaluate_corpus(opened, curated, "toy", metric="exact-match")
+
+
+def test_batched_answers_are_those_of_each_prompt_alone(curated: Workspace) -> None:
+    model = build(ModelSpec(preset="tiny"), seed=1).eval()
+    asked = list(
+        prompts([sample(i, "x " * i, "y", "train", media=i % 3) for i in range(6)], NANO,
+                tokenizer.load())
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    tiles = [
+        torch.from_numpy(rng.integers(0, 256, (5 * len(p.media), 3, 32, 32), dtype=np.uint8))
+        for p in asked
+    ]
+    ids = [p.input_ids for p in asked]
+    together = generate(model, ids, tiles, max_new_tokens=4)
+    alone = [
+        generate(model, [i], [t], max_new_tokens=4)[0] for i, t in zip(ids, tiles, strict=True)
+    ]
+    assert together == alone
+    assert len({tuple(a) for a in alone}) > 1
+
+
+def test_a_prompt_ends_where_the_answer_begins() -> None:
+    (one,) = prompts([sample(0, "what color?", "red", "train")], NANO, tokenizer.load())
+    text = tokenizer.load().decode(one.input_ids.tolist())
+    assert text.endswith("what color?<end_of_utterance>\nAssistant:")
+    assert one.expected == "red"
+
+
+def test_answers_stream_for_words_images_and_video(
+    curated: Workspace, checkpoint: str, tmp_path: Path
+) -> None:
+    import av
+
+    picture, clip = tmp_path / "a.png", tmp_path / "a.mp4"
+    picture.write_bytes(png(7, (90, 60)))
+    with av.open(str(clip), "w") as out:
+        stream = out.add_stream("libx264", rate=10)
+        stream.width = stream.height = 64
+        for i in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 10 * i, np.uint8), "rgb24")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    opened = open_checkpoint(checkpoint, curated)
+    for count in range(3):
+        assert list(ask(opened, "what?", images=[str(picture)] * count, max_new_tokens=3)), count
+    assert list(ask(opened, "what?", video=str(clip), max_new_tokens=3))
+    with pytest.raises(UsageError, match="name an image or video file"):
+        list(ask(opened, "what?", images=[str(tmp_path / "none.png")]))
+
+
+def test_baseline_takes_the_most_common_answer_and_breaks_ties_by_the_alphabet() -> None:
+    training = [sample(i, "q?", a, "train") for i, a in enumerate(["b", "a", "a", "b"])]
+    (asked,) = prompts([sample(9, "q?", "b", "heldout")], NANO, tokenizer.load())
+    assert QuestionOnly(training).answer(asked) == "a"
+    (new,) = prompts([sample(9, "new?", "b", "heldout")], NANO, tokenizer.load())
+    assert QuestionOnly(training).answer(new) == "a"
+
+
+def test_exact_match_overlooks_case_and_spaces_only() -> None:
+    assert exact_match(" Red ", "red") == 1
+    assert exact_match("red.", "red") == 0
+
+
+def test_interval_holds_the_mean() -> None:
+    low, high = interval(np.array([1.0] * 80 + [0.0] * 20))
+    assert 0.65 < low < 0.8 < high < 0.95

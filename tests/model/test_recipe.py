@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from smolmix.errors import UsageError
+from smolmix.model.optimise import rate_factor
+from smolmix.model.recipe import RECIPES, Schedule, load_recipe
+
+GOOD = """
+name: small
+profile: nano
+model: {preset: nano}
+stages:
+  - name: one
+    mixture: demo
+    sequence_tokens: 512
+    sequences_per_step: 1
+    steps: 3
+    learning_rate: {vision: 1.0e-3, connector: 1.0e-3, lm: 1.0e-3}
+"""
+
+
+def test_every_recipe_that_comes_with_smolmix_is_valid_and_sourced() -> None:
+    seen = 0
+    for path in sorted(RECIPES.glob("*.yaml")):
+        recipe = load_recipe(path)
+        assert recipe.name == path.stem
+        assert recipe.full_profile().name.startswith(recipe.profile)
+        for stage in recipe.stages:
+            assert stage.note or recipe.name == "demo", f"{path.name}: {stage.name} has no source"
+            seen += 1
+    assert seen >= 11
+
+
+def test_a_recipe_is_found_by_its_name() -> None:
+    assert load_recipe("demo").name == "demo"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("steps: 3", "stepz: 3"), "did you mean 'steps'"),
+        (("steps: 3", "epochs: 1\n    steps: 3"), "either steps or epochs"),
+        (("preset: nano", "preset: nanoo"), "did you mean 'nano'"),
+        (("profile: nano", "profile: 255m"), "did you mean '256m'"),
+        (("preset: nano", "vision: siglip-nano"), "give one of"),
+        (("vision: 1.0e-3", "vision: -1"), "greater than or equal to 0"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_the_key_and_what_is_allowed(
+    tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(GOOD.replace(*change))
+    with pytest.raises(UsageError, match=says) as caught:
+        load_recipe(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_recipe_names_those_there_are() -> None:
+    with pytest.raises(UsageError, match="did you mean 'demo'"):
+        load_recipe("demoo")
+
+
+def test_schedule_rises_to_the_peak_and_falls_to_the_floor() -> None:
+    schedule = Schedule(kind="cosine", warmup=0.1, floor=0.05)
+    factors = [rate_factor(s, 100, schedule) for s in range(100)]
+    assert factors[:10] == pytest.approx([0.1 * (s + 1) for s in range(10)])
+    assert factors[9:] == sorted(factors[9:], reverse=True)
+    assert factors[-1] == pytest.approx(0.05)
+    assert rate_factor(99, 100, Schedule(kind="linear")) == pytest.approx(0)
+    assert rate_factor(99, 100, Schedule(kind="constant")) == 1
