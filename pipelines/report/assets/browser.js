@@ -83,7 +83,7 @@ function smolmixBrowser(source, pictures) {
     clearTimeout(typing);
     typing = setTimeout(() => { address(filterAddress()); show(true); }, event.target.name === "q" ? 200 : 0);
   });
-  document.getElementById("reset").addEventListener("click", () => { form.reset(); address("#browse"); show(true); });
+  document.getElementById("clear").addEventListener("click", () => { form.reset(); address("#browse"); show(true); });
   document.getElementById("close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
     if (opened) address(filterAddress());

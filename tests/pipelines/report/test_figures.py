@@ -1,0 +1,158 @@
+"""Every figure of a report is what polars computes from the files."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from smolmix.pipelines.report.build import build_report
+from smolmix.pipelines.report.figures import figures
+from smolmix.storage import Workspace
+
+
+def _joined(shop: Workspace) -> pl.DataFrame:
+    """Return the picks joined, by id, with curated samples and counts: another way round."""
+    picks = pl.read_parquet(shop.mixture("small").local("picks.parquet")).select("id", "repeat")
+    samples = pl.read_parquet(f"{shop.path}/curated/*/part-00000.parquet").drop("text_tokens")
+    counts = pl.read_parquet(f"{shop.path}/counts/*/*/*.parquet")
+    return picks.join(samples, on="id").join(counts, on="id")
+
+
+def test_totals_equal_what_polars_computes(shop: Workspace) -> None:
+    frame, totals = _joined(shop), figures(shop, "small")["totals"]
+    media = frame.explode("media").drop_nulls("media")["media"].struct.unnest()
+    expected = {
+        "draws": frame.height,
+        "distinct_samples": frame["id"].n_unique(),
+        "tokens": frame["tokens"].sum(),
+        "text_tokens": frame["text_tokens"].sum(),
+        "visual_tokens": frame["visual_tokens"].sum(),
+        "supervised_tokens": frame["supervised_tokens"].sum(),
+        "tiles": frame["tiles"].sum(),
+        "frames": frame["frames"].sum(),
+        "turns": frame["n_turns"].sum(),
+        "images": media.filter(pl.col("kind") == "image").height,
+        "videos": media.filter(pl.col("kind") != "image").height,
+        "bytes": media["bytes_on_disk"].sum(),
+        "video_hours": float(frame["duration_s"].sum()) / 3600,
+        "cot_draws": frame.filter(pl.col("cot") != "none").height,
+        "cot_share": frame.filter(pl.col("cot") != "none").height / frame.height,
+    }
+    assert totals == expected
+    assert all(v > 0 for v in expected.values())
+
+
+def test_shares_licences_and_epochs_equal_what_polars_computes(shop: Workspace) -> None:
+    frame, found = _joined(shop), figures(shop, "small")
+    checked = 0
+    for facet, table in found["shares"].items():
+        for row in table:
+            mine = frame.filter(pl.col(facet) == row[facet])
+            assert row["samples"] == mine.height
+            assert row["tokens"] == mine["tokens"].sum()
+            assert row["supervised_tokens"] == mine["supervised_tokens"].sum()
+            assert row["tiles"] == mine["tiles"].sum()
+            checked += 4
+    assert checked >= 40
+    assert sum(r["share"] for r in found["licences"]) == 1.0
+    non_commercial = [r for r in found["licences"] if r["use"] == "non-commercial"]
+    tokens = int(frame.filter(pl.col("licence") == "CC-BY-NC-4.0")["tokens"].sum())
+    assert [r["share"] for r in non_commercial] == [tokens / int(frame["tokens"].sum())]
+    times = frame.group_by("id").len()["len"].value_counts()
+    assert {e["times"]: e["samples"] for e in found["epochs"]} == dict(times.rows())
+
+
+def test_distributions_equal_what_polars_computes(shop: Workspace) -> None:
+    frame, found = _joined(shop), figures(shop, "small")["distributions"]
+    for name, shape in found.items():
+        for q, value in shape["quantiles"].items():
+            exact = frame[name].quantile(int(q[1:]) / 100, interpolation="lower")
+            assert value == exact, (name, q)
+        assert abs(shape["mean"] - (float(np.mean(frame[name].to_numpy())))) < 1e-9
+        edges, counts = shape["histogram"]["edges"], shape["histogram"]["counts"]
+        for low, high, count in zip(edges, edges[1:], counts, strict=False):
+            inside = frame.filter((pl.col(name) >= low) & (pl.col(name) < high)).height
+            assert count == inside or high == edges[-1]
+        assert sum(counts) == frame.height == sum(b["samples"] for b in shape["bins"])
+    assert len(found) == 6
+
+
+def test_flow_adds_up_from_raw_rows_to_draws(shop: Workspace) -> None:
+    steps = figures(shop, "small")["flow"]["corpora"]["shots"]
+    count = {s["step"]: s["count"] for s in steps}
+    assert count["raw rows"] == 31
+    assert count["row-malformed"] == 1
+    assert count["adapted samples"] == count["measured samples"] == 30
+    assert (count["answer-empty"], count["image-blank"], count["duplicate-near"]) == (1, 1, 2)
+    kept = pl.read_parquet(f"{shop.path}/curated/shots/part-00000.parquet")
+    assert count["curated samples"] == kept.height == 26
+    picks = pl.read_parquet(shop.mixture("small").local("picks.parquet"))
+    mine = picks.filter(pl.col("corpus") == "shots")
+    assert count["picked samples"] == mine["id"].n_unique()
+    assert count["not picked"] == kept.height - mine["id"].n_unique()
+    assert count["draws, repeats included"] == mine.height
+
+
+def test_every_step_of_the_flow_continues_where_the_last_ended(shop: Workspace) -> None:
+    bars = figures(shop, "small")["flow"]["whole"]
+    at = None
+    for bar in bars:
+        if bar["kind"] == "left":
+            assert bar["end"] == at
+            at = bar["start"]
+        else:
+            at = bar["end"]
+            assert bar["start"] == 0
+    levels = [b["step"] for b in bars if b["kind"] == "level"]
+    assert levels == [
+        "raw rows",
+        "adapted samples",
+        "measured samples",
+        "curated samples",
+        "picked samples",
+        "draws, repeats included",
+    ]
+
+
+def test_images_and_durations_equal_what_polars_computes(shop: Workspace) -> None:
+    found = figures(shop, "small")
+    curated = pl.read_parquet(f"{shop.path}/curated/*/part-00000.parquet")
+    media = curated.explode("media").drop_nulls("media")["media"].struct.unnest()
+    images = media.filter(pl.col("kind") == "image")
+    assert found["images"]["images"] == images.height == 26
+    assert found["images"]["distinct_sizes"] == images.select("width", "height").n_unique() == 3
+    assert sum(g["images"] for g in found["images"]["grids"]) == images.height
+    seconds = _joined(shop).filter(pl.col("duration_s") > 0)["duration_s"]
+    assert found["durations"]["samples"] == seconds.len()
+    assert found["durations"]["mean_s"] == seconds.mean() == 4.0
+    assert found["durations"]["buckets"][0] == {
+        "at": 0,
+        "bucket": "0 to 30 s",
+        "samples": seconds.len(),
+    }
+
+
+def test_wishes_say_what_was_asked_reached_and_binds(shop: Workspace) -> None:
+    found = {w["key"]: w for w in figures(shop, "small")["wishes"]}
+    frame = _joined(shop)
+    text = found["shares.modality.text"]
+    reached = frame.filter(pl.col("modality") == "text").height / frame.height
+    assert (text["low"], text["high"], text["unit"]) == (0.2, 0.4, "samples")
+    assert abs(text["reached"] - reached) < 1e-12
+    cot = found["caps.cot"]
+    declared = frame.filter(pl.col("cot") == "declared").height
+    assert (cot["kind"], cot["high"], cot["binds"]) == ("cap", 0.05, "at its maximum")
+    assert abs(cot["reached"] - declared / frame.height) < 1e-12
+
+
+def test_a_torn_last_line_of_metrics_is_left_out(shop: Workspace) -> None:
+    (run,) = figures(shop, "small")["runs"]
+    assert (run["name"], run["steps"], run["tokens"]) == ("first", 30, 3000)
+    curve = [(c["step"], c["loss"]) for c in run["curves"] if c["group"] == "text"]
+    assert curve == [(s, 5 / s) for s in range(1, 31)]
+
+
+@pytest.mark.usefixtures("report")
+def test_the_same_workspace_gives_the_same_bytes(shop: Workspace) -> None:
+    before = shop.report("small").read_bytes("index.html")
+    build_report(shop, "small")
+    assert shop.report("small").read_bytes("index.html") == before
