@@ -106,8 +106,8 @@ class _Judge:
         if mirrored:
             b = ImageOps.mirror(b)
         note = "mirrored, " if mirrored else ""
-        edges = (first.width, first.height, second.width, second.height)
-        if min(edges) < self._dedup.images.min_edge_px:
+        longest = [max(look.width, look.height) for look in (first, second)]
+        if min(longest) < self._dedup.images.min_edge_px:
             if (first.width, first.height) != (second.width, second.height):
                 return ""
             found = pixels.compare_small(a, b)

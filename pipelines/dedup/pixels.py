@@ -26,6 +26,9 @@ _PROFILE_PX = 128
 _STEP = 0.005
 _TRIED = 3  # crops of each axis that are tried in the plane: lines of text look alike shifted
 _REFINE_PX = 128
+_FINE_PX = 384
+_SURE = 0.35  # a straight comparison of thumbnails this good needs no registration
+_HOPELESS = 4  # times the limit: registered, and still another picture
 _WINDOW_PX = 8
 _FLOOR = 10.0  # levels: noise that counts as nothing
 
@@ -85,10 +88,9 @@ def _cut(image: Image.Image, box: tuple[float, ...], size: tuple[int, int]) -> I
 
 def _distance(one: Image.Image, other: Image.Image, crop: Crop) -> float:
     first, second = crop.boxes()
-    edge = min(2 * _REFINE_PX, max(one.width, other.width, _REFINE_PX))
-    size = (edge, edge)
-    a = np.asarray(_cut(one, first, size), dtype=np.float32)
-    b = np.asarray(_cut(other, second, size), dtype=np.float32)
+    edge = max(_REFINE_PX, min(2 * _REFINE_PX, one.width, other.width))
+    a = np.asarray(_cut(one, first, (edge, edge)), dtype=np.float32)
+    b = np.asarray(_cut(other, second, (edge, edge)), dtype=np.float32)
     return float(np.square(a - b).mean())
 
 
@@ -130,15 +132,18 @@ def _crop(margins: list[float]) -> Crop:
     return Crop(left=left, top=top, right=right, bottom=bottom)
 
 
-def _windows(values: NDArray[np.float32], size: int) -> NDArray[np.float64]:
+def _windows(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Return means over `size`-px windows of a plane at half-window steps."""
-    total = np.pad(values.cumsum(0, dtype=np.float64).cumsum(1), ((1, 0), (1, 0)))
-    step = max(size // 2, 1)
-    y0 = np.arange(0, max(values.shape[0] - size, 0) + 1, step)[:, None]
-    x0 = np.arange(0, max(values.shape[1] - size, 0) + 1, step)[None, :]
-    y1, x1 = np.minimum(y0 + size, values.shape[0]), np.minimum(x0 + size, values.shape[1])
-    found = total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]
-    return np.asarray(found / ((y1 - y0) * (x1 - x0)))
+    half = size // 2
+    high, wide = max(2, values.shape[0] // half), max(2, values.shape[1] // half)
+    missing = max(0, high * half - values.shape[0]), max(0, wide * half - values.shape[1])
+    if any(missing):
+        values = np.pad(values, ((0, missing[0]), (0, missing[1])), mode="edge")
+    blocks = values[: high * half, : wide * half].reshape(high, half, wide, half)
+    sums = blocks.sum(axis=3).sum(axis=1)
+    sums = sums[1:] + sums[:-1]
+    sums = sums[:, 1:] + sums[:, :-1]
+    return np.asarray(sums / np.float32(size * size))
 
 
 def residual(
@@ -204,29 +209,28 @@ def compare_small(one: Image.Image, other: Image.Image) -> Comparison:
 
 def compare_thumbs(one: Image.Image, other: Image.Image) -> Comparison:
     """Compare two RGB thumbnails; "not the same" is final, "the same" is to be confirmed."""
-    return _compare(one, other, MAX_THUMB_RESIDUAL, _REFINE_PX, (0.01, 0.005, 0.0025), None)
+    a, b = one.convert("YCbCr"), other.convert("YCbCr")
+    straight = _compared(a, b, Crop(), MAX_THUMB_RESIDUAL, _REFINE_PX)
+    if straight.same and straight.residual < _SURE:
+        return straight
+    grey_a, grey_b = a.getchannel(0), b.getchannel(0)
+    crop = register(grey_a, grey_b)
+    found = _compared(a, b, crop, MAX_THUMB_RESIDUAL, _REFINE_PX)
+    if found.residual > _HOPELESS * MAX_THUMB_RESIDUAL:
+        return found
+    crop = refine(grey_a, grey_b, crop, (0.01, 0.005, 0.0025))
+    refined = _compared(a, b, crop, MAX_THUMB_RESIDUAL, _REFINE_PX)
+    return min(straight, found, refined, key=lambda c: (not c.same, c.residual))
 
 
 def compare(one: Image.Image, other: Image.Image, hint: Crop) -> Comparison:
     """Compare two RGB pictures, cropped against each other by about `hint`: this decides."""
-    return _compare(one, other, MAX_RESIDUAL, WORK_PX, (0.0025, 0.00125, 0.0006), hint)
-
-
-def _compare(
-    one: Image.Image,
-    other: Image.Image,
-    limit: float,
-    work_px: int,
-    steps: tuple[float, ...],
-    hint: Crop | None,
-) -> Comparison:
     a, b = one.convert("YCbCr"), other.convert("YCbCr")
-    straight = _compared(a, b, Crop(), limit, work_px)
-    if straight.same:
-        return straight
-    grey_a, grey_b = a.getchannel(0), b.getchannel(0)
-    crop = hint if hint is not None else register(grey_a, grey_b)
-    first = _compared(a, b, crop, limit, work_px)
-    if first.same or first.residual > (4 if hint is None else 2) * limit:
+    first = _compared(a, b, hint, MAX_RESIDUAL, WORK_PX)
+    if first.same:
         return first
-    return _compared(a, b, refine(grey_a, grey_b, crop, steps), limit, work_px)
+    size = (_FINE_PX, _FINE_PX)
+    grey_a = a.getchannel(0).resize(size, Image.Resampling.BOX)
+    grey_b = b.getchannel(0).resize(size, Image.Resampling.BOX)
+    crop = refine(grey_a, grey_b, hint, (0.005, 0.0025, 0.00125, 0.0006))
+    return _compared(a, b, crop, MAX_RESIDUAL, WORK_PX)

@@ -50,7 +50,7 @@ class ImageDedup(_Strict):
     max_bits: int = Field(default=6, ge=0, le=16)  # of 64, between the hashes of a proposal
     crops: bool = True
     flips: bool = True
-    min_edge_px: int = Field(default=128, ge=1)  # smaller pictures are compared exactly only
+    min_edge_px: int = Field(default=128, ge=1)  # longest edge; smaller ones: pixel on pixel
 
 
 class VideoDedup(_Strict):

@@ -3,6 +3,7 @@
 import importlib.metadata
 import io
 import random
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,50 +14,14 @@ from PIL import Image, ImageDraw, ImageFont
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
 
-WORDS = [
-    "invoice",
-    "total",
-    "amount",
-    "name",
-    "street",
-    "city",
-    "order",
-    "number",
-    "item",
-    "price",
-    "date",
-    "customer",
-    "account",
-    "paid",
-    "due",
-    "net",
-    "gross",
-    "tax",
-    "bank",
-    "code",
-    "reference",
-    "unit",
-    "quantity",
-    "phone",
-    "page",
-    "river",
-    "stone",
-    "garden",
-    "winter",
-    "engine",
-    "letter",
-    "market",
-    "bridge",
-    "window",
-    "painter",
-    "island",
-    "harbour",
-    "morning",
-    "village",
-    "teacher",
-    "carriage",
-    "silver",
-]
+WORDS = tuple(
+    re.findall(
+        r"\w+",
+        """invoice total amount name street city order number item price date customer account paid
+        due net gross tax bank code reference unit quantity phone page river stone garden winter
+        engine letter market bridge window painter island harbour morning village teacher""",
+    )
+)
 QUESTION, ANSWER = "Describe the picture in a few words.", "It shows what it shows."
 
 
@@ -72,7 +37,7 @@ def photo(seed: int) -> Image.Image:
         noise = (rng.random((edge, edge, 3)) * 255).astype(np.uint8)
         up = Image.fromarray(noise).resize((480, 360), Image.Resampling.BICUBIC)
         layers.append(np.asarray(up, dtype=np.float32) * weight)
-    return Image.fromarray(sum(layers).astype(np.uint8))  # type: ignore[attr-defined]
+    return Image.fromarray(np.sum(layers, axis=0).astype(np.uint8))
 
 
 def form(seed: int, template: int) -> Image.Image:
@@ -288,7 +253,7 @@ def run_truth(planted: Make, curated: Curate, *, forms: int, bases: int, small: 
 
 
 def test_duplicates_are_found_and_look_alikes_stay(planted: Make, curated: Curate) -> None:
-    run_truth(planted, curated, forms=24, bases=4, small=60)
+    run_truth(planted, curated, forms=12, bases=2, small=60)
 
 
 @pytest.mark.nightly
@@ -317,10 +282,10 @@ def _plant_contamination(corpus: Any, benchmark: Any, count: int) -> dict[str, s
     return planted
 
 
-def test_contamination_is_found_and_good_rows_stay(planted: Make, curated: Curate) -> None:
+def run_contamination(planted: Make, curated: Curate, *, count: int, good: int) -> None:
     corpus, benchmark = planted(), planted("bench", role="benchmark")
-    truth = _plant_contamination(corpus, benchmark, 32)
-    for number in range(200):
+    truth = _plant_contamination(corpus, benchmark, count)
+    for number in range(good):
         corpus.add(f"good{number}", ("assistant", " ".join(story(number, 150))))
         image = corpus.file(f"good{number}.png", encoded(photo(20_000 + number).resize((160, 120))))
         corpus.ask(f"seen{number}", image, QUESTION, ANSWER)
@@ -333,4 +298,13 @@ def test_contamination_is_found_and_good_rows_stay(planted: Make, curated: Curat
     )
     assert right >= 0.95 * len(truth)
     lost = [r["key"] for r in corpus.rows if r["key"] not in truth and r["key"] not in found.kept]
-    assert len(lost) <= 0.005 * 400, lost
+    assert len(lost) <= 0.005 * 2 * good, lost
+
+
+def test_contamination_is_found_and_good_rows_stay(planted: Make, curated: Curate) -> None:
+    run_contamination(planted, curated, count=12, good=40)
+
+
+@pytest.mark.nightly
+def test_much_contamination_is_found_and_good_rows_stay(planted: Make, curated: Curate) -> None:
+    run_contamination(planted, curated, count=100, good=600)
