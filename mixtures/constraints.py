@@ -36,8 +36,9 @@ class Constraint:
         if self.kind == "total":
             return [(cost * inside, self.low, self.high)]
         if self.kind == "mean":
-            rows = [(inside * (cost - self.high), -math.inf, 0.0)]
-            return [*rows, (inside * (cost - self.low), 0.0, math.inf)]
+            margin = (self.high - self.low) / 20  # whole draws come out a little off
+            rows = [(inside * (cost - self.high + margin), -math.inf, 0.0)]
+            return [*rows, (inside * (cost - self.low - margin), 0.0, math.inf)]
         if self.low == self.high:
             return [((inside - self.low) * cost, 0.0, 0.0)]
         rows = []

@@ -72,10 +72,10 @@ def _relaxed(supply: Supply, wishes: Sequence[Constraint], costs: dict[str, Floa
     changes = []
     for wish in soft:
         value = wish.value(totals)
-        if value < wish.low - 1e-4 * max(1.0, wish.low) or value > wish.high + 1e-4 * max(
+        if value < wish.low - 5e-4 * max(1.0, wish.low) or value > wish.high + 5e-4 * max(
             1.0, wish.high
         ):
-            shown = f"{value:.4g} s" if wish.kind == "mean" else f"{100 * value:.3g} %"
+            shown = f"{value:.4g} s" if wish.kind == "mean" else f"{100 * value:.4g} %"
             changes.append(f"{wish.say()} becomes {shown}")
     return changes
 
@@ -98,12 +98,14 @@ def _scale(supply: Supply, cost: Floats) -> float:
     return taken if taken else 0.01 * float(supply.limit @ cost)
 
 
-def _largest(
+def _extremes(
     supply: Supply, wishes: Sequence[Constraint], costs: dict[str, Floats], unit: str
-) -> float:
+) -> tuple[float, float]:
+    """Return the smallest and the largest total that the other wishes allow, or zeros."""
     p = program(supply, [w for w in wishes if w.kind != "total"], costs)
-    answer = optimise(p, -costs[unit])
-    return 0.0 if answer.draws is None else float(answer.draws @ costs[unit])
+    found = [optimise(p, sign * costs[unit]).draws for sign in (1, -1)]
+    least, most = (0.0 if d is None else float(d @ costs[unit]) for d in found)
+    return least, most
 
 
 def explain(supply: Supply, wishes: Sequence[Constraint], unit: str) -> str:
@@ -134,10 +136,14 @@ def explain(supply: Supply, wishes: Sequence[Constraint], unit: str) -> str:
         said = [w.say() for w in binding if not (total is None and w.key == "total")]
         lines.append(f"these bind together: {'; '.join(said) or 'what the components take'}")
         lines.append(f"there are: {'; '.join(_there(supply, w, costs) for w in binding)}")
+    taken = sum(s.fixed or 0 for s in supply.strata)
+    if taken:
+        lines.append(f"components take {taken:,} samples whatever the rest; `flexible` frees them")
     if total is not None:
-        largest = _largest(supply, wishes, costs, total.unit)
-        if largest >= 1:
-            lines.append(f"nearest: total {largest:,.0f} {total.unit}, all else kept")
+        least, most = _extremes(supply, wishes, costs, total.unit)
+        nearest = least if total.low < least else most
+        if nearest >= 1:
+            lines.append(f"nearest: total {nearest:,.0f} {total.unit}, all else kept")
     changes = _relaxed(supply, wishes, costs)
     if changes:
         kept = "with the total kept" if total is not None else "with the least change"

@@ -4,6 +4,8 @@ Picks follow this hash, so it is written out here instead of borrowed: polars' a
 hashes may change between releases, and a lockfile must not.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -73,6 +75,7 @@ def hash_ids(ids: pa.Array, seed: int) -> NDArray[np.uint64]:
     return out
 
 
-def hash_name(name: str, seed: int) -> float:
-    """Return a number in [0, 1) that depends on nothing but the name and the seed."""
-    return float(hash_ids(pa.array([name]), seed)[0] >> np.uint64(11)) / float(1 << 53)
+def hash_names(names: Sequence[str], seed: int) -> NDArray[np.float64]:
+    """Return (names,) numbers in [0, 1) that depend on nothing but each name and the seed."""
+    hashes = hash_ids(pa.array(names, pa.string()), seed) >> np.uint64(11)
+    return hashes.astype(np.float64) / float(1 << 53)

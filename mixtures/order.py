@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from smolmix.mixtures.hashing import hash_name
+from smolmix.mixtures.hashing import hash_names
 from smolmix.mixtures.supply import Floats, Ints, Supply
 
 
@@ -57,7 +57,7 @@ def _numbered(labels: Sequence[object]) -> Ints:
 
 
 def _phases(names: Sequence[str], seed: int) -> Floats:
-    return np.array([hash_name(name, seed) for name in names], np.float64)
+    return hash_names(names, seed)
 
 
 def place_capped(counts: Sequence[int], total: int) -> list[Ints]:

@@ -5,7 +5,7 @@ possible; the second, at that total, stays as close as it can to using every sam
 That closeness is a convex function, cut into straight pieces that are refined around the solution.
 
 Token shares need the cost of the draws that are really taken, not the mean of the stratum: the two
-programs are solved again with the mean over the chosen prefix until the draws settle.
+programs are solved again with the mean over the chosen prefix until the wishes hold.
 """
 
 import warnings
@@ -21,7 +21,7 @@ from smolmix.mixtures.supply import Floats, Supply
 _PIECES = 16  # straight pieces of a stratum's evenness, in each round of refinement
 _REFINEMENTS = 3
 _SETTLING = 8  # at most this often are the prefix means taken anew
-_SETTLED = 1e-4  # draws moved less than this share of the total
+_SETTLED = 1e-4  # wishes are off by less than a hundredth of a percentage point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,17 +134,27 @@ def _holds(p: Program, draws: Floats) -> bool:
     return bool(np.all(reached <= p.high + slack) and np.all(reached >= p.low - slack))
 
 
-def _evenly(p: Program, weight: Floats, cost: Floats) -> Floats | None:
-    """Return the feasible draws nearest to using every sample equally often."""
+def _evenly(
+    p: Program, weight: Floats, cost: Floats, around: Floats | None = None
+) -> Floats | None:
+    """Return the feasible draws nearest to using every sample equally often.
+
+    Args:
+        p: the wishes.
+        weight: (strata,) distinct samples.
+        cost: (strata,) of a draw, in the unit of the shares.
+        around: draws that are nearly the solution; one round of refinement is enough then.
+    """
     movable = p.limit > p.floor
-    draws: Floats | None = None
-    step = 1.0 / _PIECES
+    draws = around
+    rounds = _REFINEMENTS if around is None else 1
+    step = 1.0 / _PIECES if around is None else 1.0 / _PIECES ** (_REFINEMENTS - 1)
     size = int(movable.sum())
     if size == 0:
         return p.floor if _holds(p, p.floor) else None
     from scipy.sparse import csr_matrix
 
-    for _ in range(_REFINEMENTS):
+    for _ in range(rounds):
         cuts = _pieces(p.limit[movable], None if draws is None else draws[movable], step)
         owner = np.concatenate([np.full(max(len(c) - 1, 0), i) for i, c in enumerate(cuts)])
         width = np.concatenate([np.diff(c) for c in cuts])
@@ -169,7 +179,7 @@ def _evenly(p: Program, weight: Floats, cost: Floats) -> Floats | None:
         )
         answer = optimise(pieces, slope)
         if answer.draws is None:
-            return draws
+            return None
         draws = np.clip(fixed + spread @ answer.draws, p.floor, p.limit)
         step /= _PIECES
     return draws
@@ -209,6 +219,17 @@ def _positive(cost: Floats) -> Floats:
     return np.maximum(cost / mean, 0.01)
 
 
+def _settled(supply: Supply, wishes: Sequence[Constraint], draws: Floats) -> bool:
+    """Whether the wishes hold for what these draws really cost."""
+    totals = {u: supply.total(u, draws) for u in {"samples", *(w.unit for w in wishes)}}
+    for wish in wishes:
+        value = wish.value(totals)
+        size = 1.0 if wish.kind in ("share", "cap") else wish.high
+        if max(value - wish.high, wish.low - value) > _SETTLED * size:
+            return False
+    return True
+
+
 def solve(supply: Supply, wishes: Sequence[Constraint], unit: str) -> Solution:
     """Return draws that meet every wish, as many as possible where no total is wished.
 
@@ -238,12 +259,11 @@ def solve(supply: Supply, wishes: Sequence[Constraint], unit: str) -> Solution:
             if largest.draws.sum() < 1:
                 raise InfeasibleError("only the empty mixture meets the wishes")
             p = _with_total(p, costs[unit], top * (1 - 1e-9), np.inf)
-        found = _evenly(p, np.maximum(weight, 1.0), _positive(costs[unit]))
+        found = _evenly(p, np.maximum(weight, 1.0), _positive(costs[unit]), draws)
         if found is None:
             raise InfeasibleError("infeasible")
-        moved = np.inf if draws is None else float(np.abs(found - draws).sum())
         draws = found
-        if supply.prefix is None or units == {"samples"} or moved < _SETTLED * found.sum():
+        if supply.prefix is None or units == {"samples"} or _settled(supply, wishes, found):
             break
         costs = {u: supply.mean_at(u, found) for u in units}
     assert draws is not None
