@@ -20,15 +20,20 @@ SHARED = ("samples", "tokens", "supervised_tokens", "tiles")
 _NUMBERS = (*shapes.DRAWN, "supervised_tokens", "frames", "duration_s", "images", "videos", "bytes")
 
 
+def recorded_profile(workspace: Workspace, name: str, corpus: str) -> Profile | None:
+    """Return the profile that a corpus's counts of that name say they were made with."""
+    recorded = stage_record(workspace.counts(name, corpus)).info.get("profile")
+    if not isinstance(recorded, dict):
+        return None
+    return Profile(pixel=PixelProfile(**recorded["pixel"]), chat=ChatProfile(**recorded["chat"]))
+
+
 def counted_profile(workspace: Workspace, lock: Lock) -> Profile | None:
     """Return the profile the mixture was counted for, or None where its counts are gone."""
     corpora = sorted(lock.corpora)
     if lock.profile not in profiles_counted(workspace, corpora):
         return None
-    recorded = stage_record(workspace.counts(lock.profile, corpora[0])).info.get("profile")
-    if not isinstance(recorded, dict):
-        return None
-    return Profile(pixel=PixelProfile(**recorded["pixel"]), chat=ChatProfile(**recorded["chat"]))
+    return recorded_profile(workspace, lock.profile, corpora[0])
 
 
 def picked_frame(workspace: Workspace, lock: Lock, picks: pl.DataFrame) -> pl.DataFrame:

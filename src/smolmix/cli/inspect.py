@@ -94,7 +94,35 @@ def report(
         print(f"{made.card}: dataset card")
 
 
+def browse(
+    corpora: Annotated[
+        list[str] | None, typer.Argument(help="Curated corpora; none for all of them.")
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option("--host", help="Address to bind to; other machines reach it if not loopback."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 8765,
+    profile: ProfileOption = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Browse and search all samples in a web browser, until interrupted.
+
+    Example: smolmix browse easy-vqa --port 8765
+    """
+    from smolmix.cli.options import open_workspace
+    from smolmix.pipelines.report.browse import open_browser
+
+    print("smolmix browse: indexing what is not indexed yet", file=sys.stderr)
+    place = open_workspace(workspace)
+    server = open_browser(place, tuple(corpora or ()), profile=profile, host=host, port=port)
+    with server:
+        print(server.url, flush=True)
+        server.serve_forever()
+
+
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command("stats")(stats)
     app.command("report")(report)
+    app.command("browse")(browse)

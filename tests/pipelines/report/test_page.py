@@ -1,6 +1,7 @@
 """The report in headless Chromium: drawn, quiet, offline, filterable, linkable, safe."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -66,9 +67,12 @@ def test_every_plot_is_drawn_without_a_console_message_or_a_request_out(
     )
     assert len(marks) >= 18
     assert all(count > 0 for count in marks.values()), marks
-    here.page.evaluate("document.getElementById('cards').scrollIntoView()")
-    here.page.wait_for_timeout(500)
-    assert here.page.evaluate("[...document.images].some(i => i.complete && i.naturalWidth)")
+    picture = here.page.locator("#cards img").first
+    picture.scroll_into_view_if_needed()
+    deadline = time.monotonic() + 20
+    while not picture.evaluate("i => i.complete && i.naturalWidth > 0"):
+        assert time.monotonic() < deadline, "no picture was shown"
+        here.page.wait_for_timeout(100)
     assert here.faults == []
     folder = _url(report).removesuffix("index.html")
     assert all(url.startswith((folder, "data:")) for url in here.requests)
