@@ -70,11 +70,17 @@ def read_image(data: bytes, *, look: bool = True, look_px: int = LOOK_PX) -> Ima
         except (DecompressionBombError, DecompressionBombWarning) as error:
             return ImageFacts(fault=_fault("bomb", error))
         except UnidentifiedImageError:
-            return ImageFacts(fault=_unidentified(data))
+            return ImageFacts(fault=_unopened(data, _unidentified(data)))
         except DECODER_ERRORS as error:
-            return ImageFacts(fault=_fault("corrupt", f"header: {error}"))
+            return ImageFacts(fault=_unopened(data, _fault("corrupt", f"header: {error}")))
         with image:
             return _facts(image, data, look_px if look else 0)
+
+
+def _unopened(data: bytes, fault: str) -> str:
+    """Return the container's damage where it explains why the header cannot be read."""
+    reason, _, detail = structure.image_damage(data).partition(": ")
+    return _fault(reason, detail) if reason == "truncated" else fault
 
 
 def _unidentified(data: bytes) -> str:

@@ -27,14 +27,17 @@ class MediaMeasurer:
         """Measure media that `reader` reads; `look` decodes pixels too."""
         self._reader = reader
         self._look = look
-        self._cache: OrderedDict[tuple[MediaRef, ...], tuple[Media, str]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, tuple[MediaRef, ...]], tuple[Media, str]] = (
+            OrderedDict()
+        )
         self.signals: dict[str, Signals] = {}  # by digest, in the order met
 
     def measure(self, media: Media, blobs: Mapping[MediaRef, bytes]) -> tuple[Media, str]:
         """Return the medium with its facts, and its fault or an empty string."""
-        known = self._cache.get(media.refs)
+        key = media.kind, media.refs
+        known = self._cache.get(key)
         if known is None:
-            known = self._cache[media.refs] = self._measure(media, blobs)
+            known = self._cache[key] = self._measure(media, blobs)
             if len(self._cache) > _CACHED:
                 self._cache.popitem(last=False)
         return known

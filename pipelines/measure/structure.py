@@ -57,6 +57,10 @@ def image_damage(data: bytes) -> str:
     return ""
 
 
+def _is_zlib(head: bytes) -> bool:
+    return len(head) == 2 and head[0] & 15 == 8 and (head[0] << 8 | head[1]) % 31 == 0
+
+
 def _png(data: bytes) -> str:
     at, seen = len(_PNG), set[bytes]()
     while at + 12 <= len(data):
@@ -69,6 +73,8 @@ def _png(data: bytes) -> str:
             stored = struct.unpack(">I", data[end - 4 : end])[0]
             if zlib.crc32(data[at + 4 : end - 4]) != stored:
                 return f"corrupt: checksum of chunk {kind.decode('latin-1')}"
+        if kind == b"IDAT" and kind not in seen and not _is_zlib(data[at + 8 : at + 10]):
+            return "corrupt: its data is not a zlib stream"
         seen.add(kind)
         if kind == b"IEND":
             return "" if b"IDAT" in seen else "corrupt: no image data"

@@ -66,6 +66,8 @@ def _unopened(data: bytes, error: Exception) -> str:
 
 def _facts(container: Any, look: bool) -> VideoFacts:
     name = container.format.name
+    if not len(container.streams):
+        return VideoFacts(fault=_fault("corrupt", f"a {name} file without any stream"))
     if not container.streams.video:
         return VideoFacts(fault=_fault("no-picture", f"a {name} file without a video stream"))
     if any(n in name for n in ("image2", "_pipe", "gif", "ico")) or name in ("tty", "apng"):
@@ -89,7 +91,7 @@ def _facts(container: Any, look: bool) -> VideoFacts:
         "fps": fps,
         "duration_s": frames / fps,
     }
-    if cut := _cut(container, stream, frames, last):
+    if cut := _cut(container, stream, frames, last + 1 / fps):
         return VideoFacts(fault=_fault("truncated", cut), **known)
     if not look:
         return VideoFacts(**known)
@@ -127,13 +129,13 @@ def _rate(stream: Any, frames: int, last: float) -> float:
     return (frames - 1) / last if frames > 1 and last > 0 else 1.0
 
 
-def _cut(container: Any, stream: Any, frames: int, last: float) -> str:
+def _cut(container: Any, stream: Any, frames: int, end: float) -> str:
     if stream.frames and frames < _COMPLETE * stream.frames:
         return f"{frames} of {stream.frames} frames are there"
     length = float(container.duration / av.time_base) if container.duration else 0.0
     start = float(container.start_time / av.time_base) if container.start_time else 0.0
-    if not stream.frames and length > 1 and last - start < _COMPLETE * length - 1:
-        return f"the last frame is at {last - start:.1f} of {length:.1f} s"
+    if not stream.frames and length > 1 and end - start < _COMPLETE * length - 1:
+        return f"its frames end at {end - start:.1f} of {length:.1f} s"
     return ""
 
 
