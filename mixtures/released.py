@@ -58,18 +58,19 @@ _ENTRIES: Mapping[str, Mapping[str, Any]] = {
     "LlamaVideo178k-hound-open-ended": {"corpus": "llava-hound"},
     "finevideoqa": {
         "corpus": "finevideo",
+        "subset": "qa",
         "declared": {"duration_s": 282.0, "source": "FineVideo card: 4.7 minutes on average"},
         "unpublished": "685 question rows of FineVideo; how they were chosen was never published",
     },
     "videostar-kinetics700": {
         "corpus": "video-star",
-        "subset": "Kinetics700",
+        "subset": "kinetics700",
         "where": ["duration_s < 60"],
         "declared": {"duration_s": 10.0, "source": "Kinetics clips last about 10 s"},
     },
     "videostar-starb": {
         "corpus": "video-star",
-        "subset": "STAR-benchmark",
+        "subset": "starb",
         "where": ["duration_s < 60"],
         "declared": {
             "duration_s": 30.0,
@@ -79,7 +80,7 @@ _ENTRIES: Mapping[str, Mapping[str, Any]] = {
     },
     "videostar-finediving": {
         "corpus": "video-star",
-        "subset": "FineDiving",
+        "subset": "finediving",
         "where": ["duration_s < 60"],
         "declared": {
             "duration_s": 30.0,
@@ -89,7 +90,7 @@ _ENTRIES: Mapping[str, Mapping[str, Any]] = {
     },
     "vript_long": {
         "corpus": "vript",
-        "subset": "vript-long",
+        "subset": "long",
         "declared": {
             "duration_s": 11.0,
             "bytes_on_disk": 822e9,
@@ -98,7 +99,7 @@ _ENTRIES: Mapping[str, Mapping[str, Any]] = {
     },
     "vript_short": {
         "corpus": "vript",
-        "subset": "vript-short",
+        "subset": "short",
         "declared": {
             "duration_s": 5.0,
             "bytes_on_disk": 12e9,
@@ -107,7 +108,7 @@ _ENTRIES: Mapping[str, Mapping[str, Any]] = {
     },
     "moviechat:descriptions": {
         "corpus": "moviechat-1k-train",
-        "where": ["category == caption"],
+        "subset": "description",
         "declared": {"duration_s": 446.7, "source": "a probe of the 795 training videos"},
     },
     "ShareGPT4Video": {

@@ -53,6 +53,8 @@ def _filled(value: object, rows: int) -> pa.Array:
 
 def _column(name: str, given: Mapping[str, Any], rows: int) -> pa.Array:
     kind = SAMPLE_SCHEMA.field(name).type
+    if name in given and pa.types.is_nested(kind):
+        return pa.array(given[name], kind)
     if name in given:
         return _filled(given[name], rows).cast(kind)
     if pa.types.is_list(kind) or pa.types.is_map(kind):

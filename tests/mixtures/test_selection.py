@@ -1,0 +1,164 @@
+"""Which samples a component may use, and which of them `take` chooses."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from smolmix.errors import IncompleteError, UsageError
+from smolmix.mixtures.build import build
+from smolmix.mixtures.lock import Lock
+from smolmix.mixtures.reading import parse_spec
+from smolmix.storage import STAGE_FILE, Workspace
+
+Corpus = Callable[..., None]
+
+
+def mix(workspace: Workspace, components: Any, **more: Any) -> tuple[Lock, pl.DataFrame]:
+    spec = {
+        "name": "t",
+        "profile": {"preset": "nano", "style": "inference"},
+        "components": components,
+        **more,
+    }
+    lock = build(parse_spec(spec, "t.yaml"), workspace)
+    return lock, pl.read_parquet(workspace.mixture("t").local("picks.parquet"))
+
+
+def rows(picks: pl.DataFrame) -> list[int]:
+    return sorted(int(i.split("/")[-1]) for i in picks["id"].to_list())
+
+
+def test_take_follows_the_released_rules(corpus: Corpus, workspace: Workspace) -> None:
+    corpus("a", 101)
+    shuffled = list(range(101))
+    random.Random(42).shuffle(shuffled)
+    expected = {
+        "first": list(range(11)),
+        "end": list(range(90, 101)),
+        "random": sorted(shuffled[:11]),
+    }
+    for rule, wanted in expected.items():
+        _, picks = mix(workspace, {"a": {"corpus": "a", "take": "10 %", "rule": rule}})
+        assert rows(picks) == wanted, rule
+    assert len(expected) == 3
+
+
+def test_a_smaller_take_lies_within_a_larger_one(corpus: Corpus, workspace: Workspace) -> None:
+    corpus("a", 300)
+    few = mix(workspace, {"a": {"corpus": "a", "take": 50}})[1]
+    many = mix(workspace, {"a": {"corpus": "a", "take": 120}})[1]
+    assert set(rows(few)) < set(rows(many))
+    assert (few.height, many.height) == (50, 120)
+
+
+def test_epochs_are_used_as_evenly_as_possible(corpus: Corpus, workspace: Workspace) -> None:
+    corpus("a", 40)
+    lock, picks = mix(workspace, {"a": {"corpus": "a", "take": 100, "epochs": 3}})
+    times = Counter(picks["id"].to_list())
+    assert sorted(set(times.values())) == [2, 3]
+    assert len(times) == 40
+    repeats = picks.group_by("id").agg(pl.col("repeat").sort()).get_column("repeat").to_list()
+    assert all(r == list(range(len(r))) for r in repeats)
+    assert lock.licences == {"MIT": 100}
+
+
+def test_a_take_beyond_the_epochs_is_refused(corpus: Corpus, workspace: Workspace) -> None:
+    corpus("a", 40)
+    with pytest.raises(UsageError, match="asks for 81 samples; 40 are there"):
+        mix(workspace, {"a": {"corpus": "a", "take": 81, "epochs": 2}})
+
+
+def test_conditions_subsets_and_caps_leave_samples_out(
+    corpus: Corpus, workspace: Workspace
+) -> None:
+    n = 60
+    corpus(
+        "a",
+        n,
+        subset=["s" if i % 2 else "t" for i in range(n)],
+        licence=["CC-BY-NC-4.0" if i % 3 == 0 else "MIT" for i in range(n)],
+        split=["heldout" if i < 6 else "train" for i in range(n)],
+        text_tokens=list(range(n)),
+        visual_tokens=0,
+        tags=[[("answer", "yes-no" if i < 30 else "colour")] for i in range(n)],
+    )
+    lock, picks = mix(
+        workspace,
+        {"a": {"corpus": "a", "subset": "s", "where": ["tags.answer == colour"]}},
+        where="licence not in {CC-BY-NC-4.0}",
+        caps={"tokens_per_sample": 50},
+    )
+    assert rows(picks) == [i for i in range(30, 51) if i % 2 and i % 3]
+    assert lock.left_out["held out for evaluation"] == 6
+    assert sum(lock.left_out.values()) + picks.height == n
+
+
+def test_video_length_is_capped_and_shaped(corpus: Corpus, workspace: Workspace) -> None:
+    length = np.random.default_rng(0).uniform(1, 400, 2000)
+    corpus("v", 2000, modality="video", duration_s=length)
+    lock, picks = mix(
+        workspace, {"v": {"corpus": "v"}}, caps={"duration_s": {"max": 350, "mean": 210}}
+    )
+    picked = length[rows(picks)]
+    assert picked.max() <= 350
+    assert picked.mean() == pytest.approx(210, rel=0.011)
+    assert lock.reached["caps.duration_s.mean"] == pytest.approx(picked.mean())
+
+
+def test_shares_of_tokens_are_those_of_the_picks(corpus: Corpus, workspace: Workspace) -> None:
+    tokens = np.random.default_rng(1).integers(1, 3000, 3000)
+    corpus("t", 3000, modality="text", text_tokens=tokens, visual_tokens=0)
+    corpus("i", 9000)
+    _, picks = mix(
+        workspace,
+        {"t": {"corpus": "t"}, "i": {"corpus": "i"}},
+        unit="tokens",
+        shares={"modality": {"text": 0.14}},
+    )
+    text = tokens[rows(picks.filter(pl.col("corpus") == "t"))].sum()
+    image = 60 * picks.filter(pl.col("corpus") == "i").height
+    assert text / (text + image) == pytest.approx(0.14, abs=1e-3)
+
+
+def test_verdicts_across_corpora_are_applied(corpus: Corpus, workspace: Workspace) -> None:
+    corpus("a", 10)
+    corpus("b", 10)
+    folder = workspace.child("verdicts", "set")
+    (target := folder.local("part-00000.parquet")).parent.mkdir(parents=True)
+    pq.write_table(pa.table({"id": ["b/3"], "reason": ["duplicate"], "kept_id": ["a/3"]}), target)
+    record = workspace.curated("a").read_json(STAGE_FILE)
+    folder.write_json(STAGE_FILE, {**record, "info": {"corpora": ["b", "a"]}})
+    manifest = workspace.curated("a").read_json("_manifests/part-00000.json")
+    manifest["files"] = [{"name": "part-00000.parquet", "size": 0, "digest": ""}]
+    folder.write_json("_manifests/part-00000.json", manifest)
+    both = {"a": {"corpus": "a"}, "b": {"corpus": "b"}}
+    lock, picks = mix(workspace, both)
+    assert (picks.height, lock.left_out["verdict across corpora"]) == (19, 1)
+    assert "b/3" not in picks["id"].to_list()
+    assert lock.verdicts
+    alone, _ = mix(workspace, {"b": {"corpus": "b"}})
+    assert (alone.draws, alone.verdicts) == (10, "")
+
+
+def test_a_corpus_that_is_not_curated_names_the_verb(workspace: Workspace) -> None:
+    with pytest.raises(IncompleteError, match="run smolmix curate nothing"):
+        mix(workspace, {"x": {"corpus": "nothing"}})
+
+
+def test_a_component_without_samples_is_refused(corpus: Corpus, workspace: Workspace) -> None:
+    corpus("a", 10)
+    with pytest.raises(UsageError, match=r"components\.x: no sample of a is left"):
+        mix(workspace, {"x": {"corpus": "a", "subset": "none"}})
+
+
+def test_a_share_of_a_tag_nobody_carries_is_refused(corpus: Corpus, workspace: Workspace) -> None:
+    corpus("a", 10)
+    with pytest.raises(UsageError, match="no sample carries modality 'audio'; there are: image"):
+        mix(workspace, {"a": {"corpus": "a"}}, shares={"modality": {"audio": 0.2}})
