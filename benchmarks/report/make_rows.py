@@ -3,17 +3,28 @@
 Rows are drawn with a seed; a part is written in row groups of 1000 samples, as curate does.
 """
 
+import io
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from smolmix.cost import image_grid
 from smolmix.profiles import Profile, profile
 from smolmix.sample import SAMPLE_SCHEMA, Tally
-from smolmix.storage import STAGE_FILE, Folder, Workspace, digest_file, digest_json
+from smolmix.storage import (
+    MANIFESTS,
+    STAGE_FILE,
+    FileEntry,
+    Folder,
+    Manifest,
+    Workspace,
+    digest_json,
+)
 
 CORPORA = ("captions", "charts", "clips", "documents", "text")
 _SIZES = ((640, 480), (1024, 768), (1920, 1080), (512, 512), (1000, 1414), (300, 900))
@@ -49,8 +60,8 @@ def _media(
     refs = pa.StructArray.from_arrays(
         [
             pa.array([uri] * rows, pa.string()),
-            pa.array(np.arange(start, start + rows), pa.int64()),
-            pa.array(["image"] * rows, pa.string()),
+            null64,
+            text,
             null32,
             text,
             null64,
@@ -83,7 +94,7 @@ def part_table(corpus: str, start: int, rows: int, seed: int) -> tuple[pa.Table,
     sizes = np.array(_SIZES)[rng.integers(0, len(_SIZES), rows)]
     video, text = corpus == "clips", corpus == "text"
     seconds = np.round(rng.gamma(2.0, 40.0, rows), 2) if video else None
-    uri = f"raw/{corpus}/r1/rows.parquet"
+    uri = f"raw/{corpus}/r1/picture.jpeg"
     media: pa.Array = (
         pa.array([[]] * rows, SAMPLE_SCHEMA.field("media").type)
         if text
@@ -157,26 +168,10 @@ def counts_table(table: pa.Table, sizes: np.ndarray, rates: Profile) -> pa.Table
     )
 
 
-def commit(folder: Folder, stage: str, parts: dict[str, pa.Table], tally: Tally) -> None:
-    """Write parts, manifests and stage.json as the engine lays them out."""
-    units: dict[str, str] = {}
-    for name, table in parts.items():
-        target = folder.local(f"{name}.parquet")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, target, compression="zstd", row_group_size=1000)
-        with target.open("rb") as stream:
-            digest = digest_file(stream)
-        write_manifest(folder, stage, name, [(target.name, target.stat().st_size, digest)], tally)
-        units[name] = digest
-    write_record(folder, stage, units, tally)
-
-
 def write_manifest(
     folder: Folder, stage: str, unit: str, files: list[tuple[str, int, str]], tally: Tally
 ) -> None:
     """Write one unit's manifest."""
-    from smolmix.storage import MANIFESTS, FileEntry, Manifest
-
     manifest = Manifest(
         stage=stage,
         version=1,
@@ -190,10 +185,10 @@ def write_manifest(
     folder.write_json(f"{MANIFESTS}/{unit}.json", manifest.to_json())
 
 
-def write_record(folder: Folder, stage: str, units: dict[str, str], tally: Tally) -> None:
+def write_record(
+    folder: Folder, stage: str, units: dict[str, str], tally: Tally, info: dict[str, object]
+) -> None:
     """Write stage.json."""
-    from dataclasses import asdict
-
     folder.write_json(
         STAGE_FILE,
         {
@@ -202,13 +197,16 @@ def write_record(folder: Folder, stage: str, units: dict[str, str], tally: Tally
             "units": units,
             "digest": digest_json(units),
             "tally": asdict(tally),
-            "info": {},
+            "info": info,
         },
     )
 
 
 def make(url: str, rows: int, *, part_rows: int = 50_000, seed: int = 1) -> None:
-    """Write `rows` samples over five corpora, curated and counted for the 256m profile."""
+    """Write `rows` samples over five corpora, curated and counted for the 256m profile.
+
+    Every image is one file of noise; clips have no file, so the report says that of them.
+    """
     workspace, rates = Workspace(url), profile("256m")
     for corpus in CORPORA:
         share = rows // len(CORPORA)
@@ -231,8 +229,11 @@ def make(url: str, rows: int, *, part_rows: int = 50_000, seed: int = 1) -> None
                 write_manifest(folder, stage, name, [entry], tally)
             units[name] = digest_json(name)
         tally = Tally(samples=share, kept=share)
-        write_record(curated, "curate", units, tally)
-        write_record(counts, "counts", units, tally)
+        write_record(curated, "curate", units, tally, {"revision": "r1"})
+        write_record(counts, "counts", units, tally, {"profile": asdict(rates)})
+        picture = io.BytesIO()
+        Image.effect_noise((640, 480), 40).convert("RGB").save(picture, "JPEG")
+        workspace.write_bytes(f"raw/{corpus}/r1/picture.jpeg", picture.getvalue())
 
 
 if __name__ == "__main__":

@@ -204,6 +204,4 @@ def with_tag(frame: pl.LazyFrame, column: str) -> pl.LazyFrame:
     if not column.startswith("tags."):
         return frame
     key = column.removeprefix("tags.")
-    pair = pl.element()
-    value = pair.filter(pair.struct.field("key") == key).struct.field("value")
-    return frame.with_columns(pl.col("tags").list.eval(value).list.first().alias(column))
+    return frame.with_columns(pl.col("tags").map.get(key).alias(column))

@@ -100,7 +100,8 @@ def summarise(measures: Measures, *, title: str, by: str = "corpus") -> Summary:
         totals=_totals(_add_up(grouped).row(0, named=True)),
         by=by,
         groups=tuple(
-            {by: r[by], **_totals(r)} for r in groups.head(_MAX_GROUPS).iter_rows(named=True)
+            {by: r[by]} | _totals(r) | {by: r[by]}
+            for r in groups.head(_MAX_GROUPS).iter_rows(named=True)
         ),
         facets=facets,
         distributions=distributions(frame),

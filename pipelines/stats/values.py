@@ -95,7 +95,7 @@ def nice_edges(
         while len(edges) > 2 and edges[1] <= low:
             edges.pop(0)
         return tuple(edges), True
-    span = max(high - low, 1e-9)
+    span = max(high - low, 1e-6, 1e-6 * abs(low))  # of one value, something to divide
     raw = span / bins
     magnitude = 10.0 ** np.floor(np.log10(raw))
     step = float(next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= raw))

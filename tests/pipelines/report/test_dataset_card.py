@@ -20,7 +20,7 @@ def test_the_header_is_the_hubs(shop: Workspace, report: Report) -> None:
     assert header["license_name"] == "mixed"
     assert header["size_categories"] == ["n<1K"]
     assert {"image", "text", "video", "smolmix"} <= set(header["tags"])
-    assert DatasetCard(_card(shop)).data.pretty_name == "smolmix small"
+    assert DatasetCard(_card(shop)).data.get("pretty_name") == "smolmix small"
 
 
 def test_shares_licences_and_digest_are_the_locks(shop: Workspace, report: Report) -> None:

@@ -1,0 +1,79 @@
+"""Times `stats` and `report` on synthetic corpora: wall, CPU, peak memory, size.
+
+python benchmarks/report/run.py /tmp/scratch --stats-rows 10000000 --report-rows 1000000
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.report.make_rows import CORPORA, make
+
+from smolmix.mixtures.build import build
+from smolmix.mixtures.reading import parse_spec
+from smolmix.storage import Workspace
+
+
+def timed(*arguments: str) -> dict[str, float]:
+    """Return the wall time, CPU time and peak memory of one `smolmix` command."""
+    started = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from smolmix.cli import main; main()", *arguments],
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    child.stdout.read()
+    _, status, used = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"smolmix {' '.join(arguments)} failed")
+    wall = time.perf_counter() - started
+    return {
+        "wall_s": round(wall, 2),
+        "cpu_s": round(used.ru_utime + used.ru_stime, 2),
+        "peak_gb": round(used.ru_maxrss / 1e6, 3),
+    }
+
+
+def stats_benchmark(scratch: Path, rows: int) -> dict[str, float]:
+    """Time `smolmix stats` over `rows` measured and counted samples."""
+    place = scratch / f"stats-{rows}"
+    if not place.exists():
+        make(str(place), rows)
+    return {"rows": rows, **timed("stats", str(place), "--json")}
+
+
+def report_benchmark(scratch: Path, rows: int) -> dict[str, float]:
+    """Time `smolmix report` of a mixture that takes all of `rows` samples."""
+    place = scratch / f"report-{rows}"
+    if not place.exists():
+        make(str(place), rows)
+        spec = {"name": "all", "components": {c: {"corpus": c} for c in CORPORA}}
+        build(parse_spec(spec, "all.yaml"), Workspace(str(place)))
+    used = timed("report", "all", "--workspace", str(place), "--json")
+    files = [f for f in (place / "reports" / "all").rglob("*") if f.is_file()]
+    size = sum(f.stat().st_size for f in files)
+    return {"rows": rows, **used, "megabytes": round(size / 1e6, 2), "files": len(files)}
+
+
+def main() -> None:
+    """Run what the arguments ask for and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scratch", type=Path)
+    parser.add_argument("--stats-rows", type=int, default=0)
+    parser.add_argument("--report-rows", type=int, default=0)
+    asked = parser.parse_args()
+    found = {}
+    if asked.stats_rows:
+        found["stats"] = stats_benchmark(asked.scratch, asked.stats_rows)
+    if asked.report_rows:
+        found["report"] = report_benchmark(asked.scratch, asked.report_rows)
+    found["load"] = {"one_minute": os.getloadavg()[0], "cores": os.cpu_count() or 0}
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

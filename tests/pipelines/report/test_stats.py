@@ -1,0 +1,190 @@
+"""`stats` says what polars says, of every kind of place, in lines, JSON and CSV."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from smolmix.cli import app
+from smolmix.errors import SmolmixError, UsageError
+from smolmix.pipelines.stats.terminal import bar, plain, spark
+from smolmix.pipelines.stats.values import distribution, nice_edges, value_counts
+from smolmix.storage import Workspace
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["stats", *arguments])
+    if isinstance(done.exception, SmolmixError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def asked(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json"))
+
+
+def _curated(shop: Workspace, corpus: str = "*") -> pl.DataFrame:
+    samples = pl.read_parquet(f"{shop.path}/curated/{corpus}/part-00000.parquet")
+    counts = pl.read_parquet(f"{shop.path}/counts/*/{corpus}/part-00000.parquet")
+    return samples.drop("text_tokens").join(counts, on="id")
+
+
+def test_a_workspaces_totals_are_polars(shop: Workspace) -> None:
+    frame, found = _curated(shop), asked(shop.path)
+    totals = found["totals"]
+    assert totals["samples"] == frame.height == 52
+    for name in ("tokens", "text_tokens", "visual_tokens", "supervised_tokens", "tiles", "frames"):
+        assert totals[name] == frame[name].sum() > 0
+    assert totals["turns"] == frame["n_turns"].sum()
+    assert (totals["images"], totals["videos"]) == (26, 6)
+    assert totals["video_hours"] == round(float(frame["duration_s"].sum()) / 3600, 6)
+    assert totals["cot_samples"] == frame.filter(pl.col("cot") != "none").height == 3
+    assert {g["corpus"]: g["samples"] for g in found["groups"]} == {
+        "shots": 26,
+        "notes": 20,
+        "clips": 6,
+    }
+
+
+@pytest.mark.parametrize("column", ["category", "cot", "language", "n_turns", "tiles"])
+def test_groups_by_any_column_are_polars(shop: Workspace, column: str) -> None:
+    frame = _curated(shop)
+    groups = asked(shop.path, "--by", column)["groups"]
+    expected = frame.group_by(column).agg(pl.len(), pl.col("tokens").sum())
+    found = {(g[column], g["samples"], g["tokens"]) for g in groups}
+    assert found == set(expected.rows())
+
+
+def test_groups_by_a_tag(shop: Workspace) -> None:
+    groups = asked("curated/shots", "--by", "tags.style", "-w", shop.path)["groups"]
+    assert {g["tags.style"]: g["samples"] for g in groups} == {"even": 12, "odd": 14}
+
+
+def test_distributions_are_polars(shop: Workspace) -> None:
+    frame = _curated(shop, "shots")
+    shapes = asked("curated/shots", "-w", shop.path)["distributions"]
+    for name in ("tokens", "tiles", "answer_chars"):
+        for q, value in shapes[name]["quantiles"].items():
+            assert value == frame[name].quantile(int(q[1:]) / 100, interpolation="lower")
+    assert set(shapes) >= {"tokens", "text_tokens", "visual_tokens", "tiles", "n_turns"}
+
+
+def test_a_mixtures_repeats_count_as_often_as_they_are_drawn(shop: Workspace) -> None:
+    picks = pl.read_parquet(shop.mixture("small").local("picks.parquet"))
+    found = asked("mixtures/small", "-w", shop.path)
+    assert found["totals"]["samples"] == picks.height
+    tokens = picks.select("id").join(_curated(shop), on="id")["tokens"].sum()
+    assert found["totals"]["tokens"] == tokens
+
+
+def test_measured_samples_have_no_counts_and_say_so(shop: Workspace) -> None:
+    found = asked("measured/shots", "-w", shop.path)
+    assert found["totals"]["samples"] == 30
+    assert "tiles" not in found["totals"]
+    assert found["notes"] == ["tokens and tiles are counted after curate"]
+
+
+def test_raw_files_counts_and_runs_have_numbers_too(shop: Workspace) -> None:
+    (raw,) = asked("raw/shots", "-w", shop.path)
+    assert (raw["files"], raw["revision"], raw["complete"]) == (30, "r1", True)
+    assert raw["bytes"] == sum(
+        f.stat().st_size for f in shop.child("raw/shots/r1").local().iterdir()
+    )
+    names = shop.child("counts").fs.ls(shop.child("counts").path, False)
+    profile = names[0].rsplit("/", 1)[-1]
+    stage = asked(f"counts/{profile}/shots", "-w", shop.path)
+    assert stage["rows"] == {"parquet": 26}
+    assert stage["columns"]["parquet: tokens"]["count"] == 26
+    one = asked("runs/first", "-w", shop.path)
+    assert (one["steps"], one["tokens"], one["loss_last"]) == (30, 3000, 4 / 30)
+    assert one["losses_last"] == {"image": 0.1, "text": 5 / 30}
+
+
+def test_lines_show_histograms_shares_and_sizes(shop: Workspace) -> None:
+    text = run(shop.path)
+    for piece in ("samples", "█", "by corpus", "modality, share of samples", "median", "kB"):
+        assert piece in text
+    assert "\x1b" not in text
+    assert "▁" in run("first", "-w", shop.path)
+
+
+def test_csv_is_the_groups(shop: Workspace) -> None:
+    rows = list(csv.DictReader(io.StringIO(run(shop.path, "--csv", "--by", "modality"))))
+    assert {r["modality"]: int(r["samples"]) for r in rows} == {"image": 26, "text": 20, "video": 6}
+
+
+def test_dropped_counts_and_examples(shop: Workspace) -> None:
+    rows = asked(shop.path, "--dropped")
+    found = {(r["stage"], r["reason"]): (r["rows"], r["samples"]) for r in rows}
+    assert found == {
+        ("adapt", "row-malformed"): (1, 0),
+        ("dedup", "duplicate-near"): (0, 2),
+        ("filter", "answer-empty"): (0, 1),
+        ("filter", "image-blank"): (0, 1),
+    }
+    examples = asked("curated/shots", "-w", shop.path, "--dropped", "--reason", "duplicate-near")
+    assert [(e["id"], e["kept_id"]) for e in examples] == [
+        ("shots//006", "shots//007"),
+        ("shots//008", "shots//009"),
+    ]
+    only = asked(shop.path, "--dropped", "--reason", "duplicate-near", "--limit", "1")
+    assert len(only) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("curated/shot",), "did you mean 'curated/shots'"),
+        (("curated/shots", "--by", "catgory"), "did you mean 'category'"),
+        (("curated/shots", "--reason", "x"), "add --dropped"),
+        (("curated/shots", "--csv", "--json"), "choose one"),
+        (("curated/shots", "--dropped", "--reason", "blank"), "reasons are"),
+        (("curated/shots", "--profile", "nanoo"), "counted profiles match"),
+        (("runs/first", "--dropped"), "keeps no dropped rows"),
+    ],
+)
+def test_what_is_wrong_with_the_call_is_said(
+    shop: Workspace, arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(*arguments, "-w", shop.path)
+
+
+def test_an_empty_workspace_says_what_is_missing(workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match="there are no stages yet"):
+        run("anything", "-w", workspace.path)
+
+
+@given(st.lists(st.integers(0, 10**6) | st.integers(2**24, 2**40), min_size=1, max_size=60))
+def test_value_counts_give_exact_quantiles_sums_and_bins(numbers: list[int]) -> None:
+    counted = value_counts(pl.Series(numbers, dtype=pl.Int64))
+    shape = distribution(counted)
+    assert counted.sum == sum(numbers)
+    assert counted.total == sum(shape.histogram.counts) == len(numbers)
+    for q in (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0):
+        assert counted.quantile(q) == sorted(numbers)[int(q * (len(numbers) - 1))]
+
+
+@given(st.floats(-1e9, 1e9), st.floats(0, 1e9))
+def test_bin_edges_rise_and_cover_all_numbers(low: float, span: float) -> None:
+    edges, _ = nice_edges(low, low + span, 12, whole=False)
+    assert edges[0] <= low + 1e-6
+    assert edges[-1] >= low + span - 1e-6
+    assert all(np.diff(edges) > 0)
+    assert len(edges) <= 60
+
+
+def test_bars_and_sparks_fit_and_control_characters_stay_out() -> None:
+    assert bar(1.0, 10) == "█" * 10
+    assert bar(0.0, 10) == ""
+    assert spark([1.0, 2.0, 3.0]) == "▁▅█"
+    assert len(spark([float(n) for n in range(1000)])) <= 60
+    assert plain("a\x1b[31mred\x07") == "a�[31mred�"
