@@ -144,11 +144,20 @@ class _Judge:
         pairs = list(zip(_frames(first), _frames(second), strict=False))
         if min(len(pairs), PROBES) < 1:
             return ""
-        alike = 0
-        for a, b in pairs:
-            alike += pixels.compare_thumbs(a, ImageOps.mirror(b) if mirrored else b).same
+        needed = _FRAMES_ALIKE * max(len(_frames(first)), len(_frames(second)))
+        small = min(max(k.width, k.height) for k in (first, second))
+        compare = (
+            pixels.compare_small
+            if small < self._dedup.images.min_edge_px
+            else pixels.compare_thumbs
+        )
         note = "mirrored, " if mirrored else ""
-        if alike < _FRAMES_ALIKE * max(len(_frames(first)), len(_frames(second))):
+        alike = 0
+        for left, (a, b) in zip(range(len(pairs), 0, -1), pairs, strict=True):
+            if alike + left < needed:
+                return ""
+            alike += compare(a, ImageOps.mirror(b) if mirrored else b).same
+        if alike < needed:
             return ""
         return f"{note}{alike} of {len(pairs)} frames alike"
 
