@@ -1,7 +1,7 @@
 """Write a mixture: `picks.parquet` and `lock.json`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -207,7 +207,8 @@ def rebuild(lock: Lock, workspace: Workspace, where: str) -> Lock:
     changed = changes(lock, workspace)
     if changed:
         raise DataError(f"{where}: cannot be reproduced here:\n  " + "\n  ".join(changed))
-    reading = parse_spec(lock.spec, where)
+    parsed = parse_spec(lock.spec, where)
+    reading = replace(parsed, path=lock.spec_file, sources=dict(lock.sources))
     again = build(reading, workspace, partial=True)
     if again.picks != lock.picks:
         raise IntegrityError(

@@ -1,0 +1,176 @@
+"""How far the shares of a mixture are off: smolmix beside what others offer.
+
+    python benchmarks/mixtures/shares.py
+
+One pool: four modalities whose samples differ in tokens, 2 % of the text with declared chain of
+thought. Wished: 14 % text, 33 % video, 12.3 % multi-image of tokens, at most 0.05 % of samples
+with chain of thought. Each way is given its own best weights:
+
+- weights of samples: what `datasets.interleave_datasets(probabilities=...)` and a weighted blend
+  (Energon's `blend`, Ray Data's `mix` by rows) take; the wished token shares divided by the mean
+  tokens of a sample, as a careful user would compute them;
+- smolmix: the spec.
+
+Measured on the drawn samples at every prefix from 1,000 draws on: the worst share of tokens, the
+share of chain of thought, and how many samples are drawn twice while others are never drawn.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+
+from smolmix.mixtures.reading import parse_spec
+from smolmix.mixtures.solving import arrange, solve_spec
+from smolmix.mixtures.strata import stratify
+from smolmix.mixtures.synthetic import pool_of
+
+WISHED = {"text": 0.14, "video": 0.33, "multi-image": 0.123, "image": 0.407}
+ROWS = {"text": 60_000, "video": 40_000, "multi-image": 30_000, "image": 120_000}
+MEAN = {"text": 800, "video": 3000, "multi-image": 2600, "image": 1000}
+DRAWS = 60_000
+FIRST = 1_000
+SEEDS = 5
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Tokens and chain of thought of every sample, by modality."""
+
+    tokens: Mapping[str, NDArray[np.int64]]
+    cot: Mapping[str, NDArray[np.bool_]]
+
+
+def make_pool() -> Pool:
+    """Return the pool that every way draws from."""
+    rng = np.random.default_rng(0)
+    return Pool(
+        tokens={m: rng.gamma(1.5, MEAN[m] / 1.5, n).astype(np.int64) + 1 for m, n in ROWS.items()},
+        cot={m: rng.random(n) < (0.02 if m == "text" else 0.0) for m, n in ROWS.items()},
+    )
+
+
+def weights(pool: Pool) -> dict[str, float]:
+    """Return probabilities of samples that give the wished shares of tokens in expectation."""
+    raw = {m: s / float(pool.tokens[m].mean()) for m, s in WISHED.items()}
+    total = sum(raw.values())
+    return {m: w / total for m, w in raw.items()}
+
+
+Draws = list[tuple[str, int]]
+
+
+def by_interleave(pool: Pool, seed: int) -> Draws:
+    """Draw with `datasets.interleave_datasets`, each set shuffled first."""
+    names = list(WISHED)
+    sets = [
+        datasets.Dataset.from_dict({"m": [m] * ROWS[m], "i": list(range(ROWS[m]))}).shuffle(seed)
+        for m in names
+    ]
+    w = weights(pool)
+    mixed = datasets.interleave_datasets(
+        sets,
+        probabilities=[w[m] for m in names],
+        seed=seed,
+        stopping_strategy="all_exhausted",
+    )
+    head = mixed.select(range(DRAWS))
+    return list(zip(head["m"], head["i"], strict=True))
+
+
+def by_blend(pool: Pool, seed: int) -> Draws:
+    """Draw the set by weight and the sample by an endless shuffled pass, as weighted blends do."""
+    rng = np.random.default_rng(seed)
+    names, w = list(WISHED), weights(pool)
+
+    def endless(name: str) -> Iterator[int]:
+        while True:
+            yield from rng.permutation(ROWS[name]).tolist()
+
+    streams = {m: endless(m) for m in names}
+    chosen = rng.choice(len(names), DRAWS, p=[w[m] for m in names])
+    return [(names[c], next(streams[names[c]])) for c in chosen]
+
+
+def by_smolmix(pool: Pool, seed: int) -> Draws:
+    """Draw what the spec's picks say."""
+    spec: dict[str, Any] = {
+        "name": "shares",
+        "seed": seed,
+        "unit": "tokens",
+        "total": {"samples": DRAWS},
+        "components": {m: {"corpus": m} for m in WISHED},
+        "shares": {"modality": {m: s for m, s in WISHED.items() if m != "image"}},
+        "caps": {"cot": 0.0005},
+    }
+    found = parse_spec(spec, "shares").spec
+    columns = {
+        m: {
+            "rows": ROWS[m],
+            "modality": m,
+            "text_tokens": pool.tokens[m].tolist(),
+            "visual_tokens": 0,
+            "cot": np.where(pool.cot[m], "declared", "none").tolist(),
+        }
+        for m in WISHED
+    }
+    candidates = pool_of(found, columns)
+    supply, ordered = stratify(found, candidates, "shares")
+    stratum, within = arrange(found, solve_spec(found, supply, "shares"))
+    size = np.diff(ordered.starts)
+    rows = ordered.rows[ordered.starts[stratum] + within % size[stratum]]
+    names = np.array(candidates.components)[candidates.component[rows]]
+    return list(zip(names.tolist(), candidates.row[rows].tolist(), strict=True))
+
+
+def judge(pool: Pool, draws: Draws) -> dict[str, float]:
+    """Return the worst share errors and what chain of thought came to."""
+    names = np.array([m for m, _ in draws])
+    tokens = np.array([pool.tokens[m][i] for m, i in draws], np.float64)
+    cot = np.array([pool.cot[m][i] for m, i in draws])
+    at = np.arange(1, len(draws) + 1)
+    whole = np.cumsum(tokens)
+    off = np.max(
+        [np.abs(np.cumsum(tokens * (names == m)) / whole - s) for m, s in WISHED.items()], axis=0
+    )
+    counts = np.unique([f"{m}/{i}" for m, i in draws], return_counts=True)[1]
+    return {
+        "end_pp": 100 * float(off[-1]),
+        "prefix_pp": 100 * float(off[FIRST:].max()),
+        "cot_end": 100 * float(cot.mean()),
+        "cot_prefix": 100 * float((np.cumsum(cot) / at)[FIRST:].max()),
+        "twice": float((counts > 1).sum()),
+    }
+
+
+def main() -> None:
+    """Print one row a way: the worst of five seeds."""
+    pool = make_pool()
+    print(
+        "| way | worst share off at the end, pp | at any prefix from 1,000 on, pp | "
+        "CoT at the end (cap 0.05 %) | CoT at worst prefix | drawn twice | seconds |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for name, way in (
+        ("datasets.interleave_datasets", by_interleave),
+        ("weighted blend", by_blend),
+        ("smolmix", by_smolmix),
+    ):
+        started = time.perf_counter()
+        found = [judge(pool, way(pool, seed)) for seed in range(SEEDS)]
+        seconds = (time.perf_counter() - started) / SEEDS
+        worst = {k: max(f[k] for f in found) for k in found[0]}
+        print(
+            f"| {name} | {worst['end_pp']:.4f} | {worst['prefix_pp']:.3f} | "
+            f"{worst['cot_end']:.4f} % | {worst['cot_prefix']:.4f} % | {worst['twice']:.0f} | "
+            f"{seconds:.1f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
