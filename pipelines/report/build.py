@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from smolmix.errors import DataError, nearest
 from smolmix.mixtures.lock import LOCK_FILE, read_lock
+from smolmix.pipelines.report import across
 from smolmix.pipelines.report.cards import Card, CardMaker
 from smolmix.pipelines.report.chosen import Budget
 from smolmix.pipelines.report.dataset_card import dataset_card
@@ -58,11 +59,15 @@ def build_report(
     computed = figures(workspace, name)
     maker = CardMaker(workspace=workspace, profile=counted_profile(workspace, lock))
     picks = read_picks(workspace, name)
+    verdicts = across.read_verdicts(workspace, sorted(lock.corpora))
     cards: dict[str, Card] = {}
     for corpus in sorted(lock.corpora):
         mine = picks.filter(picks["corpus"] == corpus).select("part", "row")
         picked = frozenset((part, row) for part, row in mine.iter_rows())
-        for card in corpus_cards(workspace, corpus, maker, seed=seed, budget=budget, picked=picked):
+        left = across.of_corpus(verdicts, corpus)
+        for card in corpus_cards(
+            workspace, corpus, maker, seed=seed, budget=budget, picked=picked, across=left
+        ):
             cards.setdefault(card["key"], card)
     folder = workspace.report(name)
     folder.remove_tree()

@@ -42,6 +42,17 @@ def kept_rows(rows: SampleRows, corpus: str, seed: int, count: int) -> list[int]
     return sorted(drawn["at"].to_list())
 
 
+def some_of(found: list[Dropped], corpus: str, seed: int, count: int) -> list[Dropped]:
+    """Return at most `count` of each reason, by a seeded draw."""
+    chosen: list[Dropped] = []
+    for reason in sorted({d.reason for d in found}):
+        mine = [d for d in found if d.reason == reason]
+        rng = _rng(seed, f"{corpus}/{reason}")
+        at = sorted(rng.choice(len(mine), min(count, len(mine)), replace=False).tolist())
+        chosen += [mine[i] for i in at]
+    return chosen
+
+
 def dropped_of(workspace: Workspace, corpus: str, seed: int, budget: Budget) -> list[Dropped]:
     """Return some of what left the corpus for each stage and reason, by a seeded draw."""
     frame = scan_dropped(workspace, [corpus]).drop("corpus")

@@ -7,15 +7,15 @@ from typing import Any
 
 import polars as pl
 
-from smolmix.errors import DataError
 from smolmix.mixtures.lock import Lock, read_lock
-from smolmix.pipelines.report import flow, licences, shapes, training, wishes
+from smolmix.pipelines.report import across, flow, licences, shapes, training, wishes
 from smolmix.pipelines.stats.dropped import reasons, scan_dropped
 from smolmix.pipelines.stats.measures import FACETS, profiles_counted, scan
 from smolmix.pipelines.stats.picks import picked_rows, read_picks
 from smolmix.profiles import ChatProfile, PixelProfile, Profile
 from smolmix.storage import Workspace, stage_record
 
+_DOUBLES = ("dedup", "decontaminate", across.STAGE)
 SHARED = ("samples", "tokens", "supervised_tokens", "tiles")
 _NUMBERS = (*shapes.DRAWN, "supervised_tokens", "frames", "duration_s", "images", "videos", "bytes")
 
@@ -52,7 +52,8 @@ def picked_frame(workspace: Workspace, lock: Lock, picks: pl.DataFrame) -> pl.Da
         frame = measures.frame.select(columns).with_row_index("at")
         frames.append(frame.join(wanted, on="at").drop("at").collect(engine="streaming"))
     if not frames:
-        raise DataError(f"mixtures/{lock.name}: its picks are empty; nothing to report")
+        numbers = {c: pl.Float64 if c == "duration_s" else pl.Int64 for c in _NUMBERS}
+        return pl.DataFrame(schema={**dict.fromkeys(FACETS, pl.Categorical), **numbers})
     return pl.concat(frames)
 
 
@@ -140,6 +141,7 @@ def figures(workspace: Workspace, name: str) -> dict[str, Any]:
     profile = counted_profile(workspace, lock)
     spec = wishes.read_spec(lock)
     dropped = _dropped(workspace, corpora)
+    dropped += across.counts(across.read_verdicts(workspace, corpora))
     flows = {c: flow.corpus_flow(workspace, c, picks) for c in corpora}
     facets = {by: shares(frame, by) for by in FACETS}
     seconds = frame.filter(pl.col("duration_s") > 0)["duration_s"]
@@ -166,8 +168,7 @@ def figures(workspace: Workspace, name: str) -> dict[str, Any]:
         },
         "epochs": [{"times": k, "samples": v} for k, v in sorted(epochs.items())],
         "dropped": dropped,
-        "duplicates": [d for d in dropped if d["stage"] == "dedup"],
-        "contamination": [d for d in dropped if d["stage"] == "decontaminate"],
+        "doubles": [d for d in dropped if d["stage"] in _DOUBLES],
         "packing": training.packing(workspace, name),
         "runs": training.runs(workspace, name),
         "provenance": provenance(workspace, lock),

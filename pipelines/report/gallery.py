@@ -1,9 +1,11 @@
 """The cards of the report's sample browser."""
 
+from collections.abc import Sequence
+
 from smolmix.pipelines.report.cards import Card, CardMaker, card_key
-from smolmix.pipelines.report.chosen import Budget, dropped_of, kept_rows
+from smolmix.pipelines.report.chosen import Budget, dropped_of, kept_rows, some_of
 from smolmix.pipelines.report.rows import SampleRows
-from smolmix.sample import Sample
+from smolmix.sample import Dropped, Sample
 from smolmix.storage import STAGE_FILE, Workspace
 
 
@@ -31,6 +33,7 @@ def corpus_cards(
     seed: int = 0,
     budget: Budget | None = None,
     picked: frozenset[tuple[str, int]] = frozenset(),
+    across: Sequence[Dropped] = (),
 ) -> list[Card]:
     """Return cards of a corpus's kept samples, of what left it, and of duplicates' partners.
 
@@ -41,6 +44,7 @@ def corpus_cards(
         seed: of the draw.
         budget: how many.
         picked: (part, row) of the samples in the mixture.
+        across: what leaves mixtures because of another corpus.
     """
     budget = budget or Budget()
     curated = SampleRows(workspace.curated(corpus))
@@ -50,6 +54,7 @@ def corpus_cards(
         card["picked"] = curated.place(row) in picked
         cards.append(card)
     left = dropped_of(workspace, corpus, seed, budget)
+    left += some_of(list(across), corpus, seed, budget.pairs_a_reason)
     before: dict[str, Sample] = {}
     if left and workspace.measured(corpus).exists(STAGE_FILE):
         measured = SampleRows(workspace.measured(corpus))

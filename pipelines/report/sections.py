@@ -87,7 +87,7 @@ def _has(figures: Mapping[str, Any], unit: str) -> bool:
 def _flow(figures: Mapping[str, Any]) -> Section:
     whole = figures["flow"]["whole"]
     plots = [charts.waterfall("flow", "From raw rows to draws, all corpora", whole)]
-    said = [f"{d['samples'] + d['rows']:,} {d['reason']} in {d['corpus']}" for d in _gone(figures)]
+    said = [f"{d['samples']:,} {d['reason']} in {d['corpus']}" for d in figures["doubles"]]
     doubles = (
         f"Duplicates and contamination found: {'; '.join(said)}."
         if said
@@ -124,10 +124,6 @@ def _flow(figures: Mapping[str, Any]) -> Section:
         plots=plots,
         tables=tables,
     )
-
-
-def _gone(figures: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [*figures["duplicates"], *figures["contamination"]]
 
 
 def _mixture(figures: Mapping[str, Any]) -> Section:

@@ -112,12 +112,8 @@ def runs(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
 
 
 def _uses(folder: Folder, mixture: str) -> bool:
-    for name in ("run.json", "recipe.json"):
-        if folder.exists(name):
-            stages = folder.read_json(name).get("stages", [])
-            if isinstance(stages, dict):
-                stages = list(stages.values())
-            named = {s.get("mixture") for s in stages if isinstance(s, dict)} - {None}
-            if named:
-                return mixture in named
-    return True
+    final = folder.child("final")
+    if not final.exists("smolmix.json"):
+        return True
+    named = final.read_json("smolmix.json").get("mixtures")
+    return mixture in named if named else True

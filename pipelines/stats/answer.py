@@ -8,7 +8,13 @@ from smolmix.errors import UsageError
 from smolmix.pipelines.stats import terminal
 from smolmix.pipelines.stats.dropped import examples, reasons, scan_dropped
 from smolmix.pipelines.stats.measures import scan
-from smolmix.pipelines.stats.others import raw_table, run_numbers, stage_numbers
+from smolmix.pipelines.stats.others import (
+    cache_numbers,
+    plan_numbers,
+    raw_table,
+    run_numbers,
+    stage_numbers,
+)
 from smolmix.pipelines.stats.picks import scan_picks
 from smolmix.pipelines.stats.places import Place
 from smolmix.pipelines.stats.summary import Summary, summarise
@@ -38,7 +44,13 @@ def _shape(value: Mapping[str, Any]) -> Distribution:
 
 
 def _of_stage(place: Place) -> Answer:
-    value = stage_numbers(place.folder)
+    folder = place.folder
+    if folder.exists("plan.json"):
+        return _of_plan(place)
+    if not folder.exists(STAGE_FILE):
+        rows = cache_numbers(folder)
+        return Answer(value=rows, lines=[place.title, *terminal.table(rows)], rows=rows)
+    value = stage_numbers(folder)
     flat = {k: v for k, v in value.items() if k not in ("columns", "info", "tally", "rows")}
     lines = [place.title, *[f"  {k:<8} {terminal.number(v)}" for k, v in flat.items()]]
     lines += [f"  rows of {kind}: {count:,}" for kind, count in value["rows"].items()]
@@ -50,6 +62,16 @@ def _of_stage(place: Place) -> Answer:
         for n, c in value["columns"].items()
     ]
     return Answer(value=value, lines=lines, rows=rows)
+
+
+def _of_plan(place: Place) -> Answer:
+    value = plan_numbers(place.folder)
+    simple = {k: v for k, v in value.items() if k not in ("columns", "dropped")}
+    lines = [place.title, *[f"  {k:<18} {terminal.number(v)}" for k, v in simple.items()]]
+    lines += [f"  dropped, {reason}: {count:,}" for reason, count in value["dropped"].items()]
+    for name, column in value["columns"].items():
+        lines += terminal.drawn(f"{name} of a sequence", _shape(column))
+    return Answer(value=value, lines=lines, rows=[simple])
 
 
 def _of_run(place: Place) -> Answer:

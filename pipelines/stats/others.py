@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from smolmix.errors import DataError
 from smolmix.pipelines.stats.measures import sources
 from smolmix.pipelines.stats.values import Distribution, distribution, value_counts
-from smolmix.storage import Folder, Workspace, manifests, stage_record
+from smolmix.storage import STAGE_FILE, Folder, Workspace, manifests, stage_record
 
 
 def raw_table(workspace: Workspace, corpora: Sequence[str]) -> list[dict[str, Any]]:
@@ -57,8 +57,12 @@ def _ipc_rows(folder: Folder, name: str) -> int:
         return sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
 
 
-def stage_numbers(folder: Folder) -> dict[str, Any]:
+def stage_numbers(folder: Folder, *, columns: bool = True) -> dict[str, Any]:
     """Return what any whole stage can say: units, files, bytes, tally, and its numeric columns.
+
+    Args:
+        folder: the stage's.
+        columns: read them for their distributions.
 
     Raises:
         IncompleteError: the stage is not whole.
@@ -68,11 +72,12 @@ def stage_numbers(folder: Folder) -> dict[str, Any]:
     kinds: dict[str, list[str]] = {}
     for file in files:
         kinds.setdefault(file.name.partition(".")[2], []).append(file.name)
-    columns: dict[str, Any] = {}
+    shapes: dict[str, Any] = {}
     rows: dict[str, int] = {}
     for kind, names in sorted(kinds.items()):
         if kind.endswith("parquet"):
-            columns |= {f"{kind}: {n}": asdict(d) for n, d in _numbers(folder, names).items()}
+            if columns:
+                shapes |= {f"{kind}: {n}": asdict(d) for n, d in _numbers(folder, names).items()}
             rows[kind] = sum(pq.read_metadata(s).num_rows for s in sources(folder, names))
         elif kind.endswith("arrow"):
             rows[kind] = sum(_ipc_rows(folder, n) for n in names)
@@ -85,8 +90,38 @@ def stage_numbers(folder: Folder) -> dict[str, Any]:
         "tally": asdict(record.tally),
         "info": dict(record.info),
         "digest": record.digest,
-        "columns": columns,
+        "columns": shapes,
     }
+
+
+def cache_numbers(folder: Folder) -> list[dict[str, Any]]:
+    """Return a row for each stage's folder below this one: the generations of a cache of shards.
+
+    Raises:
+        DataError: there is none.
+    """
+    pattern = f"{folder.path}/**/{STAGE_FILE}"
+    found = sorted(str(p).rsplit("/", 1)[0] for p in folder.fs.glob(pattern))
+    if not found:
+        raise DataError(f"{folder.url}: no stage has finished here; run `smolmix tokenize` first")
+    rows = []
+    for path in found:
+        whole = stage_numbers(Folder(path, folder.fs), columns=False)
+        counts = {"kept": whole["tally"]["kept"]}
+        name = path.removeprefix(folder.path).strip("/")
+        rows.append({"folder": name, **counts, **{k: whole[k] for k in ("files", "bytes")}})
+    return rows
+
+
+def plan_numbers(folder: Folder) -> dict[str, Any]:
+    """Return a packing plan's record, and the distributions of its sequences' tokens and tiles."""
+    record = folder.read_json("plan.json")
+    with folder.open("plan.arrow") as stream:
+        table = ipc.open_file(stream.read()).read_all().select(["tokens", "tiles"])
+    plan = pl.DataFrame(table)
+    shown = {k: v for k, v in record.items() if isinstance(v, int | float | str)}
+    columns = {n: asdict(distribution(value_counts(plan[n]))) for n in ("tokens", "tiles")}
+    return {**shown, "dropped": record["dropped"], "columns": columns}
 
 
 def read_lines(folder: Folder, name: str) -> list[dict[str, Any]]:

@@ -1,7 +1,12 @@
 """Every figure of a report is what polars computes from the files."""
 
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from smolmix.pipelines.report.build import build_report
@@ -156,3 +161,34 @@ def test_the_same_workspace_gives_the_same_bytes(shop: Workspace) -> None:
     before = shop.report("small").read_bytes("index.html")
     build_report(shop, "small")
     assert shop.report("small").read_bytes("index.html") == before
+
+
+def test_duplicates_across_corpora_are_counted_and_shown(
+    shop: Workspace, tmp_path: Path, commit: Callable[..., None]
+) -> None:
+    other = Workspace(tmp_path / "workspace")
+    shutil.copytree(shop.local(), other.local())
+    verdicts = pl.DataFrame(
+        {
+            "id": ["notes//003", "notes//004"],
+            "reason": ["duplicate-exact"] * 2,
+            "kept_id": ["shots//010"] * 2,
+        }
+    )
+    commit(other.child("verdicts", "abc"), verdicts, {"corpora": ["clips", "notes", "shots"]})
+    commit(other.child("verdicts", "other"), verdicts, {"corpora": ["notes", "shots"]})
+    (found,) = [d for d in figures(other, "small")["doubles"] if d["stage"] == "across corpora"]
+    assert (found["corpus"], found["reason"], found["samples"]) == ("notes", "duplicate-exact", 2)
+    build_report(other, "small")
+    page = other.report("small").read_bytes("index.html").decode()
+    assert "2 duplicate-exact in notes" in page
+
+
+def test_a_mixture_without_a_draw_makes_a_report(shop: Workspace, tmp_path: Path) -> None:
+    other = Workspace(tmp_path / "workspace")
+    shutil.copytree(shop.local(), other.local())
+    place = other.mixture("small").local("picks.parquet")
+    pq.write_table(pq.read_table(place).slice(0, 0), place)
+    made = build_report(other, "small")
+    assert made.samples > 0
+    assert figures(other, "small")["totals"]["draws"] == 0
