@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,9 +51,9 @@ def _file(tmp_path: Path, data: bytes) -> tuple[RawFile, Folder]:
     return RawFile(path="rows.json", size=len(data), sha256=""), Folder(tmp_path)
 
 
-def _values(layout: JsonArray, file: RawFile, root: Folder) -> list[object]:
+def _values(layout: JsonArray, file: RawFile, root: Folder) -> list[Any]:
     pieces = layout.pieces([file], root)
-    found = [c.values for p in pieces for c in layout.read(p, root)]
+    found: list[Any] = [c.values for p in pieces for c in layout.read(p, root)]
     assert len(found) == sum(layout.count(p, root) for p in pieces)
     return found
 

@@ -1,0 +1,261 @@
+"""Fetch over plain HTTP: pinned, in parts, resumed after a kill, media from elsewhere."""
+
+import gzip
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from smolmix.errors import DataError, IncompleteError, LockedError, UsageError
+from smolmix.media import MediaReader
+from smolmix.pipelines import fetch as fetching
+from smolmix.pipelines.fetch import Options, fetch
+from smolmix.pipelines.fetching.listing import downloader
+from smolmix.pipelines.fetching.record import Selection
+from smolmix.pipelines.layouts.jsonl import JsonLines
+from smolmix.pipelines.sources import raw_units, read_unit
+from smolmix.pipelines.sources.row import Row
+from smolmix.pipelines.sources.source import Http, Source
+from smolmix.sample import Sample, turns_of
+from smolmix.storage import Workspace
+
+
+def _adapt(row: Row) -> Iterator[Sample]:
+    media = (row.find(row.text("image")),) if "image" in row.values else ()
+    yield row.sample(
+        turns=turns_of(("user", [*range(len(media)), "Q?"]), ("assistant", row.text("text"))),
+        media=media,
+        category="x",
+    )
+
+
+def _lines(start: int, count: int) -> bytes:
+    rows = [
+        {"text": f"row {n}", **({"image": f"images/{n}.png"} if n % 2 else {})}
+        for n in range(start, start + count)
+    ]
+    return "".join(json.dumps(r) + "\n" for r in rows).encode()
+
+
+def _tgz(names: list[str]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            archive.addfile(info, io.BytesIO(name.encode()))
+    return out.getvalue()
+
+
+@pytest.fixture
+def source(site: Any) -> Source:
+    names = [f"images/{n}.png" for n in range(20)]
+    site.files = {
+        "/a.jsonl": _lines(0, 10),
+        "/b.jsonl.gz": gzip.compress(_lines(10, 10), mtime=0),
+        "/images-1.tar.gz": _tgz(names[:12]),
+        "/images-2.tar.gz": _tgz(names[12:18]),
+    }
+    return Source(
+        id="served",
+        title="Served",
+        role="vision",
+        modality="image",
+        licence="MIT",
+        origin=Http(
+            urls=tuple((p.lstrip("/"), f"{site.url}{p}") for p in site.files), revision="v1"
+        ),
+        layout=JsonLines(),
+        adapt=_adapt,
+        rows_in=("*.jsonl", "*.jsonl.gz"),
+        media_in=("*.tar.gz",),
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "ws")
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        fetching,
+        "downloader",
+        lambda s: replace(downloader(s), sleep=lambda seconds: None, attempts=4),
+    )
+
+
+def read(source: Source, workspace: Workspace) -> tuple[list[Sample], list[str]]:
+    adapted = [a for u in raw_units(source, workspace) for a in read_unit(source, u, workspace)]
+    return (
+        [s for a in adapted for s in a.samples],
+        [d.reason for a in adapted for d in a.dropped],
+    )
+
+
+def test_rows_and_media_are_brought_rewritten_indexed_and_read(
+    source: Source, workspace: Workspace
+) -> None:
+    assert fetch(source, workspace).fresh
+    samples, dropped = read(source, workspace)
+    assert len(samples) == 19
+    assert dropped == ["media-missing"]  # images/19.png is in no archive
+    reader = MediaReader(workspace)
+    seen = [reader.read(s.media[0].refs[0]).decode() for s in samples if s.media]
+    assert seen == [f"images/{n}.png" for n in range(1, 19, 2)]
+    record = workspace.raw("served").read_json("fetch.json")
+    assert {"path", "size", "sha256", "url"} <= set(record["files"][0])
+    assert record["revision"] == "v1"
+    assert record["licence"] == "MIT"
+    assert not list(workspace.local().rglob("*.tar.gz"))
+    assert len(list(workspace.local().rglob("*.tar"))) == 2
+
+
+def test_fetching_again_asks_nobody(source: Source, workspace: Workspace, site: Any) -> None:
+    fetch(source, workspace)
+    site.requests.clear()
+    assert not fetch(source, workspace).fresh
+    assert site.requests == []
+
+
+def test_cut_connections_and_a_kill_between_files_leave_the_same_bytes(
+    source: Source, workspace: Workspace, site: Any, tmp_path: Path
+) -> None:
+    fetch(source, Workspace(tmp_path / "calm"))
+    site.trouble = [("cut", 100), ("status", 503, ""), ("cut", 10), *[("status", 500, "")] * 30]
+    with pytest.raises(DataError, match="in a row"):
+        fetch(source, workspace, Options(jobs=1))
+    with pytest.raises(IncompleteError, match="stopped half-way"):
+        raw_units(source, workspace)
+    site.trouble = []
+    fetch(source, workspace, Options(jobs=1))
+    one, two = (
+        {
+            p.relative_to(w.local()).as_posix(): p.read_bytes()
+            for p in sorted(w.local().rglob("*"))
+            if p.is_file() and p.name != ".lock"
+        }
+        for w in (workspace, Workspace(tmp_path / "calm"))
+    )
+    assert one == two
+
+
+def test_a_limit_takes_that_many_rows_and_no_further_file(
+    source: Source, workspace: Workspace, site: Any
+) -> None:
+    fetch(source, workspace, Options(selection=Selection(limit=7)))
+    samples, dropped = read(source, workspace)
+    assert [s.turns[-1].text for s in samples] == [f"row {n}" for n in range(7)]
+    assert not dropped
+    assert "/b.jsonl.gz" not in {path for method, path, _ in site.requests if method == "GET"}
+    fetch(source, workspace, Options(selection=Selection(limit=14)))
+    assert len(read(source, workspace)[0]) == 14
+
+
+def test_globs_choose_files(source: Source, workspace: Workspace) -> None:
+    fetch(source, workspace, Options(selection=Selection(files=("b.*", "images-2*"))))
+    samples, dropped = read(source, workspace)
+    assert len(samples) + len(dropped) == 10
+    assert dropped.count("media-missing") == 2
+
+
+def test_max_bytes_brings_what_fits_rows_first(
+    source: Source, workspace: Workspace, site: Any
+) -> None:
+    enough = len(site.files["/a.jsonl"]) + len(site.files["/b.jsonl.gz"])
+    done = fetch(source, workspace, Options(selection=Selection(max_bytes=enough)))
+    assert done.files == 2
+    assert done.bytes == enough
+    with pytest.raises(UsageError, match="no file of rows"):
+        fetch(source, workspace, Options(selection=Selection(max_bytes=1)))
+
+
+def test_annotations_bring_rows_without_media_and_a_later_fetch_the_rest(
+    source: Source, workspace: Workspace, site: Any
+) -> None:
+    fetch(source, workspace, Options(selection=Selection(annotations=True)))
+    assert not list(workspace.local().rglob("*.tar"))
+    site.requests.clear()
+    fetch(source, workspace)
+    brought = {path for method, path, _ in site.requests if method == "GET"}
+    assert brought == {"/images-1.tar.gz", "/images-2.tar.gz"}
+    assert len(read(source, workspace)[0]) == 19
+
+
+def test_a_dry_run_says_files_and_bytes_and_writes_nothing(
+    source: Source, workspace: Workspace, site: Any
+) -> None:
+    said: list[str] = []
+    would = fetch(source, workspace, Options(dry_run=True, say=said.append))
+    assert (would.files, would.bytes) == (4, sum(map(len, site.files.values())))
+    assert len(said) == 4
+    assert not workspace.local().exists()
+    assert {method for method, _, _ in site.requests} == {"HEAD"}
+
+
+def test_a_disk_too_small_is_said_before_anything_is_brought(
+    source: Source, workspace: Workspace, site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(".")._replace(free=300)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DataError, match=r"300 free.*--max-bytes"):
+        fetch(source, workspace)
+    assert {method for method, _, _ in site.requests} == {"HEAD"}
+
+
+def test_two_runs_on_one_corpus_refuse_each_other(source: Source, workspace: Workspace) -> None:
+    lock = workspace.raw("served").local(".lock")
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock), pytest.raises(LockedError, match="another run"):
+        fetch(source, workspace)
+
+
+def test_media_of_the_user_fill_what_is_not_published(
+    source: Source, workspace: Workspace, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "mine" / "images"
+    theirs.mkdir(parents=True)
+    (theirs / "19.png").write_bytes(b"mine")
+    fetch(source, workspace)
+    before = raw_units(source, workspace)
+    fetch(source, workspace, Options(media=str(tmp_path / "mine")))
+    samples, dropped = read(source, workspace)
+    assert not dropped
+    assert len(samples) == 20
+    (ref,) = samples[-1].media[0].refs
+    assert MediaReader(workspace).read(ref) == b"mine"
+    assert [u.files for u in before] != [u.files for u in raw_units(source, workspace)]
+
+
+def test_a_media_folder_that_is_not_there_is_refused(source: Source, workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        fetch(source, workspace, Options(media="/nowhere"))
+
+
+def test_annotations_are_refused_where_media_lie_with_the_rows(
+    source: Source, workspace: Workspace
+) -> None:
+    with pytest.raises(UsageError, match="same files"):
+        fetch(
+            replace(source, media_in=()),
+            workspace,
+            Options(selection=Selection(annotations=True)),
+        )
+
+
+def test_a_file_deleted_from_disk_is_brought_again(
+    source: Source, workspace: Workspace, site: Any
+) -> None:
+    fetch(source, workspace)
+    workspace.remove("raw/served/v1/a.jsonl")
+    site.requests.clear()
+    assert fetch(source, workspace).fresh
+    assert [p for m, p, _ in site.requests if m == "GET"] == ["/a.jsonl"]
