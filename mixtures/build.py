@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 
 import numpy as np
 
 import smolmix
-from smolmix.errors import DataError, IntegrityError, UsageError
+from smolmix.errors import DataError, IncompleteError, IntegrityError, UsageError
 from smolmix.mixtures.catalogue import Catalogue, check_corpora, check_gated
 from smolmix.mixtures.lock import (
     FORMAT,
@@ -54,6 +55,16 @@ def corpora_of(spec: Spec) -> list[str]:
     return sorted({spec.components[name].corpus for name in published(spec)})
 
 
+def _check_here(reading: Reading, workspace: Workspace) -> None:
+    there = workspace.corpora("curated")
+    missing = [c for c in corpora_of(reading.spec) if c not in there]
+    if missing:
+        raise IncompleteError(
+            f"{reading.path}: {len(missing)} corpora are not curated in {workspace.url}: "
+            f"{', '.join(missing)}; run smolmix fetch and smolmix curate on them"
+        )
+
+
 def measure(reading: Reading, workspace: Workspace) -> Measured:
     """Return the solved mixture of a spec whose corpora are all curated and counted.
 
@@ -62,6 +73,7 @@ def measure(reading: Reading, workspace: Workspace) -> Measured:
         InfeasibleError: no mixture satisfies the spec.
     """
     spec = reading.spec
+    _check_here(reading, workspace)
     ids, digest = across_corpora(workspace, corpora_of(spec))
     pool = load_pool(
         spec, workspace, spec_profile(spec).name, published(spec), reading.path, leaving=ids
@@ -164,6 +176,7 @@ def _lock(
     return Lock(
         format=FORMAT,
         smolmix=smolmix.__version__,
+        scipy=version("scipy"),
         name=spec.name,
         spec_file=reading.path.rsplit("/", 1)[-1],
         spec=dict(reading.raw),
@@ -213,7 +226,8 @@ def rebuild(lock: Lock, workspace: Workspace, where: str) -> Lock:
     if again.picks != lock.picks:
         raise IntegrityError(
             f"{where}: picks {again.picks}, the lock says {lock.picks}, from the same data; it was "
-            f"built by smolmix {lock.smolmix}, this is {smolmix.__version__}"
+            f"built by smolmix {lock.smolmix} with scipy {lock.scipy}, this is "
+            f"{again.smolmix} with {again.scipy}"
         )
     return again
 

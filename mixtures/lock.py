@@ -38,7 +38,8 @@ class Lock:
     """A built mixture."""
 
     format: int
-    smolmix: str
+    smolmix: str  # versions that solved it
+    scipy: str = ""
     name: str
     spec_file: str
     spec: Mapping[str, Any]  # after `extends`, sources taken off

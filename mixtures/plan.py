@@ -118,6 +118,8 @@ def make_plan(
     """
     spec, where = reading.spec, reading.path
     check_corpora(spec, catalogue, where)
+    counted_name = profile(spec.profile.preset, style=spec.profile.style).name
+    curated = set(workspace.corpora("curated")) if workspace is not None else set()
     here = [n for n, c in spec.components.items() if not c.unpublished]
     here = [n for n in here if _measured(spec, workspace, n)]
     supply: Supply | None = None
@@ -126,8 +128,8 @@ def make_plan(
         from smolmix.mixtures.pool import load_pool
         from smolmix.mixtures.strata import stratify
 
-        counted = profile(spec.profile.preset, style=spec.profile.style).name
-        supply, _ = stratify(spec, load_pool(spec, workspace, counted, here, where), where)
+        pool = load_pool(spec, workspace, counted_name, here, where)
+        supply, _ = stratify(spec, pool, where)
     pixel = profile(spec.profile.preset).pixel
     guesses = {
         name: declared_strata(spec, name, catalogue.get(c.corpus), (counts or {}).get(name), pixel)
@@ -139,7 +141,13 @@ def make_plan(
     if not spec.total.samples and not spec.total.tokens:
         _check_sizes(spec, guesses, where)
     mix = solve_spec(spec, joined, where)
-    return _report(reading, mix, guesses, catalogue)
+    uncounted = [
+        f"{name}: {spec.components[name].corpus} is curated here but not counted for "
+        f"{counted_name}; --count counts it, until then its figures are declared"
+        for name in guesses
+        if workspace is not None and spec.components[name].corpus in curated
+    ]
+    return _report(reading, mix, guesses, catalogue, uncounted)
 
 
 def _check_lengths(spec: Spec, guesses: Mapping[str, Guess], where: str) -> None:
@@ -162,7 +170,13 @@ def _check_sizes(spec: Spec, guesses: Mapping[str, Guess], where: str) -> None:
             )
 
 
-def _report(reading: Reading, mix: Mix, guesses: Mapping[str, Guess], catalogue: Catalogue) -> Plan:
+def _report(
+    reading: Reading,
+    mix: Mix,
+    guesses: Mapping[str, Guess],
+    catalogue: Catalogue,
+    remarks: Sequence[str],
+) -> Plan:
     spec, supply, draws = reading.spec, mix.supply, mix.draws
     totals = {q: supply.total(q, draws) for q in ("tokens", "duration_s")}
     all_draws, all_tokens = max(int(draws.sum()), 1), max(float(totals["tokens"].sum()), 1.0)
@@ -238,7 +252,7 @@ def _report(reading: Reading, mix: Mix, guesses: Mapping[str, Guess], catalogue:
         binding=mix.binding,
         worth=mix.worth,
         unpublished={n: c.unpublished for n, c in spec.components.items() if c.unpublished},
-        warnings=[w for g in guesses.values() for w in g.warnings],
+        warnings=[*remarks, *(w for g in guesses.values() for w in g.warnings)],
         sources=dict(reading.sources),
     )
 

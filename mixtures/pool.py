@@ -143,7 +143,12 @@ def _gather(
         codes, values = part.names[family]
         known = out.values.setdefault(family, {})
         table = np.array([known.setdefault(v, len(known)) for v in values] or [0], np.int16)
-        out.codes.setdefault(family, []).append(table[codes[kept]])
+        found = table[codes[kept]]
+        if family == "category":
+            for name in names:
+                if label := spec.components[name].category:
+                    found[owner[kept] == order.index(name)] = known.setdefault(label, len(known))
+        out.codes.setdefault(family, []).append(found)
 
 
 def _sorted(out: _Gathered, family: str) -> tuple[NDArray[np.int16], list[str]]:

@@ -252,16 +252,20 @@ def solve(supply: Supply, wishes: Sequence[Constraint], unit: str) -> Solution:
         p = program(supply, wishes, costs)
         if not has_total and (p.limit > p.floor).any():
             largest = optimise(p, -costs[unit])
-            if largest.draws is None:
+            if largest.draws is None and draws is None:
                 raise InfeasibleError("infeasible")
+            if largest.draws is None:
+                break
             binding, worth = _binding(p, largest), _worth(p, supply, largest)
             top = float(largest.draws @ costs[unit])
-            if largest.draws.sum() < 1:
+            if largest.draws.sum() < 1 and draws is None:
                 raise InfeasibleError("only the empty mixture meets the wishes")
             p = _with_total(p, costs[unit], top * (1 - 1e-9), np.inf)
         found = _evenly(p, np.maximum(weight, 1.0), _positive(costs[unit]), draws)
-        if found is None:
+        if found is None and draws is None:
             raise InfeasibleError("infeasible")
+        if found is None:
+            break  # only the prefix means make it so: the last draws are near, rounding judges them
         draws = found
         if supply.prefix is None or units == {"samples"} or _settled(supply, wishes, found):
             break

@@ -172,9 +172,9 @@ class Component(Strict):
     flexible: bool = False  # `take` is the most that may be used, not what is used
     share: Bounds | None = None
     epochs: Annotated[int | None, Field(ge=1)] = None
-    modality: str | None = None
-    category: str | None = None
-    licence: str | None = None
+    modality: str | None = None  # until the data are here and say it themselves
+    category: str | None = None  # a label of its own for all its samples
+    licence: str | None = None  # until the data are here
     declared: Declared = Declared()
     unpublished: str = ""  # why nobody outside can have it
     note: str = ""

@@ -125,3 +125,12 @@ def test_figures_say_how_they_are_known() -> None:
     assert by["maths"].available.known == "declared"
     assert by["books"].available.known == "unknown"
     assert found.download_bytes.known == "unknown"
+
+
+def test_the_demos_cap_on_chain_of_thought_binds() -> None:
+    found = plan("demo")
+    share, total = found.cot["declared"].value, found.samples.value
+    assert share is not None
+    assert total is not None
+    assert share <= 0.0005 < share + 1 / total
+    assert share * total < 100  # of the 1,000 that are there

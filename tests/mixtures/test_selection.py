@@ -148,7 +148,7 @@ def test_verdicts_across_corpora_are_applied(corpus: Corpus, workspace: Workspac
 
 
 def test_a_corpus_that_is_not_curated_names_the_verb(workspace: Workspace) -> None:
-    with pytest.raises(IncompleteError, match="run smolmix curate nothing"):
+    with pytest.raises(IncompleteError, match=r"1 corpora are not curated in .*: nothing; run"):
         mix(workspace, {"x": {"corpus": "nothing"}})
 
 
@@ -162,3 +162,16 @@ def test_a_share_of_a_tag_nobody_carries_is_refused(corpus: Corpus, workspace: W
     corpus("a", 10)
     with pytest.raises(UsageError, match="no sample carries modality 'audio'; there are: image"):
         mix(workspace, {"a": {"corpus": "a"}}, shares={"modality": {"audio": 0.2}})
+
+
+def test_a_components_category_is_a_label_for_its_samples(
+    corpus: Corpus, workspace: Workspace
+) -> None:
+    corpus("a", 100)
+    corpus("b", 100)
+    lock, _ = mix(
+        workspace,
+        {"a": {"corpus": "a", "category": "Mathematics"}, "b": {"corpus": "b"}},
+        shares={"category": {"Mathematics": 0.2}},
+    )
+    assert lock.draws == 125

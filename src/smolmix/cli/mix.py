@@ -21,6 +21,7 @@ from smolmix.errors import UsageError
 if TYPE_CHECKING:
     from smolmix.mixtures.catalogue import Catalogue
     from smolmix.mixtures.lock import Lock
+    from smolmix.mixtures.reading import Reading
     from smolmix.storage import Folder, Workspace
 
 mix = typer.Typer(
@@ -82,6 +83,18 @@ def _build_lock(workspace: "Workspace", name: str) -> "Lock":
     return rebuild(lock, workspace, name)
 
 
+def _ensure_counts(
+    workspace: "Workspace", reading: "Reading", workers: int, ray_address: str | None
+) -> None:
+    """Count the spec's curated corpora under its profile, where that is still to be done."""
+    from smolmix.mixtures.build import corpora_of, spec_profile
+    from smolmix.pipelines.counts import ensure_counts
+
+    here = workspace.corpora("curated")
+    corpora = [c for c in corpora_of(reading.spec) if c in here]
+    ensure_counts(workspace, corpora, spec_profile(reading.spec), workers, ray_address)
+
+
 @mix.command("plan")
 def _plan(
     spec: SpecArgument,
@@ -90,12 +103,17 @@ def _plan(
         Path | None,
         typer.Option(help="CSV of declared counts: component, samples, text_tokens, duration_s..."),
     ] = None,
+    count: Annotated[
+        bool, typer.Option("--count", help="Count curated corpora first, to plan on measures.")
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="Show every component, licence and warning.")
     ] = False,
+    workers: WorkersOption = DEFAULT_WORKERS,
+    ray_address: RayAddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Solve a mixture and show it; nothing is written and no data are needed.
+    """Solve a mixture and show it; no data are needed, and nothing is written but counts.
 
     Components that are curated and counted in the workspace are planned on their measures, others
     on declared counts; every figure says which.
@@ -108,8 +126,11 @@ def _plan(
     from smolmix.mixtures.reading import read_spec
 
     place = open_workspace(workspace)
+    reading = read_spec(spec)
+    if count:
+        _ensure_counts(place, reading, workers, ray_address)
     plan = make_plan(
-        read_spec(spec),
+        reading,
         workspace=place if place.exists() else None,
         catalogue=_catalogue(),
         counts=read_counts(counts) if counts is not None else None,
@@ -138,7 +159,7 @@ def _build(
     Example: smolmix mix build mixtures/demo.yaml
     """
     from smolmix.mixtures import summary
-    from smolmix.mixtures.build import build, corpora_of, spec_profile
+    from smolmix.mixtures.build import build
     from smolmix.mixtures.catalogue import check_corpora, check_gated
     from smolmix.mixtures.reading import read_spec
 
@@ -146,19 +167,11 @@ def _build(
     if spec.endswith(".json"):
         lock = _build_lock(place, spec)
     else:
-        from smolmix.pipelines.counts import ensure_counts
-
         reading, catalogue = read_spec(spec), _catalogue()
         check_corpora(reading.spec, catalogue, reading.path)
         here = {*place.corpora("raw"), *place.corpora("curated")}
         check_gated(reading.spec, catalogue, here, reading.path)
-        ensure_counts(
-            place,
-            [c for c in corpora_of(reading.spec) if c in place.corpora("curated")],
-            spec_profile(reading.spec),
-            workers,
-            ray_address,
-        )
+        _ensure_counts(place, reading, workers, ray_address)
         lock = build(reading, place, catalogue=catalogue, partial=partial)
     if as_json:
         print_json(summary.facts(lock))
