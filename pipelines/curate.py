@@ -23,7 +23,14 @@ from smolmix.pipelines.filters.policy import Policy
 from smolmix.pipelines.measure.stage import measure_corpus
 from smolmix.pipelines.sources.source import Source
 from smolmix.sample import Dropped, Tally, dropped_table
-from smolmix.storage import STAGE_FILE, Folder, Workspace, manifests, stage_record
+from smolmix.storage import (
+    STAGE_FILE,
+    Folder,
+    Workspace,
+    digest_json,
+    manifests,
+    stage_record,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +166,14 @@ def curate_corpus(source: Source, policy: Policy, run: Run, *, look: bool = True
     return apply_policy(source.id, policy, run, folder=run.workspace.curated(source.id))
 
 
+def media_label(corpus: str, policy: Policy) -> str:
+    """Return the name of a corpus's media comparison: one for each way to compare."""
+    dedup = policy.spec["dedup"]
+    return f"{corpus}-{digest_json([dedup['images'], dedup['videos']])[:8]}"
+
+
 def media_clusters(
     run: Run,
-    work: Folder,
     name: str,
     places: Places,
     policy: Policy,
@@ -172,11 +184,16 @@ def media_clusters(
     proposed = proposals.units(places, policy.dedup, against)
     if not proposed:
         return None
+    work = run.workspace.child("dedup")  # shared: another policy may compare the same pairs
     pairs, same = work.child("propose", name), work.child("compare", name)
     every = places + against if against else places
     run.stage(proposals.STAGE, proposed, pairs)
     run.stage(compare.STAGE, compare.units(run.workspace, pairs, every, policy.dedup), same)
     return same
+
+
+def _compared(run: Run, corpus: str, policy: Policy) -> Folder:
+    return run.workspace.child("dedup", "compare", media_label(corpus, policy))
 
 
 def _contamination(
@@ -194,11 +211,10 @@ def _contamination(
         run.stage(decontaminate.BENCHMARKS, units, index)
     if against.corpora and rules.images:
         others = Places(urls=tuple(run.workspace.measured(c).url for c in against.corpora))
-        clusters = media_clusters(
-            run, work, f"{corpus}-benchmarks", Places(urls=(measured.url,)), policy, against=others
-        )
-    elif work.child("compare", corpus).exists(STAGE_FILE):
-        clusters = work.child("compare", corpus)
+        label, mine = media_label(f"{corpus}-benchmarks", policy), Places(urls=(measured.url,))
+        clusters = media_clusters(run, label, mine, policy, against=others)
+    elif (same := _compared(run, corpus, policy)).exists(STAGE_FILE):
+        clusters = same
     folder = work.child("contamination", corpus)
     run.stage(
         decontaminate.STAGE,
@@ -228,7 +244,8 @@ def _verdicts(
     found: list[Folder] = []
     origin = Origin(corpus=corpus, rank=0, filtered=filtered.url)
     if policy.dedup.exact:
-        clusters = media_clusters(run, work, corpus, Places(urls=(measured.url,)), policy)
+        places = Places(urls=(measured.url,))
+        clusters = media_clusters(run, media_label(corpus, policy), places, policy)
         folder = work.child("exact", corpus)
         partitions = exact.units(
             [origin],

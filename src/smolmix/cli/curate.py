@@ -1,6 +1,6 @@
 """`smolmix curate`: measure, filter, deduplicate and decontaminate corpora."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,10 @@ from smolmix.cli.options import (
     WorkspaceOption,
 )
 
+if TYPE_CHECKING:
+    from smolmix.pipelines.curate import Run
+    from smolmix.pipelines.filters.policy import Policy
+
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
@@ -24,6 +28,17 @@ def curate(
     policy: Annotated[
         str, typer.Option("--policy", help="A policy's name, or a YAML file.")
     ] = "default",
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", help="Another policy on the same measures; writes no corpus."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option("--against", help="A .txt or .jsonl whose texts must not be in the data."),
+    ] = None,
+    across: Annotated[
+        bool, typer.Option("--across", help="Also find duplicates across these corpora.")
+    ] = False,
     headers_only: Annotated[
         bool, typer.Option("--headers-only", help="Decode no pixels while measuring.")
     ] = False,
@@ -47,7 +62,12 @@ def curate(
     rules = policies.load(policy)
     place = open_workspace(workspace, writable=True)
     sources = [source_of(name, place) for name in dict.fromkeys(corpora)]
-    run = Run(workspace=place, workers=workers, ray_address=ray_address)
+    run = Run(
+        workspace=place, workers=workers, ray_address=ray_address, against=tuple(against or ())
+    )
+    if compare is not None:
+        _compare(run, [s.id for s in sources], rules, policies.load(compare), as_json)
+        return
     falls = []
     for source in sources:
         curate_corpus(source, rules, run, look=not headers_only)
@@ -56,3 +76,33 @@ def curate(
             print("\n".join(falls[-1].lines()))
     if as_json:
         print(json.dumps([f.to_json() for f in falls], indent=1))
+    if across:
+        _across(run, [s.id for s in sources], rules)
+
+
+def _compare(run: "Run", corpora: list[str], one: "Policy", other: "Policy", as_json: bool) -> None:
+    import json
+
+    from smolmix.pipelines.curate_compare import compare_policies
+
+    found = [compare_policies(corpus, one, other, run) for corpus in corpora]
+    if as_json:
+        print(json.dumps([f.to_json() for f in found], indent=1))
+        return
+    for one_corpus in found:
+        print("\n".join(one_corpus.lines()))
+
+
+def _across(run: "Run", corpora: list[str], rules: "Policy") -> None:
+    import sys
+
+    from smolmix.pipelines.curate_across import across, set_folder
+    from smolmix.storage import manifests
+
+    summary = across(corpora, rules, run)
+    counts: dict[str, int] = {}
+    for manifest in manifests(set_folder(run.workspace, corpora)):
+        counts |= manifest.stats["reasons"]
+    said = ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) or "none"
+    order = " > ".join(summary.record.info["priority"])
+    print(f"copies across corpora that leave a mixture of them: {said} ({order})", file=sys.stderr)

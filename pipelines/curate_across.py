@@ -1,0 +1,118 @@
+"""Duplicates across corpora, as `verdicts/`: adding a corpus rewrites no other's files.
+
+The Cauldron recurs inside LLaVA-OneVision, MAmmoTH-VL and FineVision, so shares mean little
+before one copy is chosen. It is the one in the corpus that the policy's `priority` names first;
+corpora it does not name follow by id. A mixture of exactly these corpora applies the verdicts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smolmix.engine import Result, Stage, Summary, Unit, UnitContext
+from smolmix.errors import UsageError
+from smolmix.pipelines.curate import Run, media_clusters, media_label, texts_of
+from smolmix.pipelines.dedup import exact, near_text, verdicts
+from smolmix.pipelines.dedup.media_tables import Places
+from smolmix.pipelines.dedup.origins import Origin
+from smolmix.pipelines.filters.policy import Policy
+from smolmix.sample import Tally
+from smolmix.storage import Folder, Workspace, digest_json, part_files, stage_record
+
+_STEPS = ("exact", "texts", "contamination")  # of a corpus alone, as `dedup/<step>/<corpus>`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """Folders of verdicts to join."""
+
+    folders: tuple[str, ...]
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    seen, tables, reasons = set[str](), list[pa.Table](), dict[str, int]()
+    for folder in map(Folder, payload.folders):
+        for name in part_files(folder, verdicts.SUFFIX):
+            with folder.open(name) as stream:
+                table = pq.read_table(stream)
+            rows = [r for r in table.to_pylist() if r["id"] not in seen]
+            seen.update(r["id"] for r in rows)
+            for row in rows:
+                reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
+            tables.append(pa.Table.from_pylist(rows, schema=verdicts.SCHEMA))
+    table = pa.concat_tables([verdicts.SCHEMA.empty_table(), *tables]).sort_by("id")
+    pq.write_table(table, context.out / f"{unit.name}.parquet", compression="zstd")
+    return Result(tally=Tally(), stats={"reasons": dict(sorted(reasons.items()))})
+
+
+STAGE = Stage(name="verdicts", version=1, run=_run)
+
+
+def ranked(corpora: Sequence[str], policy: Policy) -> list[str]:
+    """Return the corpora, the one that keeps its copies first."""
+    named = {name: i for i, name in enumerate(policy.dedup.priority)}
+    return sorted(set(corpora), key=lambda c: (named.get(c, len(named)), c))
+
+
+def set_folder(workspace: Workspace, corpora: Sequence[str]) -> Folder:
+    """Return where the verdicts on these corpora lie."""
+    return workspace.child("verdicts", digest_json(sorted(set(corpora)))[:16])
+
+
+def _origin(workspace: Workspace, corpus: str, rank: int) -> Origin:
+    work = workspace.child("dedup")
+    gone = [work.child(step, corpus) for step in _STEPS]
+    return Origin(
+        corpus=corpus,
+        rank=rank,
+        filtered=work.child("filter", corpus).url,
+        gone=tuple(f.url for f in gone if f.exists("stage.json")),
+    )
+
+
+def across(corpora: Sequence[str], policy: Policy, run: Run) -> Summary:
+    """Find what two or more curated corpora share, and write which copies leave.
+
+    Raises:
+        UsageError: fewer than two corpora.
+        IncompleteError: one of them is not curated.
+    """
+    names = ranked(corpora, policy)
+    if len(names) < 2:
+        raise UsageError(f"--across: {len(names)} corpus; name two or more that are curated")
+    for name in names:
+        stage_record(run.workspace.curated(name))
+    origins = [_origin(run.workspace, name, rank) for rank, name in enumerate(names)]
+    folder = set_folder(run.workspace, names)
+    work, label = run.workspace.child("dedup"), f"across-{folder.name}"
+    places = Places(urls=tuple(run.workspace.measured(n).url for n in names))
+    samples = sum(stage_record(run.workspace.curated(n)).tally.kept for n in names)
+    clusters = media_clusters(run, media_label(label, policy), places, policy)
+    found = [work.child("exact", label)]
+    partitions = exact.units(
+        origins,
+        samples,
+        clusters=clusters,
+        same_image=policy.dedup.same_image,
+        across=True,
+    )
+    run.stage(exact.STAGE, partitions, found[0])
+    if policy.dedup.text.enabled and any(texts_of(Folder(o.filtered)) for o in origins):
+        bands, texts = work.child("bands", label), work.child("texts", label)
+        rules = policy.dedup.text
+        run.stage(near_text.BANDS, near_text.band_units(origins, rules), bands)
+        joined = near_text.join_units(origins, rules, bands, across=True)
+        run.stage(near_text.TEXTS, joined, texts)
+        found.append(texts)
+    unit = Unit(
+        name="verdicts-00000",
+        inputs={f.path.rsplit("/", 2)[-2]: stage_record(f).digest for f in found},
+        params={},
+        payload=Payload(folders=tuple(f.url for f in found)),
+    )
+    info = {"corpora": sorted(names), "priority": names, "policy": policy.name}
+    return run.stage(STAGE, [unit], folder, info)
