@@ -20,6 +20,7 @@ from smolmix.tokenize.tokenizer import Vocabulary
 
 IGNORE = -100
 _BATCH = 512
+_SHORT = 20  # characters: template words, frame labels and short answers come again and again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,12 @@ def encode(
     for start in range(0, len(samples), _BATCH):
         batch = samples[start : start + _BATCH]
         layouts = [layout(s, profile) for s in batch]
-        texts = [p.text for pieces in layouts for p in pieces if isinstance(p, Text)]
+        texts = [
+            p.text
+            for pieces in layouts
+            for p in pieces
+            if isinstance(p, Text) and len(p.text) > _SHORT
+        ]
         ids = iter(vocabulary.encode_batch(texts))
         for sample, pieces in zip(batch, layouts, strict=True):
             yield _assemble(sample, pieces, ids, profile, vocabulary)
@@ -108,22 +114,31 @@ def _assemble(
     vocabulary: Vocabulary,
 ) -> Encoded:
     parts: list[NDArray[np.uint16]] = []
+    run: list[int] = []  # ids since the last block
     spans: list[tuple[int, int]] = []
     at = 0
     for piece in pieces:
         if isinstance(piece, Block):
             ids = block_ids(piece.grid, profile, vocabulary)
-            parts.append(ids)
+            parts += (np.array(run, dtype=np.uint16), ids)
+            run = []
             at += len(ids)
             continue
-        found = next(texts) if isinstance(piece, Text) else [special.SPECIAL[piece.token]]
-        parts.append(np.array(found, dtype=np.uint16))
-        if piece.supervised and found:
+        if not isinstance(piece, Text):
+            run.append(special.SPECIAL[piece.token])
+            stop = at + 1
+        else:
+            short = len(piece.text) <= _SHORT
+            found = vocabulary.encode_cached(piece.text) if short else next(texts)
+            run += found
+            stop = at + len(found)
+        if piece.supervised and stop > at:
             if spans and spans[-1][1] == at:
-                spans[-1] = (spans[-1][0], at + len(found))
+                spans[-1] = (spans[-1][0], stop)
             else:
-                spans.append((at, at + len(found)))
-        at += len(found)
+                spans.append((at, stop))
+        at = stop
+    parts.append(np.array(run, dtype=np.uint16))
     media = tuple(media_order(sample))
     return Encoded(
         input_ids=np.concatenate(parts),

@@ -8,6 +8,7 @@ belong to the device.
 import io
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,20 +88,21 @@ def split(image: Image.Image, profile: PixelProfile) -> tuple[Grid, Tiles]:
     grid = image_grid(image.width, image.height, profile)
     resize = _resize_fast if profile.resize == "fast" else _resize_exact
     tile = profile.tile_px
+    square = (tile, tile)
     if grid.rows == 0:
-        sizes = [resized(image.width, image.height, profile), (tile, tile)]
+        sizes = [resized(image.width, image.height, profile), square]
         if profile.split:
             sizes.insert(1, split_size(image.width, image.height, profile))
-        return grid, resize(image, sizes)[None]
+        return grid, np.asarray(resize(image, sizes))[None]
     whole_size = split_size(image.width, image.height, profile)
     whole = resize(image, [resized(image.width, image.height, profile), whole_size])
     tiles = np.empty((grid.tiles, tile, tile, 3), dtype=np.uint8)
-    cut = whole.reshape(grid.rows, tile, grid.cols, tile, 3).swapaxes(1, 2)
-    tiles[:-1] = cut.reshape(-1, tile, tile, 3)
-    if profile.resize == "fast":
-        tiles[-1] = resize(image, [(tile, tile)])
-    else:
-        tiles[-1] = np.asarray(Image.fromarray(whole).resize((tile, tile), LANCZOS))
+    # The view has the shape of the cut image, so that pixels are copied once.
+    tiles[:-1].reshape(grid.rows, grid.cols, tile, tile, 3).swapaxes(1, 2)[...] = np.asarray(
+        whole
+    ).reshape(grid.rows, tile, grid.cols, tile, 3)
+    # As released, the global tile is made from the enlarged image; fast makes it from the source.
+    tiles[-1] = np.asarray(resize(image if profile.resize == "fast" else whole, [square]))
     return grid, tiles
 
 
@@ -122,24 +124,21 @@ def squash(frame: Tiles, profile: PixelProfile) -> Tiles:
     return tile
 
 
-def _resize_exact(image: Image.Image, sizes: list[tuple[int, int]]) -> Tiles:
+def _resize_exact(image: Image.Image, sizes: list[tuple[int, int]]) -> Image.Image:
     for size in sizes:
         if image.size != size:  # Pillow copies where the size is right already
             image = image.resize(size, LANCZOS)
-    pixels: Tiles = np.asarray(image)
-    return pixels
+    return image
 
 
-def _resize_fast(image: Image.Image, sizes: list[tuple[int, int]]) -> Tiles:
+def _resize_fast(image: Image.Image, sizes: list[tuple[int, int]]) -> Any:
     """Go to the last size in one step, with torch's fixed-point antialiased Lanczos."""
     width, height = sizes[-1]
-    pixels: Tiles = np.asarray(image)
     if image.size == (width, height):
-        return pixels
+        return image
     # (1, 3, h, w) in channels-last memory, which is how the pixels lie already.
-    batch = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]
+    batch = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
     out = torch.nn.functional.interpolate(
         batch, size=(height, width), mode="lanczos", antialias=True
     )
-    result: Tiles = out[0].permute(1, 2, 0).contiguous().numpy()
-    return result
+    return out[0].permute(1, 2, 0).numpy()
