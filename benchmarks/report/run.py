@@ -15,6 +15,7 @@ from benchmarks.report.make_rows import CORPORA, make
 
 from smolmix.mixtures.build import build
 from smolmix.mixtures.reading import parse_spec
+from smolmix.pipelines.report.text_index import TextIndex, build_index
 from smolmix.storage import Workspace
 
 
@@ -59,6 +60,34 @@ def report_benchmark(scratch: Path, rows: int) -> dict[str, float]:
     return {"rows": rows, **used, "megabytes": round(size / 1e6, 2), "files": len(files)}
 
 
+def browse_benchmark(scratch: Path, rows: int) -> dict[str, float]:
+    """Time indexing `rows` samples, and queries of the index: words, filters, a late page."""
+    workspace = Workspace(str(scratch / f"report-{rows}"))
+    path = scratch / "browse.sqlite"
+    path.unlink(missing_ok=True)
+    started = time.perf_counter()
+    build_index(workspace, CORPORA, path)
+    seconds = time.perf_counter() - started
+    index = TextIndex(path)
+    asked: list[tuple[dict[str, str], int]] = [
+        ({"q": "people 12345"}, 0),
+        ({"q": "picture taken"}, 0),  # in every sample
+        ({"q": "chart", "corpus": "charts", "cot": "declared"}, 0),
+        ({}, rows // 30),
+    ]
+    slowest = 0.0
+    for filters, page in asked:
+        began = time.perf_counter()
+        index.query(filters, page, 24)
+        slowest = max(slowest, time.perf_counter() - began)
+    return {
+        "rows": rows,
+        "index_s": round(seconds, 2),
+        "index_megabytes": round(path.stat().st_size / 1e6, 1),
+        "slowest_query_s": round(slowest, 3),
+    }
+
+
 def main() -> None:
     """Run what the arguments ask for and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -71,6 +100,7 @@ def main() -> None:
         found["stats"] = stats_benchmark(asked.scratch, asked.stats_rows)
     if asked.report_rows:
         found["report"] = report_benchmark(asked.scratch, asked.report_rows)
+        found["browse"] = browse_benchmark(asked.scratch, asked.report_rows)
     found["load"] = {"one_minute": os.getloadavg()[0], "cores": os.cpu_count() or 0}
     print(json.dumps(found, indent=1))
 

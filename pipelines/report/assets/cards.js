@@ -87,7 +87,7 @@ const smolmixCards = (() => {
   }
 
   function turn(one) {
-    const box = make("div", { class: "turn " + one.role }, make("b", {}, one.role));
+    const box = make("div", { class: "turn " + one.role, tabIndex: 0, role: "group", "aria-label": "Turn of the " + one.role }, make("b", {}, one.role));
     for (const part of one.parts) {
       if (part.media !== undefined) box.append(make("span", { class: "badge" }, `medium ${part.media + 1}`));
       else box.append(part.text + (part.more ? ` … (${part.more} more characters)` : ""));
@@ -132,7 +132,7 @@ const smolmixCards = (() => {
 
   function full(card, pictures) {
     const box = make("article", { "data-key": card.key }, badges(card));
-    card.media.forEach((one, index) => box.append(medium(one, index, pictures)));
+    box.append(make("div", { class: "media" }, ...card.media.map((one, index) => medium(one, index, pictures))));
     if (card.media_more) box.append(make("p", { class: "about" }, `${card.media_more} more media not shown`));
     card.turns.forEach((one) => box.append(turn(one)));
     if (card.rendered) box.append(tokens(card.rendered));
