@@ -118,7 +118,7 @@ def built(columns: Columns, raw: dict[str, Any]) -> Built | None:
     return found
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_every_wish_is_kept_or_refused_with_a_reason(data: st.DataObject) -> None:
     columns = data.draw(corpora())
