@@ -93,7 +93,7 @@ class StageLoop:
             )
         optimise.freeze(model, stage.learning_rate)
         if stage.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
         self.packed_model = PackedModel(model)
         self.packed_model.train()
         self.trained = [p for p in model.parameters() if p.requires_grad]

@@ -10,7 +10,9 @@ from transformers import SmolVLMForConditionalGeneration
 from transformers.models.smolvlm.modeling_smolvlm import SmolVLMVisionEmbeddings
 
 from smolmix.model.documents import Documents, plain_attention
+from smolmix.model.optimise import freeze
 from smolmix.model.presets import LM_NANO, PRESETS, ModelPreset, config
+from smolmix.model.recipe import Rates
 from smolmix.model.step import PackedModel, hidden_states, pack, pixels, token_losses, visual_tokens
 
 
@@ -187,3 +189,28 @@ def test_token_losses_of_grouped_heads_match_a_dense_mask(documents: list[Docume
                 attention_mask=additive, use_cache=False,
             ).last_hidden_state[0]  # fmt: skip
     torch.testing.assert_close(found, token_losses(model, hidden, one), atol=1e-5, rtol=1e-5)
+
+
+def test_gradient_checkpointing_changes_no_gradient(documents: list[Document]) -> None:
+    results = []
+    for on in (False, True):
+        torch.manual_seed(0)
+        model = tower(PRESETS["tiny"]).train()
+        if on:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+        PackedModel(model)(pack(packed(documents))).sum().backward()
+        results.append([p.grad for p in model.parameters()])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_frozen_vision_tower_keeps_nothing_for_a_backward(documents: list[Document]) -> None:
+    model = tower(PRESETS["tiny"])
+    freeze(model, Rates(vision=0, connector=1, lm=1))
+    one = pack(packed(documents))
+    assert not model.model.vision_model(
+        pixel_values=pixels(one.tiles, torch.float32)
+    ).last_hidden_state.requires_grad
+    PackedModel(model)(one).sum().backward()
+    assert all(p.grad is None for p in model.model.vision_model.parameters())
+    assert all(p.grad is not None for p in model.model.connector.parameters())

@@ -1,0 +1,185 @@
+"""Supervised tokens per second and peak memory: our packed step beside transformers' Trainer.
+
+Same weights, same real samples (the demo mixture's first sequences), same optimizer (AdamW),
+fp32, one process. The peer is what people run: transformers' Trainer, one sample a row, a
+collator that pads ids and tiles to the longest of the batch, transformers' own loss.
+
+Example: smolmix run demo, then: python benchmarks/model/speed.py workspace
+"""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from smolmix.model.build import build
+from smolmix.model.generate import batch_inputs
+from smolmix.model.metrics import peak_memory_bytes
+from smolmix.model.recipe import ModelSpec, Recipe, load_recipe
+from smolmix.model.train import StageData, train
+from smolmix.model.world import World
+from smolmix.storage import Workspace
+from smolmix.tokenize.loader import SequenceDataset
+
+
+def open_dataset(workspace: str, recipe: Recipe) -> SequenceDataset:
+    """Return the sequences of the recipe's first stage."""
+    place, stage = Workspace(workspace), recipe.stages[0]
+    name = f"{recipe.full_profile().name}-{stage.sequence_tokens}"
+    return SequenceDataset(place, place.child("sequences", stage.mixture, name))
+
+
+def documents(sequence: Mapping[str, Any], image_id: int, per_tile: int) -> Iterator[Any]:
+    """Yield (ids, labels, tiles) of each document of a packed sequence."""
+    tile = 0
+    bounds = sequence["boundaries"].tolist()
+    for a, b in itertools.pairwise(bounds):
+        ids = sequence["input_ids"][a:b]
+        tiles = int((ids == image_id).sum()) // per_tile
+        yield ids, sequence["labels"][a:b], sequence["tiles"][tile : tile + tiles]
+        tile += tiles
+
+
+class Taken:
+    """The first sequences of a dataset, over and over."""
+
+    def __init__(self, dataset: SequenceDataset, count: int):
+        """Take `count` sequences."""
+        self.dataset, self.count, self.next = dataset, count, 0
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        while True:
+            self.next += 1
+            yield self.dataset[(self.next - 1) % self.count]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place."""
+        return {"next": self.next}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a place."""
+        self.next = state["next"]
+
+
+def ours(workspace: str, steps: int, warm: int) -> dict[str, float]:
+    """Measure our loop, a sequence a step, AdamW."""
+    recipe = load_recipe("demo")
+    stage = recipe.stages[0].model_copy(
+        update={"steps": steps + warm, "epochs": None, "optimizer": "adamw"}
+    )
+    recipe = recipe.model_copy(update={"stages": (stage,)})
+    dataset = open_dataset(workspace, recipe)
+
+    def data(_: Any, world: World) -> StageData:
+        return StageData(source=Taken(dataset, steps + warm), sequences=steps + warm, digest="b")
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(recipe, Path(folder), data, tensorboard=False)
+        lines = [json.loads(x) for x in (Path(folder) / "timing.jsonl").read_text().splitlines()]
+        facts = [json.loads(x) for x in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+    seconds = sum(x["seconds"] for x in lines[warm:])
+    return {
+        "seconds": seconds,
+        "supervised": sum(x["supervised"] for x in facts[warm:]),
+        "tokens": sum(x["tokens"] for x in facts[warm:]),
+        "data_wait": sum(x["data_wait"] * x["seconds"] for x in lines[warm:]) / seconds,
+        "peak_gb": peak_memory_bytes() / 1e9,
+    }
+
+
+def peer(workspace: str, steps: int, warm: int) -> dict[str, float]:
+    """Measure transformers' Trainer on the same documents, as many rows a step as we pack."""
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    recipe = load_recipe("demo")
+    dataset = open_dataset(workspace, recipe)
+    model = build(ModelSpec(preset="nano"))
+    rows = [
+        document
+        for i in range(steps + warm)
+        for document in documents(dataset[i], model.config.image_token_id, 4)
+    ]
+    batch = max(1, len(rows) // (steps + warm))
+
+    def collate(items: list[Any]) -> dict[str, torch.Tensor]:
+        out = batch_inputs([i[0].numpy() for i in items], [i[2] for i in items])
+        out["labels"] = torch.full_like(out["input_ids"], -100)
+        for row, item in enumerate(items):
+            out["labels"][row, -len(item[1]) :] = item[1]
+        return out
+
+    times: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            times.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as folder:
+        Trainer(
+            model=model,
+            args=TrainingArguments(
+                output_dir=folder,
+                per_device_train_batch_size=batch,
+                max_steps=steps + warm,
+                save_strategy="no",
+                report_to=[],
+                remove_unused_columns=False,
+                use_cpu=True,
+                logging_strategy="no",
+                disable_tqdm=True,
+                dataloader_num_workers=0,
+                optim="adamw_torch_fused",
+                learning_rate=1e-4,
+                train_sampling_strategy="sequential",
+            ),
+            train_dataset=rows,
+            data_collator=collate,
+            callbacks=[Clock()],
+        ).train()
+    used = rows[batch * warm : batch * (steps + warm)]
+    return {
+        "seconds": times[-1] - times[warm - 1],
+        "supervised": sum(int((r[1][1:] != -100).sum()) for r in used),
+        "tokens": sum(len(r[0]) for r in used),
+        "data_wait": float("nan"),
+        "peak_gb": peak_memory_bytes() / 1e9,
+    }
+
+
+def main() -> None:
+    """Run both in processes of their own and print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workspace")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--warm", type=int, default=3)
+    parser.add_argument("--only", choices=("ours", "peer"))
+    args = parser.parse_args()
+    if args.only:
+        side = ours if args.only == "ours" else peer
+        print(json.dumps(side(args.workspace, args.steps, args.warm)))
+        return
+    found = {}
+    for side_name in ("ours", "peer"):
+        command = [
+            sys.executable, __file__, args.workspace, "--only", side_name,
+            "--steps", str(args.steps), "--warm", str(args.warm),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[side_name] = json.loads(done.stdout.strip().splitlines()[-1])
+        one = found[side_name]
+        one["supervised_per_s"] = one["supervised"] / one["seconds"]
+        print(side_name, json.dumps({k: round(v, 4) for k, v in one.items()}))
+    ratio = found["ours"]["supervised_per_s"] / found["peer"]["supervised_per_s"]
+    print(f"supervised tokens/s, ours ÷ peer: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
