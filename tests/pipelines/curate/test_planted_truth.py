@@ -257,8 +257,9 @@ def test_duplicates_are_found_and_look_alikes_stay(planted: Make, curated: Curat
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3600)
 def test_duplicates_are_found_among_a_thousand_look_alikes(planted: Make, curated: Curate) -> None:
-    run_truth(planted, curated, forms=360, bases=24, small=300)
+    run_truth(planted, curated, forms=330, bases=12, small=300)
 
 
 def _plant_contamination(corpus: Any, benchmark: Any, count: int) -> dict[str, str]:

@@ -1,0 +1,135 @@
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from smolmix.pipelines.curate import Run, curate_corpus
+from smolmix.pipelines.curate_across import across, set_folder
+from smolmix.pipelines.curate_compare import compare_policies
+from smolmix.pipelines.filters import policy as policies
+from smolmix.storage import Workspace, part_files, stage_record
+
+Make = Callable[..., Any]
+Curate = Callable[..., Any]
+
+PROSE = """The harbour lay quiet that morning, and the boats had not yet gone out to fish.
+An old man with a pipe sat on the wall and told the children of the great storm of his youth.
+They listened to him with wide eyes, because nobody else in the village could remember it.
+When he had ended, the youngest of them asked whether the sea would ever be so angry again.
+He looked at the water for a while, and then he said that it would, but not on such a day."""
+
+
+def _texts(corpus: Any) -> None:
+    corpus.add("prose", ("assistant", PROSE))
+    corpus.add("short", ("assistant", "Buy now! Click here!"))
+    corpus.add("same", ("assistant", "spam and eggs. " * 80))
+
+
+@pytest.mark.parametrize("name", ["default", "strict-text"])
+def test_every_shipped_policy_can_be_read(name: str) -> None:
+    assert policies.load(name).rules["text"]
+
+
+def test_two_policies_are_compared_on_the_same_measures(
+    planted: Make, curated: Curate, workspace: Workspace
+) -> None:
+    corpus = planted()
+    _texts(corpus)
+    curated(corpus.write())
+    before = stage_record(workspace.measured("planted")).digest
+    run = Run(workspace=workspace, workers=0, quiet=True)
+    workspace.raw("planted").remove_tree()  # measures are enough
+    found = compare_policies("planted", policies.load("default"), policies.load("strict-text"), run)
+    assert sum(found.other.dropped.values()) == 2
+    assert (found.one.kept, found.both, found.only_one, found.only_other) == (3, 1, 2, 0)
+    assert stage_record(workspace.measured("planted")).digest == before
+    assert any("gopher" in line for line in found.lines())
+
+
+def test_copies_across_corpora_leave_by_priority_and_rewrite_no_corpus(
+    planted: Make, workspace: Workspace
+) -> None:
+    run = Run(workspace=workspace, workers=0, quiet=True)
+    rules = policies.parse("dedup:\n  priority: [second]\n", "mine.yaml")
+    for name in ("first", "second", "third"):
+        corpus = planted(name)
+        corpus.add("own", ("user", f"Only {name}?"), ("assistant", "Yes."))
+        corpus.add("shared", ("user", "Who wrote it?"), ("assistant", "She did."))
+        corpus.add("prose", ("assistant", PROSE + ("" if name == "second" else f"{name}!")))
+        curate_corpus(corpus.write(), rules, run)
+    digests = {n: stage_record(workspace.curated(n)).digest for n in ("first", "second", "third")}
+    summary = across(["third", "first", "second"], rules, run)
+    folder = set_folder(workspace, list(digests))
+    import pyarrow.parquet as pq
+
+    rows = [r for n in part_files(folder) for r in pq.read_table(folder.local(n)).to_pylist()]
+    assert sorted(r["id"].split("-")[0] for r in rows) == [
+        "first/prose", "first/shared", "third/prose", "third/shared"
+    ]  # fmt: skip
+    kept = {r["kept_id"].split("/")[0] for r in rows if "shared" in r["id"]}
+    assert kept == {"second"}
+    assert summary.record.info["corpora"] == ["first", "second", "third"]
+    assert digests == {n: stage_record(workspace.curated(n)).digest for n in digests}
+
+
+def test_a_users_file_is_kept_out_of_training_data(
+    planted: Make, workspace: Workspace, tmp_path: Any
+) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text(PROSE.replace("\n", " ") + "\nWho?\n")
+    corpus = planted()
+    corpus.add("leak", ("assistant", "Before it all. " + PROSE.lower() + " And after."))
+    corpus.add("clean", ("assistant", "Nothing of that kind was ever said by anybody in here."))
+    run = Run(workspace=workspace, workers=0, quiet=True, against=(str(secret),))
+    summary = curate_corpus(corpus.write(), policies.load("default"), run)
+    assert summary.tally.dropped == {"contaminated-text": 1}
+    assert summary.tally.kept == 1
+
+
+def _kept(workspace: Workspace) -> list[str]:
+    import pyarrow.parquet as pq
+
+    folder = workspace.curated("planted")
+    tables = [pq.read_table(folder.local(n), columns=["id"]) for n in part_files(folder)]
+    return sorted(i for t in tables for i in t["id"].to_pylist())
+
+
+def _many(corpus: Any) -> None:
+    for number in range(90):
+        rng = random.Random(number // 3)
+        words = ["".join(rng.choices("abcdefgh", k=6)) for _ in range(60)]
+        if number % 3 == 1:
+            words[5] = "other"
+        corpus.add(f"n{number}", ("assistant", " ".join(words)))
+        corpus.add(f"q{number}", ("user", f"Which is {number % 40}?"), ("assistant", "That."))
+
+
+def test_file_order_does_not_change_what_is_kept(
+    planted: Make, curated: Curate, workspace: Workspace
+) -> None:
+    kept = []
+    for files, reverse in ((1, False), (4, True), (3, False)):
+        corpus = planted()
+        _many(corpus)
+        curated(corpus.write(files=files, reverse=reverse))
+        kept.append(_kept(workspace))
+    assert len(kept[0]) == 30 + 40
+    assert kept[0] == kept[1] == kept[2]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_the_number_of_workers_does_not_change_a_byte(
+    planted: Make, workspace: Workspace, workers: int
+) -> None:
+    corpus, digests = planted(), []
+    _many(corpus)
+    source, rules = corpus.write(files=5), policies.load("default")
+    for count in (0, workers):
+        workspace.child("dedup").remove_tree()
+        workspace.curated("planted").remove_tree()
+        workspace.measured("planted").remove_tree()
+        run = Run(workspace=workspace, workers=count, quiet=True)
+        digests.append(curate_corpus(source, rules, run).record.digest)
+    assert digests[0] == digests[1]
