@@ -42,6 +42,7 @@ HOSTILE = (
     '</script><script>document.title="pwned"</script><img src=x onerror="document.title=\'pwned\'">'
     "{{ 7 * 7 }} <!-- <script> ]]> \u2028"
 )
+READY = "html[data-drawn=yes][data-browser=ready]"
 _SIZES = ((64, 48), (96, 96), (30, 80))
 
 
@@ -307,3 +308,35 @@ def chromium() -> Iterator[Any]:
         )
         yield browser
         browser.close()
+
+
+class Visit:
+    """One page, what it logged and what it asked for."""
+
+    def __init__(self, page: Any):
+        self.page = page
+        self.faults: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda m: self.faults.append(m.text))
+        page.on("pageerror", lambda e: self.faults.append(str(e)))
+        page.on("dialog", lambda d: self.faults.append(d.message))
+        page.on("request", lambda r: self.requests.append(r.url))
+
+    def open(self, url: str) -> None:
+        self.page.goto(url)
+        self.page.wait_for_selector(READY, state="attached", timeout=60_000)
+
+
+@pytest.fixture
+def visit(chromium: Any) -> Iterator[Callable[..., Visit]]:
+    contexts = []
+
+    def new(width: int = 1280, height: int = 900, scheme: str = "light") -> Visit:
+        size = {"width": width, "height": height}
+        context = chromium.new_context(viewport=size, color_scheme=scheme, offline=True)
+        contexts.append(context)
+        return Visit(context.new_page())
+
+    yield new
+    for context in contexts:
+        context.close()

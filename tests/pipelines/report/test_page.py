@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,40 +15,8 @@ from smolmix.pipelines.report.page import json_text
 from smolmix.sample import Sample
 from smolmix.storage import Workspace
 
-READY = "html[data-drawn=yes][data-browser=ready]"
+Visits = Callable[..., Any]  # opens a page: see the fixture `visit`
 VIEWS = [(1280, 900, "light"), (390, 844, "dark")]
-
-
-class Visit:
-    """One page, what it logged and what it asked for."""
-
-    def __init__(self, page: Any):
-        self.page = page
-        self.faults: list[str] = []
-        self.requests: list[str] = []
-        page.on("console", lambda m: self.faults.append(m.text))
-        page.on("pageerror", lambda e: self.faults.append(str(e)))
-        page.on("dialog", lambda d: self.faults.append(d.message))
-        page.on("request", lambda r: self.requests.append(r.url))
-
-    def open(self, url: str) -> None:
-        self.page.goto(url)
-        self.page.wait_for_selector(READY, state="attached", timeout=60_000)
-
-
-@pytest.fixture
-def visit(chromium: Any) -> Iterator[Callable[..., Visit]]:
-    contexts = []
-
-    def new(width: int = 1280, height: int = 900, scheme: str = "light") -> Visit:
-        size = {"width": width, "height": height}
-        context = chromium.new_context(viewport=size, color_scheme=scheme, offline=True)
-        contexts.append(context)
-        return Visit(context.new_page())
-
-    yield new
-    for context in contexts:
-        context.close()
 
 
 def _url(report: Report) -> str:
@@ -57,7 +25,7 @@ def _url(report: Report) -> str:
 
 @pytest.mark.parametrize(("width", "height", "scheme"), VIEWS)
 def test_every_plot_is_drawn_without_a_console_message_or_a_request_out(
-    report: Report, visit: Callable[..., Visit], width: int, height: int, scheme: str
+    report: Report, visit: Visits, width: int, height: int, scheme: str
 ) -> None:
     here = visit(width, height, scheme)
     here.open(_url(report))
@@ -80,9 +48,7 @@ def test_every_plot_is_drawn_without_a_console_message_or_a_request_out(
     assert here.page.evaluate("document.documentElement.dataset.theme") == scheme
 
 
-def test_a_hostile_caption_stays_text(
-    report: Report, visit: Callable[..., Visit], hostile: str
-) -> None:
+def test_a_hostile_caption_stays_text(report: Report, visit: Visits, hostile: str) -> None:
     here = visit()
     here.open(_url(report))
     cards = json.loads(here.page.text_content("#samples"))
@@ -99,9 +65,7 @@ def test_a_hostile_caption_stays_text(
     assert here.faults == []
 
 
-def test_filters_narrow_the_samples_and_are_in_the_address(
-    report: Report, visit: Callable[..., Visit]
-) -> None:
+def test_filters_narrow_the_samples_and_are_in_the_address(report: Report, visit: Visits) -> None:
     here = visit()
     here.open(_url(report))
     page = here.page
@@ -131,9 +95,7 @@ def test_filters_narrow_the_samples_and_are_in_the_address(
     assert shown() == everything
 
 
-def test_deep_links_open_a_view_and_a_pair_side_by_side(
-    report: Report, visit: Callable[..., Visit]
-) -> None:
+def test_deep_links_open_a_view_and_a_pair_side_by_side(report: Report, visit: Visits) -> None:
     here = visit()
     here.open(_url(report) + "#browse?corpus=notes&state=picked")
     assert here.page.eval_on_selector("[name=corpus]", "e => e.value") == "notes"
@@ -155,9 +117,7 @@ def test_deep_links_open_a_view_and_a_pair_side_by_side(
     assert here.faults + other.faults == []
 
 
-def test_a_sample_is_shown_as_the_model_reads_it(
-    report: Report, visit: Callable[..., Visit]
-) -> None:
+def test_a_sample_is_shown_as_the_model_reads_it(report: Report, visit: Visits) -> None:
     here = visit()
     here.open(_url(report))
     cards = json.loads(here.page.text_content("#samples"))
@@ -188,7 +148,7 @@ def test_a_sample_is_shown_as_the_model_reads_it(
 
 
 def test_the_page_is_usable_without_a_mouse_and_by_a_screen_reader(
-    report: Report, visit: Callable[..., Visit]
+    report: Report, visit: Visits
 ) -> None:
     here = visit()
     here.open(_url(report))
@@ -232,7 +192,7 @@ def _units(rgb: Sequence[int]) -> list[float]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_contrast_is_at_least_four_and_a_half(
-    report: Report, visit: Callable[..., Visit], scheme: str
+    report: Report, visit: Visits, scheme: str
 ) -> None:
     here = visit(scheme=scheme)
     here.open(_url(report))
@@ -274,7 +234,7 @@ def test_one_sample_and_text_alone_make_a_sensible_report(
     make_corpus: Callable[[Workspace, Sequence[Sample]], None],
     make_mixture: Callable[[Workspace, dict[str, Any]], None],
     make_sample: Callable[..., Sample],
-    visit: Callable[..., Visit],
+    visit: Visits,
     count: int,
 ) -> None:
     make_corpus(workspace, [make_sample("words", n) for n in range(count)])
