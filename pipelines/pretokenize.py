@@ -28,7 +28,7 @@ from smolmix.profiles import Profile
 from smolmix.sample import MODALITIES, Dropped, dropped_table
 from smolmix.storage import Folder, Workspace, digest_json
 from smolmix.tokenize import cache, codec, tokenizer
-from smolmix.tokenize.packing import Budget, Packing, pack
+from smolmix.tokenize.packing import Budget, Packing, pack, pack_evenly
 from smolmix.tokenize.plan import (
     DROPPED_FILE,
     PLAN_FILE,
@@ -56,7 +56,7 @@ def tokenize_mixture(
     mixture: str,
     profile: Profile,
     budget_tokens: int = 8192,
-    budget_tiles: int = 0,
+    budget_tiles: int | None = None,
     *,
     workers: int = 0,
     ray_address: str | None = None,
@@ -70,7 +70,7 @@ def tokenize_mixture(
         mixture: its name.
         profile: preset and chat style; the one the mixture was solved for.
         budget_tokens: of a sequence.
-        budget_tiles: of a sequence; 0 for no bound.
+        budget_tiles: of a sequence; 0 for no bound; None for one that evens them out.
         workers: Ray workers; 0 runs in this process.
         ray_address: a cluster to join.
         seed: of the order of sequences within a window.
@@ -83,7 +83,6 @@ def tokenize_mixture(
     codec.check(profile.pixel.codec)
     lock = workspace.mixture(mixture)
     picks = _picks(lock)
-    budget = Budget(tokens=budget_tokens, tiles=budget_tiles)
     made = {"ids": 0, "tiles": 0}
     for corpus in sorted(picks["corpus"].unique().to_list()):
         wanted = picks.filter(pl.col("corpus") == corpus).select("part", "row").unique()
@@ -108,7 +107,9 @@ def tokenize_mixture(
                 made[name] += summary.tally.kept
     folder = sequences_folder(workspace, mixture, profile, budget_tokens)
     with locked(folder):
-        record = _plan(workspace, folder, mixture, picks, profile, budget, seed)
+        record = _plan(
+            workspace, folder, mixture, picks, profile, (budget_tokens, budget_tiles), seed
+        )
     return Tokenized(folder=folder, record=record, new_ids=made["ids"], new_tiles=made["tiles"])
 
 
@@ -127,13 +128,18 @@ def _plan(
     mixture: str,
     picks: pl.DataFrame,
     profile: Profile,
-    budget: Budget,
+    bounds: tuple[int, int | None],
     seed: int,
 ) -> Record:
     """Write `plan.arrow`, `dropped.parquet` and, last, `plan.json`."""
     shards = _Shards(workspace, picks, profile)
     usable = shards.usable
-    packing = pack(usable["tokens"].to_numpy(), usable["n_tiles"].to_numpy(), budget, seed=seed)
+    lengths, counts = usable["tokens"].to_numpy(), usable["n_tiles"].to_numpy()
+    if bounds[1] is None:
+        packing, budget = pack_evenly(lengths, counts, bounds[0], seed=seed)
+    else:
+        budget = Budget(tokens=bounds[0], tiles=bounds[1])
+        packing = pack(lengths, counts, budget, seed=seed)
     dropped = [*shards.dropped]
     dropped += [
         Dropped(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smolmix.errors import UsageError
-from smolmix.tokenize.packing import Budget, pack
+from smolmix.tokenize.packing import Budget, pack, pack_evenly
 
 ITEMS = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 12)), max_size=120)
 BUDGETS = st.builds(
@@ -140,6 +140,24 @@ def test_no_corpus_clumps_within_a_window(published: tuple[Any, Any, list[str]])
     p = np.mean(lead)
     expected = 1 + 2 * p * (1 - p) * (len(lead) - 1)
     assert abs(runs - expected) < 5 * np.sqrt(len(lead))
+
+
+def test_tiles_are_evened_out_where_it_costs_nearly_nothing(
+    published: tuple[Any, Any, list[str]],
+) -> None:
+    tokens, tiles, _ = published
+    free = pack(tokens, tiles, Budget())
+    made, budget = pack_evenly(tokens, tiles, 8192)
+    assert made.fill(budget) >= max(0.995, free.fill(Budget()) - 0.0025)
+    most = max(sum(int(tiles[s.sample]) for s in q) for q in made.sequences)
+    assert most <= budget.tiles <= 1.06 * tiles.sum() / len(made.sequences)
+
+
+def test_a_bound_on_tiles_that_would_leave_sequences_empty_is_not_taken() -> None:
+    lengths, tiles = [60] * 500 + [1000] * 20, [5] * 500 + [0] * 20
+    made, budget = pack_evenly(lengths, tiles, 1000)
+    assert budget.tiles == 0
+    assert made.fill(budget) > 0.9
 
 
 def test_a_budget_must_be_positive() -> None:

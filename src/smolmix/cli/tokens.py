@@ -1,4 +1,4 @@
-"""Verbs of the `tokens` room: tokenize."""
+"""Verbs of the `tokens` room: tokenize, export and verify."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from smolmix.cli.options import (
 
 if TYPE_CHECKING:
     from smolmix.pipelines.pretokenize import Tokenized
+    from smolmix.storage import Folder, Workspace
 
 ProfileOption = Annotated[
     str, typer.Option("--profile", "-p", help="Preset: nano, 256m, 500m or 2.2b.")
@@ -50,8 +51,11 @@ def tokenize(
     style: StyleOption = "inference",
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of a sequence.")] = 8192,
     tiles: Annotated[
-        int, typer.Option("--tiles", min=0, help="Most tiles in a sequence; 0: no bound.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--tiles", min=0, help="Most tiles in a sequence; 0: no bound; default: evens them out."
+        ),
+    ] = None,
     codec: Annotated[
         str,
         typer.Option(
@@ -123,6 +127,79 @@ def _show(made: "Tokenized") -> None:
     print(made.folder.url)
 
 
+def export(
+    plan: Annotated[
+        str, typer.Argument(help="Folder that `tokenize` printed: sequences/<mixture>/<profile>.")
+    ],
+    out: Annotated[str, typer.Option("--out", "-o", help="Local folder to write into.")],
+    form: Annotated[
+        str, typer.Option("--to", help="webdataset (tar) or parquet (for `datasets`).")
+    ] = "parquet",
+    codec: Annotated[
+        str, typer.Option("--codec", help="Of the tiles: png (without loss) or jpeg:Q.")
+    ] = "png",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json_: JsonOption = False,
+) -> None:
+    """Write packed sequences for those who train elsewhere.
+
+    Example: smolmix export sequences/demo/nano-inference-…-1024 --to webdataset --out tars
+    """
+    from pathlib import Path
+
+    from smolmix.pipelines.token_export import export as write
+
+    here = open_workspace(workspace)
+    made = write(here, _inside(here, plan), Path(out), form, codec=codec)  # type: ignore[arg-type]
+    if json_:
+        print_json({"files": made.files, "sequences": made.sequences})
+    else:
+        print(f"{made.sequences:,} sequences in {len(made.files)} files under {out}")
+
+
+def _inside(workspace: "Workspace", plan: str) -> "Folder":
+    """Return the folder of a plan, named from the workspace or as `tokenize` printed it."""
+    import os
+
+    if workspace.is_local and os.path.isdir(plan):  # as a path of this machine
+        plan = os.path.relpath(os.path.realpath(plan), os.path.realpath(workspace.path))
+    return workspace.child(plan.removeprefix(workspace.url).strip("/"))
+
+
+def verify(
+    path: Annotated[
+        str, typer.Argument(help="A stage's folder in the workspace, or a packing plan's.")
+    ],
+    sample: Annotated[
+        float, typer.Option("--sample", min=0.0, max=1.0, help="Share of sequences derived anew.")
+    ] = 0.01,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json_: JsonOption = False,
+) -> None:
+    """Re-check digests and invariants of a stage's output; what is damaged is made anew next time.
+
+    Example: smolmix verify curated/easy-vqa
+    """
+    from smolmix.storage import verify_files
+
+    here = open_workspace(workspace)
+    folder = _inside(here, path)
+    result: dict[str, object]
+    if folder.exists("plan.json"):
+        from smolmix.pipelines.token_checks import verify as verify_tokens
+
+        done = verify_tokens(folder, here, sample=sample)
+        result = {"files": done.files, "samples_derived_anew": done.checked_rows}
+    else:
+        result = {"files": verify_files(folder)}
+    if json_:
+        print_json(result)
+    else:
+        print(", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in result.items()) + ": right")
+
+
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command()(tokenize)
+    app.command()(export)
+    app.command()(verify)
