@@ -37,7 +37,12 @@ class Place:
 
 def _split(path: str, workspace: Workspace) -> tuple[Workspace, list[str]] | None:
     """Return the workspace and the parts of the path below it."""
-    if "://" not in path and Path(path).exists():
+    if "://" in path:
+        head, _, tail = path.partition("://")
+        pieces = tail.rstrip("/").split("/")
+        at = next((i for i in range(len(pieces) - 1, 0, -1) if pieces[i] in _STAGES), len(pieces))
+        return Workspace(f"{head}://{'/'.join(pieces[:at])}"), pieces[at:]
+    if Path(path).exists():
         parts = Path(path).resolve().parts
         for at in range(len(parts) - 1, 0, -1):
             if parts[at] in _STAGES:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from smolmix.cli import app
 from smolmix.errors import SmolmixError, UsageError
+from smolmix.pipelines.report.build import build_report
 from smolmix.pipelines.stats.terminal import bar, plain, spark
 from smolmix.pipelines.stats.values import distribution, nice_edges, value_counts
 from smolmix.storage import Workspace
@@ -156,6 +157,20 @@ def test_what_is_wrong_with_the_call_is_said(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         run(*arguments, "-w", shop.path)
+
+
+def test_a_remote_workspace_answers_and_reports_like_a_local_one(shop: Workspace) -> None:
+    remote = Workspace("memory://shop")
+    for path in shop.local().rglob("*"):
+        if path.is_file():
+            remote.write_bytes(str(path.relative_to(shop.path)), path.read_bytes())
+    for place in ("curated/shots", "mixtures/small", "raw/shots", "runs/first"):
+        assert asked(f"memory://shop/{place}") == asked(place, "-w", shop.path)
+    here, there = (asked(p, "--dropped") for p in (shop.path, "memory://shop"))
+    assert here == there
+    made = build_report(remote, "small")
+    assert remote.report("small").exists("index.html")
+    assert made.pictures > 20
 
 
 def test_an_empty_workspace_says_what_is_missing(workspace: Workspace) -> None:
