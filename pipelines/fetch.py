@@ -101,6 +101,8 @@ def _fetch(source: Source, workspace: Workspace, options: Options) -> Fetched:
         "files": known,
         "complete": False,
     }
+    if source.catalogue:
+        record["catalogue"] = source.catalogue
     if isinstance(origin, Made):
         record["files"] = make_files(origin, workspace, root)
     elif isinstance(origin, Local):
@@ -180,7 +182,9 @@ def _media(
     held = [p for p in paths if source.holds_media(_place(p, root)) or f"{root}/_shards/" in p]
     if held:
         index_media(workspace, root, held)
-    media = options.media or (source.origin.url if isinstance(source.origin, Local) else None)
+    media = options.media
+    if media is None and isinstance(source.origin, Local):
+        media = source.origin.media or source.origin.url
     if media:
         folder = Folder(media)
         if not folder.exists():

@@ -95,8 +95,10 @@ class Downloader:
                 into.touch()
                 return
             try:
-                self._stream(target, into)
+                told = self._stream(target, into)
                 after = into.stat().st_size
+                if target.size is not None and after < target.size and not told:
+                    raise _AgainError("the connection closed early")
                 if target.size is not None and after != target.size:
                     into.unlink()
                     raise IntegrityError(
@@ -115,8 +117,12 @@ class Downloader:
                 wait_s = min(2.0**failed, 60.0) if again.wait_s is None else again.wait_s
                 self.sleep(min(wait_s, self.longest_wait_s))
 
-    def _stream(self, target: Target, into: Path) -> None:
-        """Ask once; append what comes, or start over where the server cannot continue."""
+    def _stream(self, target: Target, into: Path) -> bool:
+        """Ask once; append what comes, or start over where the server cannot continue.
+
+        Returns:
+            Whether the server said how long its answer is, so that a short one is no accident.
+        """
         have = into.stat().st_size if into.exists() else 0
         headers = self._headers(target.url)
         if have:
@@ -132,7 +138,7 @@ class Downloader:
                     if _total(response) != have:
                         into.unlink()
                         raise _AgainError("the file changed while it was fetched", 0.0)
-                    return
+                    return True
                 goes_on = response.status_code == 206 and _start(response) == have
                 if response.status_code == 206 and not goes_on:
                     into.unlink()
@@ -142,6 +148,7 @@ class Downloader:
                     for chunk in response.raw.stream(_CHUNK, decode_content=False):
                         out.write(chunk)
                         self.seen(len(chunk))
+                return "Content-Length" in response.headers
         except _BROKEN as error:
             raise _AgainError(f"the connection broke ({type(error).__name__})") from error
 

@@ -1,9 +1,12 @@
 """What a corpus publishes: its files at one commit of the hub, or at fixed addresses."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+import requests
 
 from smolmix.errors import DataError, UsageError
 from smolmix.pipelines.fetching.download import Downloader, Target
@@ -91,6 +94,7 @@ def _hub(source: Source, repo: str, revision: str, under: str) -> tuple[str, lis
     from huggingface_hub.hf_api import RepoFile
 
     api = HfApi(endpoint=endpoint())
+    _reach(repo)
     try:
         entries = [
             e
@@ -111,11 +115,8 @@ def _hub(source: Source, repo: str, revision: str, under: str) -> tuple[str, lis
             f"{repo}: {endpoint()} answers {error.response.status_code} for revision {revision}; "
             "check the revision, or try again later"
         ) from error
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"{repo}: {endpoint()} cannot be reached ({type(error).__name__}); check the network "
-            "or HF_ENDPOINT; the demo corpora need neither"
-        ) from error
+    except _network_errors() as error:
+        raise _unreachable(repo, error) from error
     found = [
         _remote(
             source,
@@ -133,6 +134,30 @@ def _hub(source: Source, repo: str, revision: str, under: str) -> tuple[str, lis
         if source.holds_rows(under + e.path) or source.holds_media(under + e.path)
     ]
     return commit, found
+
+
+def _reach(repo: str) -> None:
+    """Fail at once, not after the hub library's half minute of retries, where nobody answers."""
+    try:
+        requests.head(endpoint(), timeout=10)
+    except requests.RequestException as error:
+        raise _unreachable(repo, error) from error
+
+
+def _unreachable(repo: str, error: Exception) -> DataError:
+    return DataError(
+        f"{repo}: {endpoint()} cannot be reached ({type(error).__name__}); check the network "
+        "or HF_ENDPOINT; the demo corpora need neither"
+    )
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """Return what the hub library raises: its HTTP client's errors are no OSError."""
+    client = sys.modules.get("httpx2") or sys.modules.get("httpx")
+    found: list[type[Exception]] = [OSError]
+    if client is not None:
+        found.append(client.HTTPError)
+    return tuple(found)
 
 
 def _commit(api: object, repo: str, revision: str, paths: Iterable[str]) -> str:

@@ -1,5 +1,7 @@
 """Corpora that this machine makes, and the user's own files where they lie."""
 
+import hashlib
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -7,10 +9,15 @@ from typing import Any
 
 from smolmix.errors import DataError
 from smolmix.pipelines.fetching.download import digests
+from smolmix.pipelines.layouts.jsonl import parse
+from smolmix.pipelines.layouts.layout import Fault
+from smolmix.pipelines.layouts.text import decode
+from smolmix.pipelines.sources.catalogue import CAPTIONS
 from smolmix.pipelines.sources.source import Local, Made, Source
 from smolmix.storage import Folder, Workspace
 
 Entry = dict[str, Any]  # of fetch.json
+MEDIA = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "mp4", "mkv", "webm", "mov", "avi", "m4v")
 
 
 def make_files(origin: Made, workspace: Workspace, root: str) -> list[Entry]:
@@ -45,7 +52,7 @@ def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -
     theirs = Folder(origin.url)
     if not theirs.exists():
         raise DataError(f"{source.id}: {origin.url} is not there; correct `path` in the catalogue")
-    entries = []
+    entries = _captions(source, theirs, workspace, root)
     for path in sorted(str(p) for p in theirs.fs.find(theirs.path)):
         place = path.removeprefix(theirs.path).lstrip("/")
         if not source.holds_rows(place) and not (
@@ -70,6 +77,37 @@ def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -
             "correct `path`, `layout` or `files` in the catalogue"
         )
     return entries
+
+
+def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -> list[Entry]:
+    """Write the captions beside a folder's media as one file of rows.
+
+    A caption is a text file of the medium's name, or a row of `metadata.jsonl` (`file_name` and
+    `text`).
+    """
+    if source.rows_in != (CAPTIONS,):
+        return []
+    found = {str(p).removeprefix(theirs.path).lstrip("/") for p in theirs.fs.find(theirs.path)}
+    rows: list[dict[str, Any]] = []
+    for place in sorted(found):
+        stem, _, extension = place.rpartition(".")
+        if extension.lower() in MEDIA and f"{stem}.txt" in found:
+            text = decode(theirs.read_bytes(f"{stem}.txt"))
+            rows.append({"image": place, "text": text if isinstance(text, str) else None})
+        elif place.rpartition("/")[2] == "metadata.jsonl":
+            folder = place.rpartition("/")[0]
+            for line in theirs.read_bytes(place).splitlines():
+                row = parse(line)
+                if not isinstance(row, Fault) and isinstance(row.get("file_name"), str):
+                    name = f"{folder}/{row['file_name']}".lstrip("/")
+                    rows.append({**row, "image": name})
+                elif line.strip():
+                    rows.append({"text": None, "id": place})
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    name = f"{root}/{CAPTIONS}"
+    workspace.write_bytes(name, data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return [{"path": name, "size": len(data), "sha256": sha256, "url": theirs.url}] if rows else []
 
 
 def _link(target: Path, link: Path) -> None:

@@ -41,7 +41,14 @@ from smolmix.pipelines.sources import (
     vript,
     word_problems,
 )
-from smolmix.pipelines.sources.reading import Adapted, RawUnit, fetched, raw_units, read_unit
+from smolmix.pipelines.sources.reading import (
+    FETCH_FILE,
+    Adapted,
+    RawUnit,
+    fetched,
+    raw_units,
+    read_unit,
+)
 from smolmix.pipelines.sources.reading import count_rows as _count_rows
 from smolmix.pipelines.sources.source import Source
 from smolmix.storage import Workspace
@@ -111,6 +118,12 @@ def source_of(corpus: str, workspace: Workspace | None = None) -> Source:
     """
     if corpus in SOURCES:
         return SOURCES[corpus]
+    if workspace is not None and workspace.raw(corpus).exists(FETCH_FILE):
+        entry = workspace.raw(corpus).read_json(FETCH_FILE).get("catalogue")
+        if entry:
+            from smolmix.pipelines.sources.catalogue import source_from
+
+            return source_from(entry)
     raise UsageError(
         f"corpus {corpus!r}: not in the catalogue{nearest(corpus, SOURCES)}; "
         "`smolmix corpora` lists them"

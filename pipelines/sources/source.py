@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from smolmix.pipelines.layouts.layout import Layout
 from smolmix.pipelines.sources.row import Row
@@ -68,6 +68,7 @@ class Local:
     """Files the user already has, read where they lie."""
 
     url: str  # a folder on disk or on any fsspec store
+    media: str = ""  # the folder of the media, where it is another
 
 
 Origin = Hub | Http | Made | Local
@@ -100,6 +101,7 @@ class Source:
     heldout: str = ""  # regex over a row file's path: rows kept for evaluation only
     warnings: tuple[str, ...] = ()
     refused: str = ""  # why it cannot be fetched at all, and what to use instead
+    catalogue: dict[str, Any] | None = None  # the entry of a user's own catalogue
     media_from_user: str = ""  # where the user gets media that is not published with the rows
 
     @property

@@ -1,13 +1,21 @@
 """Verbs of the `corpora` room: the catalogue, and fetching."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from smolmix.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
+from smolmix.errors import UsageError
 
 if TYPE_CHECKING:
     from smolmix.pipelines.sources.source import Source
+
+CatalogueOption = Annotated[
+    str | None, typer.Option("--catalogue", help="A YAML file of your own corpora.")
+]
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def add(app: typer.Typer) -> None:
@@ -18,6 +26,7 @@ def add(app: typer.Typer) -> None:
 
 def corpora(
     name: Annotated[str | None, typer.Argument(help="One corpus, in full.")] = None,
+    catalogue: CatalogueOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the catalogue: every corpus with its licence, size and where it is published.
@@ -25,65 +34,119 @@ def corpora(
     Example: smolmix corpora the-cauldron
     """
     from smolmix.cli.options import print_json
-    from smolmix.pipelines.sources import SOURCES, source_of
+    from smolmix.pipelines.sources import SOURCES
+    from smolmix.pipelines.sources.table import entry, in_full, lines
 
+    known = _known(catalogue)
     if name is not None:
-        entry = _entry(source_of(name))
+        source = _find(name, known)
         if as_json:
-            print_json(entry)
+            print_json(entry(source))
         else:
-            for key, value in entry.items():
-                print(f"{key:>12}  {value}")
+            print("\n".join(in_full(source)))
         return
-    entries = [_entry(source) for source in SOURCES.values()]
+    shown = list(known.values()) if catalogue else list(SOURCES.values())
     if as_json:
-        print_json(entries)
-        return
-    for entry in entries:
-        print(
-            f"{entry['id']:24} {entry['role']:14} {entry['modality']:12} "
-            f"{entry['rows'] if entry['rows'] is not None else '?':>12} {entry['licence']}"
-        )
+        print_json([entry(source) for source in shown])
+    else:
+        print("\n".join(lines(shown)))
 
 
 def fetch(
     corpora: Annotated[list[str], typer.Argument(help="Ids of corpora.")],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Rows: bring files until they hold this many.")
+    ] = None,
+    files: Annotated[
+        list[str] | None, typer.Option(help="Glob over published paths; may be repeated.")
+    ] = None,
+    max_bytes: Annotated[
+        str | None, typer.Option(help="Bring what fits, rows first: 500M, 20G.")
+    ] = None,
+    annotations: Annotated[
+        bool, typer.Option("--annotations", help="Rows without the media that lie apart.")
+    ] = False,
+    media: Annotated[
+        str | None, typer.Option(help="Your folder of media that is not published.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit to pin.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say files and bytes only.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Files brought at once.")] = 4,
+    catalogue: CatalogueOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring corpora into the workspace: checked, resumable, pinned to a revision.
 
-    Example: smolmix fetch easy-vqa word-problems
+    Example: smolmix fetch the-cauldron --files 'ai2d/*' --limit 1000
     """
     from dataclasses import asdict
 
     from smolmix.cli.options import open_workspace, print_json
+    from smolmix.pipelines.fetch import Options
     from smolmix.pipelines.fetch import fetch as bring
-    from smolmix.pipelines.sources import source_of
+    from smolmix.pipelines.fetching.record import Selection
 
-    sources = [source_of(name) for name in corpora]
-    space = open_workspace(workspace, writable=True)
-    done = [bring(source, space) for source in sources]
+    known = _known(catalogue)
+    sources = [_find(name, known) for name in corpora]
+    space = open_workspace(workspace, writable=not dry_run)
+    selection = Selection(
+        limit=limit,
+        files=tuple(files or ()),
+        max_bytes=_bytes(max_bytes),
+        annotations=annotations,
+    )
+    done = []
+    for source in sources:
+        options = Options(
+            selection=selection,
+            revision=revision,
+            media=os.path.abspath(media) if media and "://" not in media else media,
+            dry_run=dry_run,
+            jobs=jobs,
+            say=lambda text, name=source.id: print(f"{name}: {text}", file=sys.stderr),  # type: ignore[misc]
+        )
+        done.append(bring(source, space, options))
     if as_json:
         print_json([asdict(one) for one in done])
         return
     for one in done:
-        state = "fetched" if one.fresh else "there already"
-        print(f"{one.corpus}: {one.files} files, {one.bytes:,} bytes, {state}")
+        state = "would be fetched" if one.dry_run else "fetched" if one.fresh else "there already"
+        print(
+            f"{one.corpus}: {one.files} files, {one.bytes:,} bytes, {state} "
+            f"(revision {one.revision[:12]})"
+        )
 
 
-def _entry(source: "Source") -> dict[str, Any]:
-    return {
-        "id": source.id,
-        "title": source.title,
-        "hub_id": source.hub_id,
-        "revision": source.revision,
-        "role": source.role,
-        "modality": source.modality,
-        "licence": source.licence,
-        "gated": source.gated,
-        "rows": source.rows,
-        "verified": source.verified,
-        "subsets": [{"name": s.name, "rows": s.rows} for s in source.subsets],
-        "warnings": list(source.warnings),
-    }
+def _known(catalogue: str | None) -> "dict[str, Source]":
+    from smolmix.pipelines.sources import SOURCES
+
+    if catalogue is None:
+        return dict(SOURCES)
+    from smolmix.pipelines.sources.catalogue import read_catalogue
+
+    own = read_catalogue(catalogue)
+    if taken := sorted(set(own) & set(SOURCES)):
+        raise UsageError(
+            f"{catalogue}: corpora: {taken[0]} is a published corpus; give yours another id"
+        )
+    return {**SOURCES, **own}
+
+
+def _find(name: str, known: "dict[str, Source]") -> "Source":
+    from smolmix.pipelines.sources import source_of
+
+    return known[name] if name in known else source_of(name)
+
+
+def _bytes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    number = text.upper().removesuffix("B").removesuffix("I")
+    unit = number[-1:] if number[-1:] in _UNITS else ""
+    try:
+        return int(float(number.removesuffix(unit)) * _UNITS[unit])
+    except ValueError as error:
+        raise UsageError(
+            f"--max-bytes {text}: not a size; a number with K, M, G or T, as in 20G"
+        ) from error
