@@ -27,7 +27,7 @@ from smolmix.cli import app
 from smolmix.pipelines import sources as registry
 from smolmix.pipelines.sources import SOURCES, raw_units, read_unit
 from smolmix.pipelines.sources.source import Http, Hub
-from smolmix.storage import Workspace
+from smolmix.storage import Workspace, stage_record
 
 ROOT = Path(__file__).parents[3]
 OLAH = os.environ.get("SMOLMIX_OLAH", str(ROOT / ".venv-olah" / "bin" / "olah-cli"))
@@ -207,6 +207,13 @@ def test_six_layouts_are_fetched_through_cut_connections_and_adapted(
         counted[name] = (len(samples), fixture["expect"]["samples"])
     assert all(found == expected > 0 for found, expected in counted.values()), counted
     assert len(counted) == 6
+
+    done = CliRunner().invoke(app, ["curate", *counted, "-w", space, "--workers", "0", "--json"])
+    assert done.exit_code == 0, done.output
+    for name, (found, _) in counted.items():
+        tally = stage_record(workspace.measured(name)).tally
+        assert tally.imbalance() == ""
+        assert tally.kept == found
 
     before = len(proxy.requests)
     assert fetch("the-cauldron", "-w", space)[0] == 0
