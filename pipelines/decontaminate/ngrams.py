@@ -5,50 +5,24 @@ the benchmark's texts share ("Answer with the option's letter from the given cho
 boilerplate and count for nothing. A text shorter than an n-gram must be the whole sample.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import IO
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
-from smolmix.pipelines.dedup.minhash import tokens
+from smolmix.pipelines.dedup.shingles import Hashes, runs, whole, words
 from smolmix.pipelines.filters.policy import Decontaminate
 from smolmix.sample import Sample
 
 MIN_WORDS = 4  # shorter benchmark texts are not looked for
 MIN_WORDS_WITH_MEDIA = 20  # a short question means nothing without its picture
-_BASE = 0x9E3779B97F4A7C15
 
 
-@lru_cache(maxsize=1 << 17)
-def _word(word: str) -> int:
-    return xxhash.xxh3_64_intdigest(word.encode(errors="replace"))
-
-
-def words_of(sample: Sample) -> list[str]:
-    """Return the words of what user and assistant say, in order."""
-    return tokens("\n".join(t.text for t in sample.turns if t.role != "system"))
-
-
-def grams(words: Sequence[str], size: int) -> NDArray[np.uint64]:
-    """Return the hashes of all runs of `size` words."""
-    count = len(words) - size + 1
-    if count < 1:
-        return np.zeros(0, np.uint64)
-    hashed = np.fromiter(map(_word, words), np.uint64, len(words))
-    total, power = np.zeros(count, np.uint64), 1
-    for at in range(size):
-        total += hashed[at : at + count] * np.uint64(power)
-        power = power * _BASE % (1 << 64)
-    return total
-
-
-def whole(words: Sequence[str]) -> int:
-    """Return the hash of a whole text."""
-    return xxhash.xxh3_64_intdigest("\x00".join(words).encode(errors="replace"))
+def words_of(sample: Sample) -> Hashes:
+    """Return the hashed words of what user and assistant say, in order."""
+    return words("\n".join(t.text for t in sample.turns if t.role != "system"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,21 +37,21 @@ class Index:
     whole_texts: NDArray[np.int64]
 
     @classmethod
-    def build(cls, items: Iterable[tuple[str, Sequence[str]]], policy: Decontaminate) -> "Index":
+    def build(cls, items: Iterable[tuple[str, Hashes]], policy: Decontaminate) -> "Index":
         """Return the index of (id, words) texts."""
         ids: list[str] = []
         found: list[NDArray[np.uint64]] = []
         owners: list[NDArray[np.int64]] = []
         wholes: list[int] = []
         whole_texts: list[int] = []
-        for name, words in items:
-            if len(words) < MIN_WORDS:
+        for name, said in items:
+            if len(said) < MIN_WORDS:
                 continue
             number = len(ids)
             ids.append(name)
-            wholes.append(whole(words))
+            wholes.append(whole(said))
             whole_texts.append(number)
-            own = np.unique(grams(words, policy.ngram_words))
+            own = np.unique(runs(said, policy.ngram_words))
             found.append(own)
             owners.append(np.full(len(own), number, np.int64))
         every = np.concatenate([*found, np.zeros(0, np.uint64)])
@@ -107,12 +81,12 @@ class Index:
         with np.load(stream, allow_pickle=False) as arrays:
             return cls(**{name: arrays[name] for name in arrays.files})
 
-    def match(self, words: Sequence[str], policy: Decontaminate) -> tuple[str, str] | None:
+    def match(self, said: Hashes, policy: Decontaminate) -> tuple[str, str] | None:
         """Return (id, how) of the benchmark text most of whose n-grams the words hold, or None."""
-        at = np.searchsorted(self.wholes, np.uint64(whole(words))) if len(self.wholes) else 0
-        if at < len(self.wholes) and self.wholes[at] == whole(words):
+        at = np.searchsorted(self.wholes, np.uint64(whole(said))) if len(self.wholes) else 0
+        if at < len(self.wholes) and self.wholes[at] == whole(said):
             return str(self.ids[self.whole_texts[at]]), "the whole text"
-        own = np.unique(grams(words, policy.ngram_words))
+        own = np.unique(runs(said, policy.ngram_words))
         first = np.searchsorted(self.grams, own, side="left")
         last = np.searchsorted(self.grams, own, side="right")
         hit = np.flatnonzero(last > first)

@@ -16,8 +16,8 @@ from smolmix.errors import DataError, UsageError
 from smolmix.pipelines.decontaminate import ngrams
 from smolmix.pipelines.dedup import verdicts
 from smolmix.pipelines.dedup.clusters import Clusters
-from smolmix.pipelines.dedup.minhash import tokens
 from smolmix.pipelines.dedup.origins import Origin, inputs
+from smolmix.pipelines.dedup.shingles import Hashes, words
 from smolmix.pipelines.dedup.verdicts import Verdict
 from smolmix.pipelines.filters.policy import Decontaminate
 from smolmix.sample import Tally, from_table
@@ -77,19 +77,19 @@ class IndexPayload:
     policy: Decontaminate
 
 
-def _corpus_texts(workspace: Workspace, corpus: str) -> Iterator[tuple[str, list[str]]]:
+def _corpus_texts(workspace: Workspace, corpus: str) -> Iterator[tuple[str, Hashes]]:
     folder = workspace.measured(corpus)
     for name in part_files(folder):
         with folder.open(name) as stream:
             file = pq.ParquetFile(stream)
             for group in range(file.num_row_groups):
                 for sample in from_table(file.read_row_group(group), where=name):
-                    words = ngrams.words_of(sample)
-                    if not sample.media or len(words) >= ngrams.MIN_WORDS_WITH_MEDIA:
-                        yield sample.id, words
+                    said = ngrams.words_of(sample)
+                    if not sample.media or len(said) >= ngrams.MIN_WORDS_WITH_MEDIA:
+                        yield sample.id, said
 
 
-def _file_texts(name: str) -> Iterator[tuple[str, list[str]]]:
+def _file_texts(name: str) -> Iterator[tuple[str, Hashes]]:
     with open(name, encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines):
             if not line.strip():
@@ -103,7 +103,7 @@ def _file_texts(name: str) -> Iterator[tuple[str, list[str]]]:
                     raise DataError(
                         f"{name}:{number + 1}: not an object with `text`; write one a line"
                     ) from error
-            yield label, tokens(text)
+            yield label, words(text)
 
 
 def _run_index(unit: Unit, context: UnitContext) -> Result:
@@ -111,7 +111,7 @@ def _run_index(unit: Unit, context: UnitContext) -> Result:
     assert isinstance(payload, IndexPayload)
     workspace = Workspace(payload.workspace)
 
-    def texts() -> Iterator[tuple[str, list[str]]]:
+    def texts() -> Iterator[tuple[str, Hashes]]:
         for corpus in payload.against.corpora:
             yield from _corpus_texts(workspace, corpus)
         for name in payload.against.files:

@@ -12,45 +12,24 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 from numpy.typing import NDArray
 from rensa import RMinHash
 
+from smolmix.pipelines.dedup import shingles
 from smolmix.pipelines.filters.policy import TextDedup
-from smolmix.pipelines.measure.texts import words
 from smolmix.sample import Sample
 
 SUFFIX = ".minhash.parquet"
 _SEED = 42
-_MIN_LETTERS = 2
 
 
-def tokens(text: str) -> list[str]:
-    """Return the words that shingles are made of: normal form, words of letters in small."""
-    return [
-        w.lower() if len(w) >= _MIN_LETTERS and w.replace("'", "").isalpha() else w
-        for w in words(text)
-    ]
-
-
-def shingles(said: Sequence[str], size: int) -> list[str]:
-    """Return the runs of `size` words; a shorter text is one shingle."""
-    if len(said) <= size:
-        return [" ".join(said)]
-    return [" ".join(said[i : i + size]) for i in range(len(said) - size + 1)]
-
-
-def numbers_key(said: Sequence[str]) -> int:
-    """Return a 64-bit key of the multiset of words that hold a digit."""
-    found = sorted(w for w in said if any(map(str.isdigit, w)))
-    return xxhash.xxh3_64_intdigest("\x00".join(found).encode(errors="replace"))
-
-
-def signatures(texts: Sequence[Sequence[str]], policy: TextDedup) -> NDArray[np.uint32]:
-    """Return (texts, bands · rows) signatures."""
-    sets = [shingles(said, policy.shingle_words) for said in texts]
+def signatures(texts: Sequence[shingles.Hashes], policy: TextDedup) -> NDArray[np.uint32]:
+    """Return (texts, bands · rows) signatures of texts given as hashed words."""
+    sets = [shingles.shingles(said, policy.shingle_words) for said in texts]
     width = policy.bands * policy.rows
-    matrix = RMinHash.digest_matrix_from_token_sets(sets, width, _SEED)
+    offsets = np.concatenate([[0], np.cumsum([len(s) for s in sets])]).astype(np.uint64)
+    flat = np.concatenate([*sets, np.zeros(0, np.uint64)])
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, width, _SEED)
     return np.asarray(matrix.to_rows(), dtype=np.uint32).reshape(len(texts), width)
 
 
@@ -107,14 +86,14 @@ class Writer:
         if self._file is None or not samples:
             return
         self.count += len(samples)
-        said = [tokens("\n".join(t.text for t in s.turns)) for _, s in samples]
+        said = [shingles.words("\n".join(t.text for t in s.turns)) for _, s in samples]
         signature = signatures(said, self._policy)
         keys = band_keys(signature, self._policy)
         columns = [
             pa.array([row for row, _ in samples], pa.int64()),
             pa.array([s.id for _, s in samples], pa.string()),
             pa.array([s.text_chars for _, s in samples], pa.int64()),
-            pa.array([numbers_key(s) for s in said], pa.uint64()),
+            pa.array([shingles.numbers(s) for s in said], pa.uint64()),
             *(pa.array(keys[:, i]) for i in range(self._policy.bands)),
             pa.array([s.tobytes() for s in signature], self._schema.field("signature").type),
         ]

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from smolmix.errors import UsageError, nearest
 from smolmix.pipelines.filters.registry import RULES
+from smolmix.pipelines.filters.scores import ScoreLow
 from smolmix.pipelines.filters.view import Rule, View
+from smolmix.pipelines.measure.scorers import SCORERS
 from smolmix.storage import digest_json
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
@@ -107,6 +109,11 @@ class Policy:
         """Identity of the rules alone."""
         return digest_json(self.spec["filters"])
 
+    def scorers(self) -> tuple[str, ...]:
+        """Return the scorers that its rules name."""
+        every = (rule for rules in self.rules.values() for rule in rules)
+        return tuple(sorted({r.scorer for r in every if isinstance(r, ScoreLow)}))
+
     def verdict(self, view: View) -> tuple[str, str] | None:
         """Return (reason, detail) of the first rule the sample breaks, or None."""
         for group in _APPLIES[view.sample.modality]:
@@ -136,6 +143,12 @@ def _rule(where: str, entry: Mapping[str, Any]) -> Rule:
                 f"{where}.{name}: threshold {key!r} is unknown; known: {allowed}"
                 f"{nearest(key, wanted)}"
             )
+    if rule is ScoreLow and known.get("scorer") not in SCORERS:
+        scorer = str(known.get("scorer"))
+        raise UsageError(
+            f"{where}.{name}.scorer: {scorer!r} is unknown; known: {', '.join(SCORERS)}"
+            f"{nearest(scorer, SCORERS)}"
+        )
     try:
         return TypeAdapter(rule).validate_python(known)
     except ValidationError as error:

