@@ -10,7 +10,7 @@ from smolmix.cost import Grid, frame_count, image_grid
 from smolmix.errors import UsageError
 from smolmix.mixtures.catalogue import CatalogueRow
 from smolmix.mixtures.figures import Known
-from smolmix.mixtures.lengths import bucket_names
+from smolmix.mixtures.lengths import bucket_name
 from smolmix.mixtures.spec import Component, Declared, Spec
 from smolmix.mixtures.supply import Stratum
 from smolmix.profiles import PixelProfile
@@ -115,6 +115,35 @@ def _kept(
     return kept
 
 
+def _size(
+    component: Component, said: Declared, row: CatalogueRow | None, guess: Guess, name: str
+) -> int:
+    """Return how many samples the component has, and note how that is known."""
+    listed = row.samples(component.subset) if row is not None else None
+    taken = component.take.samples if component.take is not None else None
+    if said.samples is not None:
+        guess.known["samples"], guess.sources["samples"] = "declared", said.source
+        return said.samples
+    if listed is not None:
+        guess.known["samples"], guess.sources["samples"] = "declared", "the catalogue's rows"
+        return listed
+    if taken is not None:
+        guess.known["samples"], guess.sources["samples"] = "assumed", "as many as are taken"
+        return taken
+    guess.known["samples"] = "unknown"
+    guess.warnings.append(f"{name}: how many samples there are is not known; taken as enough")
+    return NOT_KNOWN
+
+
+def _note_length(name: str, said: Declared, guess: Guess) -> None:
+    guess.sources["duration_s"] = said.source
+    if said.duration_s is not None or said.durations:
+        guess.known["duration_s"] = "declared"
+        return
+    guess.known["duration_s"] = "unknown"
+    guess.warnings.append(f"{name}: how long its videos are is not known")
+
+
 def declared_strata(
     spec: Spec,
     name: str,
@@ -134,66 +163,39 @@ def declared_strata(
     component = spec.components[name]
     said = component.declared
     if counts is not None:
-        update = {k: getattr(counts, k) for k in counts.model_fields_set}
-        said = said.model_copy(update=update)
+        said = said.model_copy(update={k: getattr(counts, k) for k in counts.model_fields_set})
     guess = Guess()
     modality = component.modality or (row.modality if row else "") or "image"
-    samples = said.samples
-    if samples is not None:
-        guess.known["samples"], guess.sources["samples"] = "declared", said.source
-    elif row is not None and row.samples(component.subset) is not None:
-        samples = row.samples(component.subset)
-        guess.known["samples"], guess.sources["samples"] = "declared", "the catalogue's rows"
-    elif component.take is not None and component.take.samples is not None:
-        samples = component.take.samples
-        guess.known["samples"], guess.sources["samples"] = "assumed", "as many as are taken"
-    else:
-        guess.known["samples"] = "unknown"
-        guess.warnings.append(f"{name}: how many samples there are is not known; taken as enough")
-        samples = NOT_KNOWN
-    assert samples is not None
-    lengths = _lengths(said)
-    licence = component.licence or (row.licence if row else "")
+    samples = _size(component, said, row, guess, name)
     if modality == "video":
-        has_length = said.duration_s is not None or bool(said.durations)
-        guess.known["duration_s"] = "declared" if has_length else "unknown"
-        guess.sources["duration_s"] = said.source
-        if not has_length:
-            guess.warnings.append(f"{name}: how long its videos are is not known")
-    cot = said.cot
-    for length, share in lengths:
-        for kind, part in (("declared", cot or 0.0), ("none", 1.0 - (cot or 0.0))):
+        _note_length(name, said, guess)
+    tags = {
+        "corpus": component.corpus,
+        "modality": modality,
+        "category": component.category or "",
+        "licence": component.licence or (row.licence if row else ""),
+    }
+    if len(component.subset) == 1:
+        tags["subset"] = component.subset[0]
+    cot = said.cot or 0.0
+    for length, share in _lengths(said):
+        for kind, part in (("declared", cot), ("none", 1.0 - cot)):
             count = round(samples * share * part)
-            if count == 0:
-                continue
-            known = {"duration_s": length} if modality == "video" and length else {}
-            facts = {
-                "corpus": component.corpus,
-                "modality": modality,
-                "licence": licence or None,  # a component's category is a label, not a measure
-                "cot": kind,
-                "subset": component.subset[0] if len(component.subset) == 1 else None,
-                **known,
-            }
-            if not _kept(spec, name, component, facts, guess):
+            facts: dict[str, object] = {**tags, "cot": kind, "licence": tags["licence"] or None}
+            del facts["category"]  # a label of the component, not a measure of its samples
+            if modality == "video" and length:
+                facts["duration_s"] = length
+            if count == 0 or not _kept(spec, name, component, facts, guess):
                 continue
             if length > spec.caps.duration_s.max:
                 continue
-            tags = {
-                "corpus": component.corpus,
-                "modality": modality,
-                "category": component.category or "",
-                "cot": kind,
-                "licence": licence,
-            }
+            mine = {**tags, "cot": kind}
             if modality == "video" and spec.caps.duration_s.mean is not None:
-                edges = spec.caps.duration_s.buckets
-                at = sum(1 for e in edges if e < length)
-                tags["bucket"] = bucket_names(edges)[at]
+                mine["bucket"] = bucket_name(length, spec.caps.duration_s.buckets)
             guess.strata.append(
                 Stratum(
                     component=name,
-                    tags={k: v for k, v in sorted(tags.items()) if v},
+                    tags={k: v for k, v in sorted(mine.items()) if v},
                     available=count,
                     limit=count * spec.epochs(name),
                     means=_means(said, modality, length, pixel, guess),

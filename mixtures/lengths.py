@@ -15,3 +15,8 @@ def bucket_names(edges: Sequence[float]) -> list[str]:
     """Return names such as `60-120 s`, one more than there are edges."""
     lows = [0.0, *edges]
     return [f"{a:g}-{b:g} s" for a, b in zip(lows[:-1], edges, strict=True)] + [f"{lows[-1]:g} s-"]
+
+
+def bucket_name(duration_s: float, edges: Sequence[float]) -> str:
+    """Return the name of the bucket that holds a duration."""
+    return bucket_names(edges)[int(bucket(np.array([duration_s]), edges)[0])]

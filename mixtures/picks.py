@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
+from numpy.typing import NDArray
 
 from smolmix.mixtures.hashing import hash_ids
 from smolmix.mixtures.pool import Pool
@@ -39,41 +40,52 @@ def write_picks(
         stratum: (draws,) each position's stratum.
         within: (draws,) which draw of its stratum stands there.
     """
+    place = _Places(pool)
     size = np.diff(ordered.starts)
-    part_ids = pa.array([f"{corpus}/{unit}" for corpus, unit in pool.parts], pa.string())
-    part_hash = hash_ids(part_ids, 0)
-    corpora = pa.array([corpus for corpus, _ in pool.parts], pa.string())
-    units = pa.array([unit for _, unit in pool.parts], pa.string())
-    ids = pa.concat_arrays(
-        [c.cast(pa.large_string()) for c in pool.ids.chunks] or [pa.array([], pa.large_string())]
-    )
     state = xxhash.xxh3_128()
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch, name)
         with pq.ParquetWriter(target, PICKS_SCHEMA, compression="zstd") as writer:
             for at in range(0, len(stratum), _ROWS):
                 here, draw = stratum[at : at + _ROWS], within[at : at + _ROWS]
-                repeat = (draw // size[here]).astype(np.int32)
                 rows = ordered.rows[ordered.starts[here] + draw % size[here]]
-                part = pool.part[rows]
-                row = pool.row[rows]
-                for column in (pool.hashes[rows], part_hash[part], row, repeat):
+                repeat = (draw // size[here]).astype(np.int32)
+                writer.write_table(place.table(rows, repeat))
+                for column in (pool.hashes[rows], place.hashes(rows), pool.row[rows], repeat):
                     state.update(np.ascontiguousarray(column).tobytes())
-                codes = pa.array(part, pa.int32())
-                writer.write_table(
-                    pa.table(
-                        [
-                            ids.take(pa.array(rows)).cast(pa.string()),
-                            corpora.take(codes).dictionary_encode(),
-                            units.take(codes).dictionary_encode(),
-                            pa.array(row),
-                            pa.array(repeat),
-                        ],
-                        schema=PICKS_SCHEMA,
-                    )
-                )
         folder.put(target, name)
     return state.hexdigest()
+
+
+class _Places:
+    """Looks up where candidates lie."""
+
+    def __init__(self, pool: Pool):
+        self._pool = pool
+        parts = [f"{corpus}/{unit}" for corpus, unit in pool.parts]
+        self._part_hash = hash_ids(pa.array(parts, pa.string()), 0)
+        self._corpora = pa.array([corpus for corpus, _ in pool.parts], pa.string())
+        self._units = pa.array([unit for _, unit in pool.parts], pa.string())
+        chunks = [c.cast(pa.large_string()) for c in pool.ids.chunks]
+        self._ids = pa.concat_arrays(chunks or [pa.array([], pa.large_string())])
+
+    def hashes(self, rows: Ints) -> NDArray[np.uint64]:
+        """Return (rows,) the hash of each candidate's corpus and part."""
+        return self._part_hash[self._pool.part[rows]]
+
+    def table(self, rows: Ints, repeat: NDArray[np.int32]) -> pa.Table:
+        """Return the picks of these candidates."""
+        part = pa.array(self._pool.part[rows], pa.int32())
+        return pa.table(
+            [
+                self._ids.take(pa.array(rows)).cast(pa.string()),
+                self._corpora.take(part).dictionary_encode(),
+                self._units.take(part).dictionary_encode(),
+                pa.array(self._pool.row[rows]),
+                pa.array(repeat),
+            ],
+            schema=PICKS_SCHEMA,
+        )
 
 
 def digest_picks(folder: Folder, name: str, seed: int) -> str:

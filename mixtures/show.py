@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from smolmix.mixtures.account import Line
 from smolmix.mixtures.figures import Figure
-from smolmix.mixtures.plan import Line, Plan
+from smolmix.mixtures.plan import Plan
 
 _TOP = 12  # components shown unless all are wanted
 

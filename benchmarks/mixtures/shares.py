@@ -6,9 +6,9 @@ One pool: four modalities whose samples differ in tokens, 2 % of the text with d
 thought. Wished: 14 % text, 33 % video, 12.3 % multi-image of tokens, at most 0.05 % of samples
 with chain of thought. Each way is given its own best weights:
 
-- weights of samples: what `datasets.interleave_datasets(probabilities=...)` and a weighted blend
-  (Energon's `blend`, Ray Data's `mix` by rows) take; the wished token shares divided by the mean
-  tokens of a sample, as a careful user would compute them;
+- weights of samples: what `datasets.interleave_datasets(probabilities=...)`, Ray Data's `mix` and a
+  weighted blend (as Energon's `blend`, written out here) take; the wished token shares divided by
+  the mean tokens of a sample, as a careful user would compute them;
 - smolmix: the spec.
 
 Measured on the drawn samples at every prefix from 1,000 draws on: the worst share of tokens, the
@@ -22,6 +22,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from smolmix.mixtures.reading import parse_spec
@@ -35,6 +36,7 @@ MEAN = {"text": 800, "video": 3000, "multi-image": 2600, "image": 1000}
 DRAWS = 60_000
 FIRST = 1_000
 SEEDS = 5
+BLOCK = 250  # rows of a Ray Data block: smaller blocks mix finer and cost more
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,30 @@ def by_interleave(pool: Pool, seed: int) -> Draws:
     )
     head = mixed.select(range(DRAWS))
     return list(zip(head["m"], head["i"], strict=True))
+
+
+def by_ray(pool: Pool, seed: int) -> Draws:
+    """Draw with Ray Data's `mix` by rows, each set shuffled first, in small blocks."""
+    import ray
+
+    names, w = list(WISHED), weights(pool)
+    rng = np.random.default_rng(seed)
+
+    def blocks(code: int, name: str) -> list[pa.Table]:
+        order = rng.permutation(ROWS[name])
+        return [
+            pa.table({"m": np.full(len(part), code), "i": part})
+            for part in np.array_split(order, ROWS[name] // BLOCK)
+        ]
+
+    sets = [ray.data.from_arrow(blocks(c, m)) for c, m in enumerate(names)]
+    mixed = sets[0].mix(*sets[1:], weights=[w[m] for m in names])
+    draws: Draws = []
+    for batch in mixed.iter_batches(batch_size=BLOCK, batch_format="numpy"):
+        draws.extend((names[m], int(i)) for m, i in zip(batch["m"], batch["i"], strict=True))
+        if len(draws) >= DRAWS:
+            break
+    return draws[:DRAWS]
 
 
 def by_blend(pool: Pool, seed: int) -> Draws:
@@ -157,6 +183,7 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, way in (
         ("datasets.interleave_datasets", by_interleave),
+        ("Ray Data mix", by_ray),
         ("weighted blend", by_blend),
         ("smolmix", by_smolmix),
     ):
