@@ -25,7 +25,9 @@ def recorded_profile(workspace: Workspace, name: str, corpus: str) -> Profile | 
     recorded = stage_record(workspace.counts(name, corpus)).info.get("profile")
     if not isinstance(recorded, dict):
         return None
-    return Profile(pixel=PixelProfile(**recorded["pixel"]), chat=ChatProfile(**recorded["chat"]))
+    chat = dict(recorded["chat"])
+    chat["system_prompts"] = tuple(tuple(p) for p in chat.get("system_prompts", ()))
+    return Profile(pixel=PixelProfile(**recorded["pixel"]), chat=ChatProfile(**chat))
 
 
 def counted_profile(workspace: Workspace, lock: Lock) -> Profile | None:

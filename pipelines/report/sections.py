@@ -255,24 +255,18 @@ def _packing(figures: Mapping[str, Any]) -> Section:
 def _training(figures: Mapping[str, Any]) -> Section:
     plots, rows, tables = [], [], []
     for at, run in enumerate(figures["runs"]):
-        plots.append(charts.curves(f"run-{at}", f"Loss of {run['name']}", run["curves"]))
+        for family in ("modality", "corpus"):
+            mine = [c for c in run["curves"] if c["group"].startswith(("whole", f"{family}/"))]
+            named = [{**c, "group": c["group"].removeprefix(f"{family}/")} for c in mine]
+            title = f"Loss of {run['name']} by {family}"
+            plots.append(charts.curves(f"run-{at}-{family}", title, named))
         rows.append({k: run[k] for k in ("name", "steps", "loss", "tokens", "tokens_per_s")})
-        scores = [
-            {"corpus": corpus, **{k: v for k, v in result.items() if isinstance(v, int | float)}}
-            for corpus, result in run["evaluation"].items()
-            if isinstance(result, dict)
-        ]
-        if scores:
-            tables.append(Table(title=f"Evaluation of {run['name']}", rows=_same_keys(scores)))
+        if run["evaluation"]:
+            tables.append(Table(title=f"Evaluation of {run['name']}", rows=run["evaluation"]))
     said = [] if plots else ["No run was trained on this mixture yet."]
     if rows:
         tables.insert(0, Table(title="Runs", rows=rows))
     return Section(id="training", title="Training", paragraphs=said, plots=plots, tables=tables)
-
-
-def _same_keys(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    keys = list(dict.fromkeys(k for r in rows for k in r))
-    return [{k: r.get(k) for k in keys} for r in rows]
 
 
 def _provenance(figures: Mapping[str, Any]) -> Section:

@@ -10,7 +10,7 @@ from smolmix.pipelines.stats.others import read_lines
 from smolmix.storage import Folder, Workspace
 from smolmix.tokenize.plan import PLAN_FILE, RECORD_FILE
 
-_POINTS = 400  # of a curve; a longer one is thinned to block means
+_POINTS = 120  # of a curve; a longer one is thinned to block means
 _FULLNESS_BINS = 20
 
 
@@ -81,7 +81,7 @@ def runs(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
             continue
         curves: dict[str, tuple[list[int], list[float]]] = {}
         for line in metrics:
-            values = {"all": line.get("loss"), **line.get("losses", {})}
+            values = {"whole": line.get("loss"), **line.get("losses", {})}
             for group, loss in values.items():
                 if isinstance(loss, int | float):
                     steps, losses = curves.setdefault(group, ([], []))
@@ -103,12 +103,26 @@ def runs(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
                     for group, (steps, losses) in sorted(curves.items())
                     for step, loss in thinned(steps, losses)
                 ],
-                "evaluation": {
-                    n.removesuffix(".json"): here.read_json(n) for n in here.names(".json")
-                },
+                "evaluation": [
+                    row
+                    for n in here.names(".json")
+                    for row in scores(n.removesuffix(".json"), here.read_json(n))
+                ],
             }
         )
     return out
+
+
+def scores(corpus: str, result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return an evaluation's scores as rows: whole, by category, by kind, by subset."""
+    groups = {"whole": {"": result.get("overall", {})}}
+    groups |= {k.removeprefix("by_"): v for k, v in sorted(result.items()) if k.startswith("by_")}
+    return [
+        {"corpus": corpus, "metric": result.get("metric", ""), "by": by, "group": group}
+        | {k: one.get(k) for k in ("score", "low", "high", "baseline", "questions")}
+        for by, table in groups.items()
+        for group, one in table.items()
+    ]
 
 
 def _uses(folder: Folder, mixture: str) -> bool:

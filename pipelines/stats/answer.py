@@ -74,6 +74,13 @@ def _of_plan(place: Place) -> Answer:
     return Answer(value=value, lines=lines, rows=[simple])
 
 
+def _scored(result: Mapping[str, Any]) -> str:
+    """Return an evaluation's overall numbers on one line."""
+    whole = result.get("overall", {})
+    metric = terminal.plain(str(result.get("metric", "")))
+    return f"{metric} " + ", ".join(f"{k} {terminal.number(v)}" for k, v in whole.items())
+
+
 def _of_run(place: Place) -> Answer:
     value = run_numbers(place.folder)
     lines = [place.title]
@@ -83,7 +90,7 @@ def _of_run(place: Place) -> Answer:
         elif name == "losses_last":
             lines += [f"  {'loss of ' + k:<22} {v:.4f}" for k, v in one.items()]
         elif name == "evaluation":
-            lines += [f"  evaluation {k}: {terminal.plain(str(v))}" for k, v in one.items()]
+            lines += [f"  evaluation {k}: {_scored(v)}" for k, v in one.items()]
         else:
             lines.append(f"  {name.replace('_', ' '):<14} {terminal.number(one)}")
     row = {k: v for k, v in value.items() if not isinstance(v, dict | list)}

@@ -218,7 +218,12 @@ def train(workspace: Workspace) -> None:
     """Write what a run of thirty steps leaves."""
     steps = range(1, 31)
     lines = [
-        {"step": s, "loss": 4 / s, "losses": {"image": 3 / s, "text": 5 / s}, "tokens": 100}
+        {
+            "step": s,
+            "loss": 4 / s,
+            "losses": {"modality/image": 3 / s, "modality/text": 5 / s},
+            "tokens": 100,
+        }
         for s in steps
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines)

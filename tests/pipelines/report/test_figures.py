@@ -152,7 +152,7 @@ def test_wishes_say_what_was_asked_reached_and_binds(shop: Workspace) -> None:
 def test_a_torn_last_line_of_metrics_is_left_out(shop: Workspace) -> None:
     (run,) = figures(shop, "small")["runs"]
     assert (run["name"], run["steps"], run["tokens"]) == ("first", 30, 3000)
-    curve = [(c["step"], c["loss"]) for c in run["curves"] if c["group"] == "text"]
+    curve = [(c["step"], c["loss"]) for c in run["curves"] if c["group"] == "modality/text"]
     assert curve == [(s, 5 / s) for s in range(1, 31)]
 
 

@@ -106,7 +106,7 @@ def test_raw_files_counts_and_runs_have_numbers_too(shop: Workspace) -> None:
     assert stage["columns"]["parquet: tokens"]["count"] == 26
     one = asked("runs/first", "-w", shop.path)
     assert (one["steps"], one["tokens"], one["loss_last"]) == (30, 3000, 4 / 30)
-    assert one["losses_last"] == {"image": 0.1, "text": 5 / 30}
+    assert one["losses_last"] == {"modality/image": 0.1, "modality/text": 5 / 30}
 
 
 def test_lines_show_histograms_shares_and_sizes(shop: Workspace) -> None:
