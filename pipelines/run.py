@@ -12,6 +12,7 @@ from typing import Any
 from smolmix.errors import UsageError
 from smolmix.mixtures import build as mixing
 from smolmix.mixtures import summary
+from smolmix.mixtures.catalogue import corpora_of
 from smolmix.mixtures.lock import LOCK_FILE, Lock, read_lock
 from smolmix.mixtures.reading import Reading, read_spec
 from smolmix.model.recipe import Recipe, load_recipe
@@ -61,7 +62,7 @@ class Journey:
     @property
     def mixed(self) -> list[str]:
         """Corpora that the mixtures draw from."""
-        return sorted({c for r in self.readings.values() for c in mixing.corpora_of(r.spec)})
+        return sorted({c for r in self.readings.values() for c in corpora_of(r.spec)})
 
     @property
     def corpora(self) -> list[str]:
