@@ -8,7 +8,13 @@ import numpy as np
 
 import smolmix
 from smolmix.errors import DataError, IncompleteError, IntegrityError, UsageError
-from smolmix.mixtures.catalogue import Catalogue, check_corpora, check_gated
+from smolmix.mixtures.catalogue import (
+    Catalogue,
+    check_corpora,
+    check_gated,
+    corpora_of as corpora_of,
+    published,
+)
 from smolmix.mixtures.lock import (
     FORMAT,
     LOCK_FILE,
@@ -43,16 +49,6 @@ class Measured:
 def spec_profile(spec: Spec) -> Profile:
     """Return the profile whose counts the mixture is solved on."""
     return profile(spec.profile.preset, style=spec.profile.style)
-
-
-def published(spec: Spec) -> list[str]:
-    """Return the components that can be had."""
-    return [name for name, c in spec.components.items() if not c.unpublished]
-
-
-def corpora_of(spec: Spec) -> list[str]:
-    """Return the corpora that a build of the spec reads."""
-    return sorted({spec.components[name].corpus for name in published(spec)})
 
 
 def _check_here(reading: Reading, workspace: Workspace) -> None:

@@ -74,3 +74,13 @@ def check_gated(spec: Spec, catalogue: Catalogue, fetched: set[str], where: str)
     ]
     if faults:
         raise UsageError("\n".join(faults))
+
+
+def published(spec: Spec) -> list[str]:
+    """Return the components that can be had."""
+    return [name for name, c in spec.components.items() if not c.unpublished]
+
+
+def corpora_of(spec: Spec) -> list[str]:
+    """Return the corpora that a build of the spec reads."""
+    return sorted({spec.components[name].corpus for name in published(spec)})

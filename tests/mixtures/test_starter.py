@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from smolmix.mixtures.build import build, corpora_of, spec_profile
+from smolmix.mixtures.build import build, spec_profile
+from smolmix.mixtures.catalogue import corpora_of
 from smolmix.mixtures.reading import read_spec
 from smolmix.pipelines.counts import ensure_counts
 from smolmix.pipelines.curate import Run, curate_corpus

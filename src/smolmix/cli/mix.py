@@ -1,5 +1,6 @@
 """`smolmix mix`: plan, build, compare and import mixtures."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,8 @@ from smolmix.cli.options import (
 from smolmix.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from smolmix.mixtures.catalogue import Catalogue
     from smolmix.mixtures.lock import Lock
     from smolmix.mixtures.reading import Reading
@@ -34,11 +37,15 @@ SpecArgument = Annotated[
 ]
 
 
-def _catalogue() -> "Catalogue":
-    """Return the corpora that adapters exist for, as plain rows."""
+def _catalogue(workspace: "Workspace", corpora: "Iterable[str]") -> "Catalogue":
+    """Return the corpora that adapters exist for, and those of the user's own that are here."""
     from smolmix.mixtures.catalogue import CatalogueRow
-    from smolmix.pipelines.sources import SOURCES
+    from smolmix.pipelines.sources import SOURCES, source_of
 
+    sources = dict(SOURCES)
+    for name in set(corpora) - set(SOURCES):
+        with contextlib.suppress(UsageError):  # the spec's check says it better
+            sources[name] = source_of(name, workspace)
     return {
         s.id: CatalogueRow(
             id=s.id,
@@ -51,7 +58,7 @@ def _catalogue() -> "Catalogue":
             verified=s.verified,
             subsets={subset.name: subset.rows for subset in s.subsets},
         )
-        for s in SOURCES.values()
+        for s in sources.values()
     }
 
 
@@ -87,7 +94,8 @@ def _ensure_counts(
     workspace: "Workspace", reading: "Reading", workers: int, ray_address: str | None
 ) -> None:
     """Count the spec's curated corpora under its profile, where that is still to be done."""
-    from smolmix.mixtures.build import corpora_of, spec_profile
+    from smolmix.mixtures.build import spec_profile
+    from smolmix.mixtures.catalogue import corpora_of
     from smolmix.pipelines.counts import ensure_counts
 
     here = workspace.corpora("curated")
@@ -121,6 +129,7 @@ def _plan(
     Example: smolmix mix plan smolvlm2-2.2b
     """
     from smolmix.mixtures import show
+    from smolmix.mixtures.catalogue import corpora_of
     from smolmix.mixtures.declared import read_counts
     from smolmix.mixtures.plan import make_plan
     from smolmix.mixtures.reading import read_spec
@@ -132,7 +141,7 @@ def _plan(
     plan = make_plan(
         reading,
         workspace=place if place.exists() else None,
-        catalogue=_catalogue(),
+        catalogue=_catalogue(place, corpora_of(reading.spec)),
         counts=read_counts(counts) if counts is not None else None,
     )
     if as_json:
@@ -160,14 +169,15 @@ def _build(
     """
     from smolmix.mixtures import summary
     from smolmix.mixtures.build import build
-    from smolmix.mixtures.catalogue import check_corpora, check_gated
+    from smolmix.mixtures.catalogue import check_corpora, check_gated, corpora_of
     from smolmix.mixtures.reading import read_spec
 
     place = open_workspace(workspace)
     if spec.endswith(".json"):
         lock = _build_lock(place, spec)
     else:
-        reading, catalogue = read_spec(spec), _catalogue()
+        reading = read_spec(spec)
+        catalogue = _catalogue(place, corpora_of(reading.spec))
         check_corpora(reading.spec, catalogue, reading.path)
         here = {*place.corpora("raw"), *place.corpora("curated")}
         check_gated(reading.spec, catalogue, here, reading.path)
