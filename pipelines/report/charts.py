@@ -1,6 +1,7 @@
 """The report's plots as Vega-Lite, made with Altair; the page sets colours of text and grid."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ PALETTE = (
     "#cf5337",
     "#7f8c8d",
 )
+_DOUBLES = {"dedup": "duplicate", "decontaminate": "contaminated"}
 _SLICES = 8  # of a stacked bar; one more holds the others
 _MANY = 18  # rows of a bar plot; the table below the plot has the rest
 
@@ -51,7 +53,7 @@ def _count(field: str) -> Any:
 
 def _named(field: str) -> Any:
     """Return a vertical axis of names, in the order of the data."""
-    return alt.Y(f"{field}:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
+    return alt.Y(f"{field}:N", sort=None, title=None, axis=alt.Axis(labelLimit=170))
 
 
 def _bar_height(rows: int) -> int:
@@ -60,14 +62,15 @@ def _bar_height(rows: int) -> int:
 
 def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
     """Return the flow from raw rows to draws as hanging bars."""
+    twice = {n for n, count in Counter(b["step"] for b in bars).items() if count > 1}
     shown = [
-        {**b, "name": _name(b), "what": _what(b)}
+        {**b, "name": _name(b, twice), "what": _what(b)}
         for b in bars
         if b["count"] or b["kind"] == "level"
     ]
     base = alt.Chart(_data(shown)).encode(y=_named("name"))
     most = max((b["end"] for b in bars), default=0)
-    room = alt.Scale(domain=[0, 1.2 * most or 1], nice=False)  # for the counts beside the bars
+    room = alt.Scale(domain=[0, 1.3 * most or 1], nice=False)  # for the counts beside the bars
     bar = base.mark_bar().encode(
         x=alt.X("start:Q", title="rows, then samples", scale=room),
         x2="end:Q",
@@ -75,8 +78,8 @@ def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
             "what:N",
             title=None,
             scale=alt.Scale(
-                domain=["there", "left", "duplicate", "not picked"],
-                range=[PALETTE[0], PALETTE[7], PALETTE[3], PALETTE[8]],
+                domain=["there", "left", "duplicate", "contaminated", "not picked"],
+                range=[PALETTE[0], PALETTE[7], PALETTE[3], PALETTE[4], PALETTE[8]],
             ),
             legend=alt.Legend(orient="top", columns=2),
         ),
@@ -96,9 +99,12 @@ def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
     )
 
 
-def _name(step: Mapping[str, Any]) -> str:
-    level = step["kind"] == "level"
-    return str(step["step"]) if level else f"– {step['step']} ({step['stage']})"
+def _name(step: Mapping[str, Any], twice: Collection[str]) -> str:
+    """Return a bar's name, with its stage where two stages give the same reason."""
+    name = str(step["step"])
+    if step["kind"] == "level":
+        return name
+    return f"– {name} ({step['stage']})" if name in twice else f"– {name}"
 
 
 def _what(step: Mapping[str, Any]) -> str:
@@ -106,7 +112,7 @@ def _what(step: Mapping[str, Any]) -> str:
         return "there"
     if step["stage"] == "mix":
         return "not picked"
-    return "duplicate" if step["stage"] == "dedup" else "left"
+    return _DOUBLES.get(step["stage"], "left")
 
 
 def asked_and_reached(kind: str, title: str, wishes: Sequence[Mapping[str, Any]]) -> Plot:
@@ -232,7 +238,8 @@ def bins(
         ],
     }
     if color:
-        encode["color"] = alt.Color(f"{color}:N", title=None, legend=alt.Legend(orient="top"))
+        legend = alt.Legend(orient="top", columns=4)
+        encode["color"] = alt.Color(f"{color}:N", title=None, legend=legend)
     chart = alt.Chart(_data(rows)).mark_bar().encode(**encode)
     table = [{k: v for k, v in r.items() if k != "at"} for r in rows if r[y]]
     return Plot(id=id_, title=title, about=about, spec=_spec(chart, 220), rows=table)
@@ -289,7 +296,8 @@ def ranked(
         ],
     }
     if color:
-        encode["color"] = alt.Color(f"{color}:N", title=None, legend=alt.Legend(orient="top"))
+        legend = alt.Legend(orient="top", columns=2)
+        encode["color"] = alt.Color(f"{color}:N", title=None, legend=legend)
     chart = alt.Chart(_data(shown)).mark_bar().encode(**encode)
     names = len({r[name] for r in shown})
     return Plot(id=id_, title=title, about=about, spec=_spec(chart, _bar_height(names)), rows=rows)
@@ -301,9 +309,9 @@ def curves(id_: str, title: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
         alt.Chart(_data(rows))
         .mark_line(point=len(rows) < 80)
         .encode(
-            x=alt.X("step:Q", title="step"),
+            x=alt.X("step:Q", title="step", axis=alt.Axis(format="d", tickMinStep=1)),
             y=alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False)),
-            color=alt.Color("group:N", title=None, legend=alt.Legend(orient="top", columns=3)),
+            color=alt.Color("group:N", title=None, legend=alt.Legend(orient="top", columns=2)),
             tooltip=["group:N", "step:Q", alt.Tooltip("loss:Q", format=".4f")],
         )
     )

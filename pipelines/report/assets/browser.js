@@ -39,6 +39,7 @@ function smolmixBrowser(source, pictures) {
 
   async function open(key) {
     const card = await source.get(key);
+    document.getElementById("sample-title").textContent = card ? card.id : "Sample";
     if (!card) {
       body.replaceChildren(make("p", { class: "note" }, "There is no such sample here."));
     } else {
