@@ -12,8 +12,10 @@ from smolmix.mixtures.catalogue import (
     Catalogue,
     check_corpora,
     check_gated,
-    corpora_of as corpora_of,
     published,
+)
+from smolmix.mixtures.catalogue import (
+    corpora_of as corpora_of,
 )
 from smolmix.mixtures.lock import (
     FORMAT,
