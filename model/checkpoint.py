@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.utils import logging
 
 from smolmix.errors import DataError
 from smolmix.profiles import Profile
@@ -23,6 +24,7 @@ from smolmix.tokenize import processor_files
 
 STATE = "training.pt"
 RECORD = "smolmix.json"
+logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # weights load in no time
 _NAME = re.compile(r"^checkpoint-(\d+)$")
 
 

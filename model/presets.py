@@ -83,7 +83,7 @@ SIGLIP_SO400M = VisionTower(
     mlp=4304,
 )
 SIGLIP_NANO = VisionTower(
-    name="siglip-nano", image_px=32, patch_px=4, hidden=64, layers=2, heads=2, mlp=192
+    name="siglip-nano", image_px=32, patch_px=8, hidden=64, layers=2, heads=2, mlp=192
 )
 SMOLLM2_135M = LanguageModel(
     name="smollm2-135m", hidden=576, layers=30, heads=9, kv_heads=3, mlp=1536,
@@ -113,7 +113,7 @@ PRESETS: dict[str, ModelPreset] = {
             name="nano",
             vision=SIGLIP_NANO,
             lm=LM_NANO,
-            shuffle=4,
+            shuffle=2,
             tied=True,
             initializer_range=0.08,
         ),

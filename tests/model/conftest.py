@@ -16,7 +16,7 @@ PRESETS["tiny"] = ModelPreset(
     name="tiny",
     vision=replace(SIGLIP_NANO, hidden=16, layers=1, heads=2, mlp=32),
     lm=replace(LM_NANO, hidden=16, layers=2, heads=2, kv_heads=1, mlp=32),
-    shuffle=4,
+    shuffle=2,
     tied=True,
 )
 

@@ -36,7 +36,7 @@ def test_towers_with_weights_keep_them(tmp_path: Path, monkeypatch: pytest.Monke
     vision: Any = SiglipVisionModel(
         SiglipVisionConfig(
             hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-            image_size=32, patch_size=4,
+            image_size=32, patch_size=8,
         )
     )  # fmt: skip
     lm: Any = LlamaForCausalLM(
@@ -50,7 +50,7 @@ def test_towers_with_weights_keep_them(tmp_path: Path, monkeypatch: pytest.Monke
     lm.save_pretrained(tmp_path / "l")
     spec = ModelSpec(
         vision="v", vision_weights=str(tmp_path / "v"), lm="l", lm_weights=str(tmp_path / "l"),
-        shuffle=4,
+        shuffle=2,
     )  # fmt: skip
     model: Any = build(spec)
     ids = torch.randint(3, 1000, (1, 20))
@@ -77,7 +77,7 @@ def test_weights_of_another_tower_are_refused(
             num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
         )
     ).save_pretrained(tmp_path)  # fmt: skip
-    spec = ModelSpec(vision="siglip-nano", lm="l", lm_weights=str(tmp_path), shuffle=4)
+    spec = ModelSpec(vision="siglip-nano", lm="l", lm_weights=str(tmp_path), shuffle=2)
     with pytest.raises(UsageError, match="name the tower these weights belong to"):
         build(spec)
 
