@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 from tests.model.conftest import MemorySequences
 from transformers import AutoModelForImageTextToText
 
-from smolmix.errors import DataError, UsageError
+from smolmix.errors import DataError, IncompleteError, UsageError
 from smolmix.model import checkpoint
+from smolmix.model.data import open_stages
 from smolmix.model.recipe import Recipe
 from smolmix.model.train import StageData, train
 from smolmix.model.world import World
@@ -146,3 +148,46 @@ def test_sequences_that_end_early_are_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="ended at step 2 of 5"):
         train(recipe(), tmp_path, short, tensorboard=False)
+
+
+class Listed:
+    """Given sequences, in order."""
+
+    def __init__(self, sequences: list[dict[str, Any]]):
+        self.sequences = sequences
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        yield from self.sequences
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        pass
+
+
+def test_a_step_of_several_sequences_weighs_tokens_as_one_sequence_would(tmp_path: Path) -> None:
+    documents = documents_of_every_modality()
+    results = []
+    for name, sequences in (
+        ("one", [packed(documents)]),
+        ("two", [packed(documents[:2]), packed(documents[2:])]),
+    ):
+        base = recipe()
+        stage = base.stages[0].model_copy(
+            update={"steps": 1, "sequences_per_step": len(sequences), "clip": 1e9}
+        )
+
+        def data(_: Any, __: World, sequences: list[dict[str, Any]] = sequences) -> StageData:
+            return StageData(source=Listed(sequences), sequences=len(sequences), digest="l")
+
+        one = base.model_copy(update={"stages": (stage,)})
+        train(one, tmp_path / name, data, tensorboard=False)
+        results.append(json.loads(metrics(tmp_path / name)))
+    for key in ("loss", "gradient_norm", "supervised"):
+        assert results[0][key] == pytest.approx(results[1][key], rel=1e-5), key
+
+
+def test_a_mixture_that_is_not_tokenized_is_named(workspace: Workspace) -> None:
+    with pytest.raises(IncompleteError, match="smolmix tokenize"):
+        open_stages(workspace, recipe())(recipe().stages[0], World())
