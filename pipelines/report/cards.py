@@ -6,7 +6,7 @@ from typing import Any
 import xxhash
 
 from smolmix.media import MediaReader
-from smolmix.pipelines.report.thumbnails import Thumbnail, describe
+from smolmix.pipelines.report.thumbnails import FRAMES_SHOWN, Thumbnail, describe
 from smolmix.pipelines.report.tokens import token_runs
 from smolmix.profiles import Profile
 from smolmix.sample import Dropped, Sample
@@ -34,13 +34,21 @@ class CardMaker:
     _reader: MediaReader | None = None
     _vocabulary: Vocabulary | None = None
 
-    def card(self, sample: Sample, *, state: str = "kept", dropped: Dropped | None = None) -> Card:
+    def card(
+        self,
+        sample: Sample,
+        *,
+        state: str = "kept",
+        dropped: Dropped | None = None,
+        brief: bool = False,
+    ) -> Card:
         """Return one sample's card.
 
         Args:
             sample: measured.
             state: kept | dropped | partner (the copy that a duplicate was matched with).
             dropped: why it left.
+            brief: for a list: the first picture alone, no tokens.
         """
         key = card_key(state, sample.corpus, sample.id)
         card: Card = {
@@ -68,12 +76,13 @@ class CardMaker:
         if self._reader is None:
             self._reader = MediaReader(self.workspace)
         pixel = self.profile.pixel if self.profile else None
-        for medium in sample.media[:_MEDIA_SHOWN]:
-            about, pictures = describe(medium, self._reader, pixel)
+        media_shown, frames = (1, 1) if brief else (_MEDIA_SHOWN, FRAMES_SHOWN)
+        for medium in sample.media[:media_shown]:
+            about, pictures = describe(medium, self._reader, pixel, frames=frames)
             card["media"].append(about)
             self.pictures |= {p.name: p for p in pictures}
-        card["media_more"] = max(0, len(sample.media) - _MEDIA_SHOWN)
-        if self.profile is not None:
+        card["media_more"] = max(0, len(sample.media) - media_shown)
+        if self.profile is not None and not brief:
             card["rendered"] = self._rendered(sample, self.profile)
         if dropped is not None:
             card |= _why(dropped)

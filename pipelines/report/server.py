@@ -25,8 +25,8 @@ from smolmix.sample import Dropped
 from smolmix.storage import Workspace
 
 PAGE = 24
-_PICTURES_KEPT = 2000
-_CARDS_KEPT = 500
+_CARDS_KEPT = 500  # with their pictures
+_Made = tuple[Card, dict[str, Thumbnail]]
 _SCRIPTS = ("cards.js", "browser.js", "browse.js")
 
 
@@ -38,22 +38,27 @@ class Library:
     index: TextIndex
     profile: Profile | None
     _rows: dict[tuple[str, str], SampleRows] = field(default_factory=dict)
-    _cards: OrderedDict[int, Card] = field(default_factory=OrderedDict)
-    _pictures: OrderedDict[str, Thumbnail] = field(default_factory=OrderedDict)
+    _cards: OrderedDict[tuple[int, bool], _Made] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def card(self, hit: Hit) -> Card:
-        """Return a sample's card, its pictures made ready to be asked for."""
+    def card(self, hit: Hit, *, brief: bool = False) -> Card:
+        """Return a sample's card, its pictures made ready to be asked for.
+
+        Args:
+            hit: where it lies.
+            brief: for a list: the first picture alone, no tokens.
+        """
+        key = (hit.n, brief)
         with self._lock:
-            if hit.n in self._cards:
-                self._cards.move_to_end(hit.n)
-                return self._cards[hit.n]
-            card = self._cards[hit.n] = self._make(hit)
+            if key in self._cards:
+                self._cards.move_to_end(key)
+                return self._cards[key][0]
+            made = self._cards[key] = self._make(hit, brief)
             while len(self._cards) > _CARDS_KEPT:
                 self._cards.popitem(last=False)
-            return card
+            return made[0]
 
-    def _make(self, hit: Hit) -> Card:
+    def _make(self, hit: Hit, brief: bool) -> _Made:
         maker = CardMaker(workspace=self.workspace, profile=self.profile)
         dropped = None
         if hit.state == "dropped":
@@ -69,24 +74,23 @@ class Library:
             if place not in self._rows:
                 self._rows[place] = SampleRows(self.workspace.child(*place))
             sample = self._rows[place].read(hit.row)
-            card = maker.card(sample, state=hit.state, dropped=dropped)
+            card = maker.card(sample, state=hit.state, dropped=dropped, brief=brief)
         else:
             assert dropped is not None
             card = maker.lost(dropped, hit.corpus)
-        self._pictures.update(maker.pictures)
-        while len(self._pictures) > _PICTURES_KEPT:
-            self._pictures.popitem(last=False)
         card["key"] = str(hit.n)
         partner = self.index.by_id(hit.kept_id) if hit.kept_id else None
         if partner is not None:
             card["partner"] = str(partner.n)
-        return card
+        return card, maker.pictures
 
     def picture(self, name: str) -> bytes | None:
         """Return a picture that some card named."""
         with self._lock:
-            found = self._pictures.get(name)
-        return found.data if found else None
+            for _card, pictures in reversed(self._cards.values()):
+                if name in pictures:
+                    return pictures[name].data
+        return None
 
 
 def browse_page(title: str) -> tuple[str, str]:
@@ -144,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/api/samples":
             page = max(0, int(query.pop("page", "0")))
             total, hits = library.index.query(query, page, PAGE)
-            value = {"total": total, "cards": [library.card(h) for h in hits]}
+            value = {"total": total, "cards": [library.card(h, brief=True) for h in hits]}
         elif path == "/api/sample":
             hit = library.index.get(int(query.get("key", "-1")))
             value = library.card(hit) if hit else None

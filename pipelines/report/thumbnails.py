@@ -20,7 +20,7 @@ from smolmix.tokenize.video import read_frames
 EDGE_PX = 384
 FRAME_EDGE_PX = 160
 _QUALITY = 72
-_FRAMES_SHOWN = 16
+FRAMES_SHOWN = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +41,12 @@ def thumbnail(image: Image.Image, edge_px: int) -> Thumbnail:
     return Thumbnail(name=hashlib.sha256(data).hexdigest()[:20] + ".webp", data=data)
 
 
-def shown_frames(media: Media, pixel: PixelProfile) -> tuple[list[int], list[int]]:
-    """Return the frames the profile samples, and those of them that are shown."""
+def shown_frames(media: Media, pixel: PixelProfile, most: int) -> tuple[list[int], list[int]]:
+    """Return the frames the profile samples, and at most `most` of them that are shown."""
     sampled = clip_frames(media, pixel)
-    if len(sampled) <= _FRAMES_SHOWN:
+    if len(sampled) <= most:
         return sampled, sampled
-    at = np.unique(np.linspace(0, len(sampled) - 1, _FRAMES_SHOWN, dtype=int))
+    at = np.unique(np.linspace(0, len(sampled) - 1, most, dtype=int))
     return sampled, [sampled[i] for i in at]
 
 
@@ -57,7 +57,7 @@ def _video(media: Media, blobs: Sequence[bytes], frames: list[int]) -> list[Imag
 
 
 def describe(
-    media: Media, reader: MediaReader, pixel: PixelProfile | None
+    media: Media, reader: MediaReader, pixel: PixelProfile | None, *, frames: int = FRAMES_SHOWN
 ) -> tuple[dict[str, Any], list[Thumbnail]]:
     """Return a medium as the browser shows it, and its pictures.
 
@@ -66,6 +66,7 @@ def describe(
         reader: gets its bytes.
         pixel: cuts tiles and samples frames; None falls back to the smallest released preset and
             draws no tile grid.
+        frames: of a clip that are shown at most.
 
     Returns:
         `{kind, width, height, format, ...}` with `grid` and `picture` of an image, `frames` with
@@ -89,7 +90,7 @@ def describe(
             return about, [small]
         seconds, fps = clip_timing(media) if media.frames else (0.0, 1.0)
         about |= {"duration_s": round(seconds, 3), "fps": round(fps, 3), "native": media.frames}
-        sampled, shown = shown_frames(media, rates)
+        sampled, shown = shown_frames(media, rates, frames)
         if not sampled:
             return {**about, "fault": "no frame"}, []
         reader_blobs = reader.read_all(media)
