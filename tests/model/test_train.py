@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.model.conftest import MemorySequences
+from tests.model.conftest import MemorySequences, documents_of_every_modality, packed
 from transformers import AutoModelForImageTextToText
 
 from smolmix.errors import DataError, IncompleteError, UsageError
@@ -19,6 +19,7 @@ from smolmix.model.data import open_stages
 from smolmix.model.recipe import Recipe
 from smolmix.model.train import StageData, train
 from smolmix.model.world import World
+from smolmix.storage import Workspace
 
 
 def recipe(**stage: Any) -> Recipe:
