@@ -1,6 +1,5 @@
 """Write a mixture: `picks.parquet` and `lock.json`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
@@ -32,7 +31,7 @@ from smolmix.mixtures.reading import Reading, parse_spec
 from smolmix.mixtures.solving import Mix, arrange, solve_spec
 from smolmix.mixtures.spec import Spec
 from smolmix.mixtures.strata import Sorted, stratify
-from smolmix.mixtures.supply import QUANTITIES, Ints
+from smolmix.mixtures.supply import QUANTITIES
 from smolmix.mixtures.verdicts import across_corpora
 from smolmix.profiles import Profile, profile
 from smolmix.storage import Workspace
@@ -228,13 +227,3 @@ def rebuild(lock: Lock, workspace: Workspace, where: str) -> Lock:
             f"{again.smolmix} with {again.scipy}"
         )
     return again
-
-
-def draws_of(lock: Lock, family: str, values: Sequence[str]) -> Ints:
-    """Return (values,) how many draws carry each value of a tag."""
-    counts = dict.fromkeys(values, 0)
-    for s in lock.solution:
-        value = s.component if family == "component" else s.tags.get(family, "")
-        if value in counts:
-            counts[value] += s.draws
-    return np.array([counts[v] for v in values], np.int64)

@@ -170,7 +170,7 @@ def _evenly(
         fixed = np.where(movable, 0.0, p.floor)
         shift = p.matrix @ fixed
         pieces = Program(
-            matrix=np.asarray((csr_matrix(p.matrix) @ spread).todense()),
+            matrix=(csr_matrix(p.matrix) @ spread).toarray(),
             low=p.low - shift,
             high=p.high - shift,
             floor=np.zeros(len(width)),

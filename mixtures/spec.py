@@ -104,15 +104,22 @@ class Bounds(Strict):
         return self
 
 
-class Cap(Bounds):
+class Cap(Strict):
     """A share of samples that is not exceeded at any prefix; a bare number is the maximum."""
 
-    unit: Literal["samples"] = "samples"
+    min: Share = 0.0
+    max: Share = 1.0
 
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: Any) -> Any:
         return value if isinstance(value, dict | Cap) else {"max": _share(value)}
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        return self
 
 
 class Take(Strict):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from smolmix.errors import IncompleteError, UsageError
+from smolmix.errors import DataError, IncompleteError, UsageError
 from smolmix.mixtures.build import build
 from smolmix.mixtures.lock import Lock
 from smolmix.mixtures.reading import parse_spec
@@ -175,3 +175,9 @@ def test_a_components_category_is_a_label_for_its_samples(
         shares={"category": {"Mathematics": 0.2}},
     )
     assert lock.draws == 125
+
+
+def test_an_id_that_is_there_twice_is_refused(corpus: Corpus, workspace: Workspace) -> None:
+    corpus("a", 3, id=["a/1", "a/2", "a/1"])
+    with pytest.raises(DataError, match="two samples have the id a/1"):
+        mix(workspace, {"a": {"corpus": "a"}})
