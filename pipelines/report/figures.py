@@ -161,7 +161,8 @@ def figures(workspace: Workspace, name: str) -> dict[str, Any]:
         "licences": licence_table(frame),
         "distributions": shapes.by_modality(frame),
         "images": shapes.image_sizes(
-            scan(workspace, "curated", corpora).sizes, profile.pixel if profile else None
+            scan(workspace, "curated", corpora, sizes=True).sizes,
+            profile.pixel if profile else None,
         ),
         "durations": {
             **shapes.durations(seconds, spec.caps.duration_s.buckets),

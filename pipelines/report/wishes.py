@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from smolmix.mixtures.lock import Lock
 from smolmix.mixtures.reading import parse_spec
-from smolmix.mixtures.spec import Bounds, Spec
+from smolmix.mixtures.spec import Bounds, Cap, Spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +35,18 @@ def read_spec(lock: Lock) -> Spec:
     return parse_spec(lock.spec, lock.spec_file).spec
 
 
-def _bounds(spec: Spec, key: str) -> tuple[str, Bounds] | None:
-    """Return the kind and bounds of a share or cap."""
+def _bounds(spec: Spec, key: str) -> tuple[str, str, Bounds | Cap] | None:
+    """Return the kind, unit and bounds of a share or cap."""
     family, _, rest = key.partition(".")
+    if key in ("caps.cot", "caps.cot_detected"):
+        return "cap", "samples", spec.caps.cot if key == "caps.cot" else spec.caps.cot_detected
+    share: Bounds | None = None
     if family == "shares":
         name, _, value = rest.partition(".")
-        return "share", spec.shares[name][value]
-    if family == "components":
-        bounds = spec.components[rest.removesuffix(".share")].share
-        return ("share", bounds) if bounds else None
-    if key == "caps.cot":
-        return "cap", spec.caps.cot
-    if key == "caps.cot_detected":
-        return "cap", spec.caps.cot_detected
-    return None
+        share = spec.shares[name][value]
+    elif family == "components":
+        share = spec.components[rest.removesuffix(".share")].share
+    return ("share", share.unit or spec.unit, share) if share is not None else None
 
 
 def _binds(low: float | None, high: float | None, reached: float, slack: float) -> str:
@@ -72,8 +70,7 @@ def wishes(lock: Lock) -> list[Wish]:
         slack = 1.0 / max(lock.draws, 1)
         known = _bounds(spec, key)
         if known is not None:
-            kind, bounds = known
-            unit = bounds.unit or spec.unit
+            kind, unit, bounds = known
             low = bounds.min if bounds.min > 0 else None
             high = bounds.max if bounds.max < 1 else None
         elif key == "caps.duration_s.mean":

@@ -5,8 +5,11 @@ instead of being joined.
 """
 
 import io
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smolmix.errors import DataError, UsageError, nearest
-from smolmix.storage import Folder, Workspace, part_files
+from smolmix.storage import Folder, Workspace, manifests, part_files
 
 FACETS = ("corpus", "subset", "split", "modality", "category", "cot", "licence", "language")
 SAMPLE_NUMBERS = ("text_chars", "answer_chars", "n_turns", "n_media", "duration_s")
 COUNTS = ("tokens", "text_tokens", "visual_tokens", "supervised_tokens", "tiles", "frames")
-_LEAVES = tuple(f"media.list.element.{n}" for n in ("kind", "width", "height", "bytes_on_disk"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,44 +76,68 @@ def choose_profile(
     return known[0], ()
 
 
-def media_columns(folder: Folder, names: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _media_of_part(source: Any, sizes: bool) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    leaves = ("kind", "bytes_on_disk", *(("width", "height") if sizes else ()))
+    file = pq.ParquetFile(source)
+    table = file.read([f"media.list.element.{n}" for n in leaves], use_threads=False)
+    media = table.column(0).combine_chunks()
+    count = len(media)
+    parents = pc.list_parent_indices(media).to_numpy()
+    flat = pc.list_flatten(media)
+    image = pc.equal(flat.field("kind"), "image").to_numpy(zero_copy_only=False)
+    weight = flat.field("bytes_on_disk").to_numpy(zero_copy_only=False)
+    rows = pl.DataFrame(
+        {
+            "images": np.bincount(parents[image], minlength=count).astype(np.int32),
+            "videos": np.bincount(parents[~image], minlength=count).astype(np.int32),
+            "bytes": np.bincount(parents, weights=weight, minlength=count).astype(np.int64),
+        }
+    )
+    if not sizes:
+        return rows, None
+    edges = {
+        n: flat.field(n).to_numpy(zero_copy_only=False)[image].astype(np.int64)
+        for n in ("width", "height")
+    }
+    return rows, pl.DataFrame(edges).group_by("width", "height").agg(_count())
+
+
+def _count() -> pl.Expr:
+    return pl.len().cast(pl.Int64).alias("count")
+
+
+def media_columns(
+    folder: Folder, names: Sequence[str], *, sizes: bool = False
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return images, videos and media bytes of each row, and the distinct image sizes.
 
-    Reads four leaves of the nested `media` column, not their references.
+    Reads two or four leaves of the nested `media` column, not their references.
+
+    Args:
+        folder: a whole stage's.
+        names: its parts.
+        sizes: read widths and heights too; without, no sizes are returned.
     """
-    rows: list[pl.DataFrame] = []
-    seen: list[pl.DataFrame] = []
-    for source in sources(folder, names):
-        file = pq.ParquetFile(source)
-        media = file.read(columns=list(_LEAVES)).column(0).combine_chunks()
-        count = len(media)
-        parents = pc.list_parent_indices(media).to_numpy()
-        flat = pc.list_flatten(media)
-        image = pc.equal(flat.field("kind"), "image").to_numpy(zero_copy_only=False)
-        size = flat.field("bytes_on_disk").to_numpy(zero_copy_only=False)
-        rows.append(
-            pl.DataFrame(
-                {
-                    "images": np.bincount(parents[image], minlength=count).astype(np.int32),
-                    "videos": np.bincount(parents[~image], minlength=count).astype(np.int32),
-                    "bytes": np.bincount(parents, weights=size, minlength=count).astype(np.int64),
-                }
-            )
-        )
-        wide = flat.field("width").to_numpy(zero_copy_only=False)[image]
-        high = flat.field("height").to_numpy(zero_copy_only=False)[image]
-        pairs = pl.DataFrame({"width": wide.astype(np.int64), "height": high.astype(np.int64)})
-        seen.append(pairs.group_by("width", "height").agg(pl.len().cast(pl.Int64).alias("count")))
     schema = {"images": pl.Int32, "videos": pl.Int32, "bytes": pl.Int64}
-    if not rows:
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        parts = list(pool.map(partial(_media_of_part, sizes=sizes), sources(folder, names)))
+    if not parts:
         return pl.DataFrame(schema=schema), _no_sizes()
-    sizes = pl.concat(seen).group_by("width", "height").agg(pl.col("count").sum())
-    return pl.concat(rows), sizes
+    seen = [s for _, s in parts if s is not None]
+    rows = pl.concat([r for r, _ in parts])
+    if not seen:
+        return rows, _no_sizes()
+    return rows, pl.concat(seen).group_by("width", "height").agg(pl.col("count").sum())
 
 
 def row_counts(folder: Folder, names: Sequence[str]) -> list[int]:
     """Return the rows of each parquet file, from its footer."""
     return [pq.read_metadata(s).num_rows for s in sources(folder, names)]
+
+
+def rows_of_units(folder: Folder) -> dict[str, int]:
+    """Return how many rows each unit of a whole stage wrote, as its manifest says."""
+    return {m.unit: m.tally.kept for m in manifests(folder)}
 
 
 def _empty(stage: str) -> pl.LazyFrame:
@@ -122,7 +148,13 @@ def _empty(stage: str) -> pl.LazyFrame:
 
 
 def _samples(
-    workspace: Workspace, stage: str, corpus: str, profile: str | None, *, media: bool
+    workspace: Workspace,
+    stage: str,
+    corpus: str,
+    profile: str | None,
+    *,
+    media: bool,
+    sizes: bool,
 ) -> tuple[pl.LazyFrame, pl.DataFrame] | None:
     folder = workspace.child(stage, corpus)
     names = part_files(folder)
@@ -130,25 +162,27 @@ def _samples(
         return None
     columns = ["id", *FACETS, *SAMPLE_NUMBERS, "tags"]
     beside: list[pl.LazyFrame] = []
-    sizes = _no_sizes()
+    seen = _no_sizes()
     if profile is None:
         columns.append("text_tokens")
     else:
         counts = workspace.counts(profile, corpus)
         counted = part_files(counts)
-        if row_counts(counts, counted) != row_counts(folder, names):
+        if rows_of_units(counts) != rows_of_units(folder):
             raise DataError(
                 f"{counts.url}: its rows are not those of {folder.url}; the corpus was curated "
                 "again since; run `smolmix mix build` or `smolmix tokenize` to count it again"
             )
         beside.append(pl.scan_parquet(sources(counts, counted)).select(COUNTS))
     if media:
-        extra, sizes = media_columns(folder, names)
+        extra, seen = media_columns(folder, names, sizes=sizes)
         beside.append(extra.lazy())
-    frame = pl.scan_parquet(sources(folder, names)).select(columns)
+    # A folder holds one corpus: its name need not be read ten million times.
+    scanned = pl.scan_parquet(sources(folder, names)).select(c for c in columns if c != "corpus")
+    frame = scanned.with_columns(pl.lit(corpus).alias("corpus"))
     if beside:
         frame = pl.concat([frame, *beside], how="horizontal")
-    return frame, sizes
+    return frame, seen
 
 
 def scan(
@@ -158,6 +192,7 @@ def scan(
     *,
     profile: str | None = None,
     media: bool = True,
+    sizes: bool = False,
 ) -> Measures:
     """Return the measures of the corpora at one stage.
 
@@ -167,6 +202,7 @@ def scan(
         corpora: their ids.
         profile: counts to use: a profile's full name or its preset's; None takes the first whole.
         media: add `images`, `videos` and `bytes`, for which one nested column is read.
+        sizes: with `media`, also find the distinct image sizes.
 
     Raises:
         IncompleteError: a corpus is not whole at that stage.
@@ -178,15 +214,15 @@ def scan(
     if stage == "curated":
         chosen, notes = choose_profile(workspace, corpora, profile)
     frames: list[pl.LazyFrame] = []
-    sizes: list[pl.DataFrame] = []
+    seen: list[pl.DataFrame] = []
     for corpus in corpora:
-        one = _samples(workspace, stage, corpus, chosen, media=media)
+        one = _samples(workspace, stage, corpus, chosen, media=media, sizes=sizes)
         if one is not None:
             frames.append(one[0])
-            sizes.append(one[1])
+            seen.append(one[1])
     if not frames:
         return Measures(frame=_empty(stage), profile=chosen, sizes=_no_sizes(), notes=notes)
-    merged = pl.concat(sizes).group_by("width", "height").agg(pl.col("count").sum())
+    merged = pl.concat(seen).group_by("width", "height").agg(pl.col("count").sum())
     return Measures(
         frame=pl.concat(frames, how="vertical"),
         profile=chosen,
