@@ -1,6 +1,5 @@
 """Verbs of the `model` room: train, evaluate, generate, build."""
 
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,9 +35,6 @@ def train(
     Example: smolmix train demo
     """
     from smolmix.cli.options import open_workspace, print_json
-
-    # Threads that wait by spinning take the cores that read ahead; read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from smolmix.model.progress import Watcher
     from smolmix.model.recipe import load_recipe
     from smolmix.model.train import local_run
