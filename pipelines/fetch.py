@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -25,6 +25,7 @@ from smolmix.pipelines.fetching.listing import (
     total_bytes,
 )
 from smolmix.pipelines.fetching.local import link_files, make_files
+from smolmix.pipelines.fetching.picked import published
 from smolmix.pipelines.fetching.record import Selection, is_there, read_record, write_record
 from smolmix.pipelines.fetching.transfer import Transfer
 from smolmix.pipelines.sources.reading import count_rows, raw_units
@@ -127,8 +128,9 @@ def _remote_files(
     """Bring what the selection wants of the listing; the record is written as it grows."""
     if found.beside:
         record["beside"] = found.beside
-    wanted = options.selection.of(found.files)
-    if not any(f.kind == "rows" for f in wanted) and not source.expand:
+    selection = _selection(options, found)
+    wanted = selection.of(found.files)
+    if not selection.picked and not any(f.kind == "rows" for f in wanted) and not source.expand:
         raise UsageError(
             f"{source.id}: the selection leaves no file of rows out of {len(found.files)} files; "
             "loosen --files or --max-bytes; --dry-run shows what there is"
@@ -142,6 +144,7 @@ def _remote_files(
         record=record,
         have=have,
         say=options.say,
+        rows=dict(selection.picked),
     )
     missing = transfer.missing(wanted)
     _check_disk(source, workspace, missing)
@@ -214,6 +217,14 @@ def _is_whole(
     )
 
 
+def _selection(options: Options, found: Listing) -> Selection:
+    """Return the selection with picked shards turned into the archives they come from."""
+    if not options.selection.picked:
+        return options.selection
+    files = published(dict(options.selection.picked), [f.path for f in found.files])
+    return replace(options.selection, picked=tuple(sorted(files.items())))
+
+
 def _listing(source: Source, record: dict[str, Any], options: Options) -> Listing:
     assert isinstance(source.origin, Hub | Http)
     if source.gated and not downloader(source).token and not options.dry_run:
@@ -229,7 +240,7 @@ def _would_fetch(
             corpus=source.id, revision=source.revision, files=0, bytes=0, fresh=False, dry_run=True
         )
     found = _listing(source, record, options)
-    wanted = options.selection.of(found.files)
+    wanted = _selection(options, found).of(found.files)
     for file in wanted:
         size = f"{file.target.size:,} bytes" if file.target.size is not None else "size not stated"
         options.say(f"{file.kind:5} {file.path}  {size}")

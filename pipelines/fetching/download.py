@@ -87,6 +87,39 @@ class Downloader:
                 )
         raise AssertionError
 
+    def read_range(self, target: Target, start: int, end: int) -> bytes:
+        """Return the bytes from `start` to before `end`.
+
+        Raises:
+            UsageError: the server refuses.
+            DataError: it has no ranges, or stayed unreachable or busy.
+        """
+        failed = 0
+        while True:
+            headers = self._headers(target.url) | {"Range": f"bytes={start}-{end - 1}"}
+            try:
+                with requests.get(
+                    target.url, headers=headers, stream=True, timeout=self.timeout_s
+                ) as response:
+                    self._check(response, target)
+                    if response.status_code != 206 or _start(response) != start:
+                        raise DataError(
+                            f"{target.url}: the server gives no ranges; fetch without --for"
+                        )
+                    data = response.raw.read(end - start, decode_content=False)
+                if len(data) == end - start:
+                    return bytes(data)
+                again = _AgainError("the connection closed early")
+            except _AgainError as error:
+                again = error
+            except _BROKEN as error:
+                again = _AgainError(f"the connection broke ({type(error).__name__})")
+            failed += 1
+            if failed >= self.attempts:
+                raise DataError(f"{target.url}: {again}, {failed} times in a row; run again later")
+            wait_s = min(2.0**failed, 60.0) if again.wait_s is None else again.wait_s
+            self.sleep(min(wait_s, self.longest_wait_s))
+
     def _complete(self, target: Target, into: Path) -> None:
         failed = 0
         while True:

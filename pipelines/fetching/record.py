@@ -6,7 +6,7 @@ from typing import Any
 
 from smolmix.pipelines.fetching.listing import Remote
 from smolmix.pipelines.sources.reading import FETCH_FILE
-from smolmix.storage import Workspace
+from smolmix.storage import Workspace, digest_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,10 +16,15 @@ class Selection:
     limit: int | None = None  # rows: files of rows are brought until they hold this many
     files: tuple[str, ...] = ()  # globs over published paths
     max_bytes: int | None = None  # rows first, then media, in order, while they fit
+    picked: tuple[tuple[str, tuple[int, ...]], ...] = ()  # published files a mixture needs, and
+    # the rows of each (none: the whole file)
     annotations: bool = False  # rows without the media that lie in other files
 
     def of(self, files: tuple[Remote, ...]) -> tuple[Remote, ...]:
         """Return the files that are wanted, rows first."""
+        if self.picked:
+            names = {path for path, _ in self.picked}
+            return tuple(f for f in files if f.path in names)
         found: list[Remote] = []
         total = 0
         for file in files:
@@ -35,7 +40,9 @@ class Selection:
 
     def to_json(self) -> dict[str, Any]:
         """Return the selection as it stands in fetch.json."""
-        return asdict(self) | {"files": list(self.files)}
+        value = asdict(self) | {"files": list(self.files)}
+        value["picked"] = digest_json(self.picked) if self.picked else ""
+        return value
 
 
 def read_record(workspace: Workspace, corpus: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smolmix.pipelines.fetching.download import Downloader
+from smolmix.pipelines.fetching.download import Downloader, digests
 from smolmix.pipelines.fetching.listing import Remote
 from smolmix.pipelines.fetching.record import write_record
-from smolmix.storage import Workspace
+from smolmix.pipelines.fetching.sparse import bring_row_groups
+from smolmix.storage import Workspace, digest_json
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Transfer:
     record: dict[str, Any]
     have: dict[str, dict[str, Any]]  # entries that are there, by path
     say: Callable[[str], None]
+    rows: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of a file, where not all
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def missing(self, wanted: Iterable[Remote]) -> list[Remote]:
@@ -34,11 +36,18 @@ class Transfer:
         """Bring each file that is not here; its entry is written to fetch.json at once."""
         for file in self.missing(files):
             partial = self._partial(file)
-            sha256 = self.downloader.bring(file.target, partial)
+            rows = self._some_rows(file)
+            if rows:
+                groups = bring_row_groups(self.downloader, file.target, rows, partial)
+                sha256 = digests(partial)[0]
+            else:
+                sha256 = self.downloader.bring(file.target, partial)
             size = partial.stat().st_size
             path = f"{self.root}/{file.path}"
             self.workspace.put(partial, path)
             entry = {"path": path, "size": size, "sha256": sha256, "url": file.target.url}
+            if rows:
+                entry |= {"row_groups": groups, "picked": digest_json(rows)}
             with self._lock:
                 self.have[path] = entry
                 self.record["files"] = sorted(self.have.values(), key=lambda f: str(f["path"]))
@@ -49,8 +58,16 @@ class Transfer:
         entry = self.have.get(f"{self.root}/{file.path}")
         if entry is None:
             return False
+        if entry.get("row_groups") is not None:
+            rows = self._some_rows(file)
+            return bool(rows) and entry["picked"] == digest_json(rows)
         size, sha256 = file.target.size, file.target.sha256
         return size in (None, entry["size"]) and sha256 in ("", entry["sha256"])
+
+    def _some_rows(self, file: Remote) -> tuple[int, ...]:
+        """Return the rows that are wanted of a parquet file, or none where it is wanted whole."""
+        known = file.path.endswith(".parquet") and file.target.size is not None
+        return self.rows.get(file.path, ()) if known else ()
 
     def _partial(self, file: Remote) -> Path:
         """Return where the bytes gather: beside the workspace's files where that is a disk."""

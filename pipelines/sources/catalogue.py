@@ -113,7 +113,8 @@ def _home(place: str) -> Path:
 
 
 def _explain(error: pydantic.ValidationError) -> str:
-    first = error.errors()[0]
+    found_all = error.errors()
+    first = next((e for e in found_all if e["type"] == "extra_forbidden"), found_all[0])
     where = ".".join(str(part) for part in first["loc"]) or "the file"
     key = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":

@@ -97,6 +97,11 @@ def raw_units(
         IncompleteError: it was not fetched, or not to the end.
     """
     record = fetched(source, workspace) if record is None else record
+    if record.get("selection", {}).get("picked"):
+        raise IncompleteError(
+            f"{workspace.raw(source.id).at(FETCH_FILE)}: only the media that a mixture picks are "
+            f"there; run `smolmix fetch {source.id}` to curate it"
+        )
     root = f"raw/{source.id}/{record['revision']}"
     files = [
         RawFile(path=f["path"], size=f["size"], sha256=f["sha256"])

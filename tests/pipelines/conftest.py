@@ -58,9 +58,10 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 return self._refuse(int(str(trouble[1])), str(trouble[2]))
             data = site.files[self.path]
             etag = f'"{hashlib.md5(data).hexdigest()}"'
-            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+            low, _, high = asked.removeprefix("bytes=").partition("-")
+            start, end = int(low or 0), int(high or len(data) - 1) + 1
             if self.headers.get("If-Range", etag) != etag or trouble[:1] == ("whole",):
-                asked, start = "", 0
+                asked, start, end = "", 0, len(data)
             if trouble[:1] == ("shift",):
                 start += 1
             if asked and start >= len(data):
@@ -69,10 +70,10 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return None
-            body = data[start:]
+            body = data[start:end]
             self.send_response(206 if asked else 200)
             if asked:
-                self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
             self.send_header("ETag", etag)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -67,6 +67,10 @@ def fetch(
     annotations: Annotated[
         bool, typer.Option("--annotations", help="Rows without the media that lie apart.")
     ] = False,
+    lock: Annotated[
+        str | None,
+        typer.Option("--for", help="A mixture or its lock.json: only the media its picks need."),
+    ] = None,
     media: Annotated[
         str | None, typer.Option(help="Your folder of media that is not published.")
     ] = None,
@@ -80,11 +84,12 @@ def fetch(
 
     Example: smolmix fetch the-cauldron --files 'ai2d/*' --limit 1000
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from smolmix.cli.options import open_workspace, print_json
     from smolmix.pipelines.fetch import Options
     from smolmix.pipelines.fetch import fetch as bring
+    from smolmix.pipelines.fetching.picked import lock_folder, picked_files
     from smolmix.pipelines.fetching.record import Selection
 
     known = _known(catalogue)
@@ -98,9 +103,16 @@ def fetch(
     )
     done = []
     for source in sources:
+        chosen, pinned = selection, revision
+        if lock is not None:
+            pinned, picked = picked_files(source.id, lock_folder(lock, space), space)
+            chosen = replace(selection, picked=tuple(sorted(picked.items())))
+            if not picked:
+                print(f"{source.id}: the picks need no raw file")
+                continue
         options = Options(
-            selection=selection,
-            revision=revision,
+            selection=chosen,
+            revision=pinned,
             media=os.path.abspath(media) if media and "://" not in media else media,
             dry_run=dry_run,
             jobs=jobs,

@@ -1,0 +1,114 @@
+"""Adapting rows against pyarrow alone reading and writing the same parts.
+
+    python benchmarks/sources/adapt.py
+
+Text: documents of FineWeb-Edu's mean length. Images: Cauldron rows, one photo-like JPEG and two
+questions each. pyarrow reads every column the corpus publishes and writes them again; ours reads,
+adapts, and writes samples. Both zstd, one thread of Python, best of three.
+"""
+
+import io
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from smolmix.pipelines.sources import SOURCES, raw_units, read_unit
+from smolmix.sample import SAMPLE_SCHEMA, Sample, to_table
+from smolmix.storage import Workspace
+
+TEXT_ROWS = 20_000
+IMAGE_ROWS = 1_500
+_BATCH = 1_000
+
+
+def _text_rows() -> pa.Table:
+    chance = random.Random(0)
+    words = [
+        "".join(chance.choices("etaoinshrdlu", k=chance.randrange(2, 10))) for _ in range(9999)
+    ]
+    return pa.table(
+        {
+            "text": [" ".join(chance.choices(words, k=720)) for _ in range(TEXT_ROWS)],
+            "id": [f"<urn:uuid:{n}>" for n in range(TEXT_ROWS)],
+            "url": [f"http://example.org/{n}" for n in range(TEXT_ROWS)],
+            "dump": ["CC-MAIN-2024-10"] * TEXT_ROWS,
+            "language": ["en"] * TEXT_ROWS,
+            "score": [3.4] * TEXT_ROWS,
+        }
+    )
+
+
+def _image_rows() -> pa.Table:
+    chance = random.Random(0)
+    rows = []
+    for number in range(IMAGE_ROWS):
+        small = Image.frombytes("RGB", (64, 48), chance.randbytes(64 * 48 * 3))
+        out = io.BytesIO()
+        small.resize((640, 480), Image.Resampling.BICUBIC).save(out, "JPEG", quality=90)
+        texts = [
+            {"user": f"What is {q} in picture {number}?", "assistant": "A thing.", "source": "x"}
+            for q in ("left", "right")
+        ]
+        rows.append({"images": [{"bytes": out.getvalue(), "path": None}], "texts": texts})
+    return pa.Table.from_pylist(rows)
+
+
+def _best(run: Callable[[], object]) -> float:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _compare(corpus: str, path: str, table: pa.Table, group: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        workspace = Workspace(scratch)
+        place = f"raw/{corpus}/x/{path}"
+        with workspace.open(place, "wb") as out:
+            pq.write_table(table, out, compression="zstd", row_group_size=group)
+        size = int(workspace.fs.size(workspace.at(place)))
+        workspace.raw(corpus).write_json(
+            "fetch.json",
+            {
+                "revision": "x",
+                "complete": True,
+                "files": [{"path": place, "size": size, "sha256": "0"}],
+            },
+        )
+        source = SOURCES[corpus]
+        written = Path(scratch, "out.parquet")
+
+        def alone() -> None:
+            pq.write_table(pq.read_table(workspace.local(place)), written, compression="zstd")
+
+        def ours() -> None:
+            with pq.ParquetWriter(written, SAMPLE_SCHEMA, compression="zstd") as writer:
+                held: list[Sample] = []
+                for unit in raw_units(source, workspace):
+                    for adapted in read_unit(source, unit, workspace):
+                        held += adapted.samples
+                        if len(held) >= _BATCH:
+                            writer.write_table(to_table(held))
+                            held = []
+                writer.write_table(to_table(held))
+
+        theirs_s, ours_s = _best(alone), _best(ours)
+        print(
+            f"{corpus}: {table.num_rows:,} rows, {size / 1e6:.0f} MB; "
+            f"pyarrow alone {theirs_s:.2f} s ({table.num_rows / theirs_s:,.0f} rows/s), "
+            f"smolmix {ours_s:.2f} s ({table.num_rows / ours_s:,.0f} rows/s): "
+            f"{theirs_s / ours_s:.2f} of pyarrow's speed"
+        )
+
+
+if __name__ == "__main__":
+    _compare("fineweb-edu", "sample/10BT/000.parquet", _text_rows(), 1_000)
+    _compare("the-cauldron", "vqav2/train-0.parquet", _image_rows(), 100)

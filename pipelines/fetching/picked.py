@@ -1,0 +1,99 @@
+"""Which published files, and which rows of them, a mixture's picks need media from.
+
+The text of a pick is in its curated part; only media lie in raw files. So a machine that has a
+lock and the curated parts needs a fraction of what the corpora publish.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smolmix.errors import DataError, UsageError
+from smolmix.pipelines.fetching.archives import SHARDS, archives_to_rewrite
+from smolmix.storage import Folder, Workspace
+
+_LOCK, _PICKS = "lock.json", "picks.parquet"
+
+Picked = dict[str, tuple[int, ...]]  # published path -> rows; none: the whole file
+
+
+def lock_folder(lock: str, workspace: Workspace) -> Folder:
+    """Return the folder of a lock, named by its mixture or by its path.
+
+    Raises:
+        UsageError: there is no such lock.
+    """
+    for folder in (workspace.mixture(lock), Folder(str(Path(lock).parent)), Folder(lock)):
+        if folder.exists(_LOCK) and folder.exists(_PICKS):
+            return folder
+    raise UsageError(
+        f"--for {lock}: no lock.json with its picks.parquet; name a mixture of the workspace, or "
+        "the path of a lock.json; `smolmix mix build` writes one"
+    )
+
+
+def picked_files(corpus: str, folder: Folder, workspace: Workspace) -> tuple[str, Picked]:
+    """Return the locked revision of a corpus, and the raw files its picks need.
+
+    Paths are those of `raw/<corpus>/<revision>/`, shards of rewritten archives included.
+
+    Raises:
+        UsageError: the mixture has nothing of this corpus.
+        DataError: a curated part that the picks name is not there.
+    """
+    corpora = folder.read_json(_LOCK)["corpora"]
+    if corpus not in corpora:
+        raise UsageError(
+            f"{folder.at(_LOCK)}: nothing of {corpus} is picked; it picks {', '.join(corpora)}"
+        )
+    with folder.open(_PICKS) as stream:
+        picks = pq.read_table(stream, columns=["corpus", "part", "row"])
+    picks = picks.filter(pc.equal(picks["corpus"].cast(pa.string()), corpus))
+    rows: dict[str, set[int]] = {}
+    parts = picks["part"].cast(pa.string()).to_pylist()
+    for part, row in zip(parts, picks["row"].to_pylist(), strict=True):
+        rows.setdefault(part, set()).add(row)
+    revision = str(corpora[corpus]["revision"])
+    root = f"raw/{corpus}/{revision}/"
+    needed: dict[str, set[int]] = {}
+    for part, wanted in sorted(rows.items()):
+        for ref in _refs(workspace.curated(corpus), f"{part}.parquet", wanted):
+            if not ref["uri"].startswith(root):
+                continue  # the user's own media
+            cells = needed.setdefault(ref["uri"].removeprefix(root), set())
+            if ref["row"] is not None:
+                cells.add(ref["row"])
+    return revision, {path: tuple(sorted(cells)) for path, cells in sorted(needed.items())}
+
+
+def published(picked: Mapping[str, tuple[int, ...]], paths: list[str]) -> Picked:
+    """Return the published files behind raw files: shards stand for the archives they came from."""
+    packed = archives_to_rewrite(paths)
+    found: Picked = {}
+    for path, rows in picked.items():
+        if not path.startswith(f"{SHARDS}/"):
+            found[path] = rows
+            continue
+        stem = path.removeprefix(f"{SHARDS}/").rpartition("-")[0]
+        if stem not in packed:
+            raise DataError(
+                f"{path}: no published archive {stem} at the locked revision; fetch the corpus "
+                "whole, without --for"
+            )
+        found.update(dict.fromkeys(packed[stem], ()))
+    return found
+
+
+def _refs(curated: Folder, name: str, rows: set[int]) -> list[dict[str, Any]]:
+    if not curated.exists(name):
+        raise DataError(
+            f"{curated.at(name)}: not there, and the picks name it; bring the curated parts the "
+            "lock was made from, or curate the corpus again"
+        )
+    with curated.open(name) as stream:
+        media = pq.read_table(stream, columns=["media"])["media"].take(pa.array(sorted(rows)))
+    return [ref for sample in media.to_pylist() for medium in sample for ref in medium["refs"]]

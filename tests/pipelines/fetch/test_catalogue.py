@@ -1,0 +1,113 @@
+"""A user's own data comes in by a YAML file, without code."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from smolmix.errors import UsageError
+from smolmix.media import MediaReader
+from smolmix.pipelines.fetch import fetch
+from smolmix.pipelines.sources import raw_units, read_unit, source_of
+from smolmix.pipelines.sources.catalogue import read_catalogue
+from smolmix.sample import Sample
+from smolmix.storage import Workspace
+
+
+def _write(folder: Path) -> None:
+    folder.mkdir()
+    chat = [{"from": "human", "value": "<image> Q?"}, {"from": "gpt", "value": "A."}]
+    (folder / "1.png").write_bytes(b"png one")
+    (folder / "1.txt").write_text("A caption.")
+    (folder / "clip.mp4").write_bytes(b"a clip")
+    (folder / "clip.txt").write_text("A clip's caption.")
+    rows = [
+        {"id": 1, "image": "1.png", "conversations": chat},
+        {"id": 2, "image": "gone.png", "conversations": chat},
+        {"id": 3, "image": "1.png", "question": "no chat"},
+    ]
+    (folder / "rows.json").write_text(json.dumps(rows))
+    texts = [{"user": "Q", "assistant": "A"}]
+    table = [{"images": [{"bytes": b"png", "path": None}], "texts": texts, "note": "x"}]
+    pq.write_table(pa.Table.from_pylist(table), folder / "rows.parquet")
+    with tarfile.open(folder / "shard.tar", "w") as archive:
+        for name, data in (("k1.jpg", b"jpg"), ("k1.txt", b"Words."), ("k2.json", b"{}")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def _read(
+    layout: str, tmp_path: Path, files: str = "[]"
+) -> tuple[list[Sample], list[tuple[str, str]], Workspace]:
+    if not (tmp_path / "mine").exists():
+        _write(tmp_path / "mine")
+    (tmp_path / "own.yaml").write_text(
+        f"corpora:\n  - id: own-data\n    path: mine\n    layout: {layout}\n"
+        f"    licence: CC0-1.0\n    category: chart\n    files: {files}\n"
+    )
+    workspace = Workspace(tmp_path / f"ws-{layout}")
+    fetch(read_catalogue(str(tmp_path / "own.yaml"))["own-data"], workspace)
+    source = source_of("own-data", workspace)
+    found = [a for u in raw_units(source, workspace) for a in read_unit(source, u, workspace)]
+    drops = [(d.reason, f"{d.source_file}#{d.source_row}") for a in found for d in a.dropped]
+    return [s for a in found for s in a.samples], drops, workspace
+
+
+@pytest.mark.parametrize(
+    ("layout", "count", "media"),
+    [("llava", 1, b"png one"), ("parquet", 1, b"png"), ("webdataset", 1, b"jpg")],
+)
+def test_each_layout_becomes_samples(layout: str, count: int, media: bytes, tmp_path: Path) -> None:
+    samples, _, workspace = _read(layout, tmp_path)
+    assert len(samples) == count
+    (sample,) = samples
+    assert (sample.licence, sample.category, sample.modality) == ("CC0-1.0", "chart", "image")
+    assert MediaReader(workspace).read(sample.media[0].refs[0]) == media
+
+
+def test_a_folder_of_captioned_images_and_videos(tmp_path: Path) -> None:
+    samples, drops, workspace = _read("folder", tmp_path)
+    assert not drops
+    assert [s.turns[-1].text for s in samples] == ["A caption.", "A clip's caption."]
+    assert [s.modality for s in samples] == ["image", "video"]
+    assert [MediaReader(workspace).read(s.media[0].refs[0]) for s in samples] == [
+        b"png one",
+        b"a clip",
+    ]
+
+
+def test_schema_problems_are_reported_by_file_and_row(tmp_path: Path) -> None:
+    _, drops, _ = _read("llava", tmp_path)
+    place = "raw/own-data/local/rows.json"
+    assert drops == [("media-missing", f"{place}#1"), ("field-missing", f"{place}#2")]
+    _, drops, _ = _read("webdataset", tmp_path)
+    assert drops == [("field-missing", "raw/own-data/local/shard.tar#1")]
+
+
+def test_changed_files_are_seen_by_the_next_fetch(tmp_path: Path) -> None:
+    assert len(_read("llava", tmp_path)[0]) == 1
+    (tmp_path / "mine" / "gone.png").write_bytes(b"back")
+    assert len(_read("llava", tmp_path)[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("corpora: [{id: a, path: p, layuot: llava, licence: x}]", "did you mean 'layout'"),
+        ("corpora: [{id: a, path: p, layout: csv, licence: x}]", "layout is 'csv'"),
+        ("corpora: [{id: a, path: p, layout: llava}]", "licence"),
+        ("corpora: [{id: A b, path: p, layout: llava, licence: x}]", "id is 'A b'"),
+        ("corpora: 3", "corpora is 3"),
+        ("corpora: [", "own.yaml"),
+    ],
+)
+def test_a_wrong_catalogue_is_one_clear_line(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"own\.yaml") as caught:
+        read_catalogue(str(tmp_path / "own.yaml"))
+    assert said in str(caught.value)

@@ -1,0 +1,150 @@
+"""What a mixture picks is fetched, and not much more: row groups, and archives that hold picks."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from smolmix.errors import DataError, IncompleteError, UsageError
+from smolmix.media import MediaReader
+from smolmix.pipelines import fetch as fetching
+from smolmix.pipelines.fetch import Options, fetch
+from smolmix.pipelines.fetching.listing import downloader
+from smolmix.pipelines.fetching.picked import lock_folder, picked_files
+from smolmix.pipelines.fetching.record import Selection
+from smolmix.pipelines.layouts.parquet import Parquet
+from smolmix.pipelines.sources import raw_units, read_unit
+from smolmix.pipelines.sources.row import Row
+from smolmix.pipelines.sources.source import Http, Source
+from smolmix.sample import Sample, to_table, turns_of
+from smolmix.storage import Workspace
+
+
+def _adapt(row: Row) -> Iterator[Sample]:
+    name = row.text("name")
+    image = row.find(name) if name.startswith("a") else row.cell("image")
+    turns = turns_of(("user", [0, "Q?"]), ("assistant", name))
+    yield row.sample(turns=turns, media=(image,), category="x")
+
+
+@pytest.fixture
+def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
+    rows = [
+        {"name": f"c{n}", "image": {"bytes": bytes([n]) * 20_000, "path": None}} for n in range(40)
+    ]
+    for name, extra in (("x", []), ("y", [{"name": "a/1.png", "image": None}])):
+        out = io.BytesIO()
+        table = pa.Table.from_pylist(rows + extra)
+        pq.write_table(table, out, row_group_size=5, compression="none", use_dictionary=False)
+        site.files[f"/{name}.parquet"] = out.getvalue()
+    for name in ("a", "b"):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w:gz") as archive:
+            info = tarfile.TarInfo(f"{name}/1.png")
+            info.size = 3
+            archive.addfile(info, io.BytesIO(b"png"))
+        site.files[f"/{name}.tar.gz"] = out.getvalue()
+    monkeypatch.setattr(
+        fetching, "downloader", lambda s: replace(downloader(s), sleep=lambda seconds: None)
+    )
+    return Source(
+        id="served",
+        title="Served",
+        role="vision",
+        modality="image",
+        licence="MIT",
+        origin=Http(
+            urls=tuple((p.lstrip("/"), f"{site.url}{p}") for p in site.files), revision="v1"
+        ),
+        layout=Parquet(columns=("name", "image")),
+        adapt=_adapt,
+        rows_in=("*.parquet",),
+        media_in=("*.tar.gz",),
+    )
+
+
+def _lock(source: Source, whole: Workspace, here: Workspace, names: set[str]) -> list[Sample]:
+    """Write curated parts and a lock that picks the samples that answer with `names`."""
+    picks, samples = [], []
+    for unit in raw_units(source, whole):
+        part = [s for a in read_unit(source, unit, whole) for s in a.samples]
+        with here.curated(source.id).open(f"{unit.name}.parquet", "wb") as out:
+            pq.write_table(to_table(part), out)
+        for row, sample in enumerate(part):
+            if sample.turns[-1].text in names:
+                picks.append({"corpus": source.id, "part": unit.name, "row": row})
+                samples.append(sample)
+    folder = here.mixture("mine")
+    folder.write_json("lock.json", {"corpora": {source.id: {"revision": "v1"}}})
+    with folder.open("picks.parquet", "wb") as out:
+        pq.write_table(pa.Table.from_pylist(picks), out)
+    return samples
+
+
+def _fetch_for(source: Source, space: Workspace) -> None:
+    revision, picked = picked_files(source.id, lock_folder("mine", space), space)
+    selection = Selection(picked=tuple(sorted(picked.items())))
+    fetch(source, space, Options(selection=selection, revision=revision))
+
+
+def test_only_row_groups_and_archives_with_picks_are_brought(
+    source: Source, site: Any, tmp_path: Path
+) -> None:
+    whole, here = Workspace(tmp_path / "whole"), Workspace(tmp_path / "here")
+    fetch(source, whole)
+    picked = _lock(source, whole, here, {"c7", "c33", "a/1.png"})
+    assert len(picked) == 5
+    site.requests.clear()
+    site.trouble = [("status", 503, "0")]
+    _fetch_for(source, here)
+    reader, full = MediaReader(here), MediaReader(whole)
+    for sample in picked:
+        (ref,) = sample.media[0].refs
+        assert reader.read(ref) == full.read(ref)
+    asked = {path for method, path, _ in site.requests if method == "GET"}
+    assert "/b.tar.gz" not in asked
+    assert "/a.tar.gz" in asked
+    spans = [r for m, p, r in site.requests if m == "GET" and p.endswith("x.parquet")]
+    assert all(spans), "a parquet file is asked for by range only"
+    entry = here.raw("served").read_json("fetch.json")["files"][-1]
+    assert entry["row_groups"] == [1, 6]
+    used = here.local("raw/served/v1/x.parquet").stat().st_blocks * 512
+    assert used < len(site.files["/x.parquet"]) / 2
+    with pytest.raises(IncompleteError, match="only the media that a mixture picks"):
+        raw_units(source, here)
+    site.requests.clear()
+    _fetch_for(source, here)
+    assert not [r for r in site.requests if r[0] == "GET"]
+
+
+def test_a_later_whole_fetch_fills_the_holes(source: Source, tmp_path: Path) -> None:
+    whole, here = Workspace(tmp_path / "whole"), Workspace(tmp_path / "here")
+    fetch(source, whole)
+    _lock(source, whole, here, {"c7"})
+    _fetch_for(source, here)
+    fetch(source, here)
+    name = "raw/served/v1/x.parquet"
+    assert here.local(name).read_bytes() == whole.local(name).read_bytes()
+    assert len(raw_units(source, here)) == len(raw_units(source, whole))
+
+
+def test_a_lock_that_does_not_help_is_refused(source: Source, tmp_path: Path) -> None:
+    space = Workspace(tmp_path)
+    with pytest.raises(UsageError, match=r"no lock\.json"):
+        lock_folder("none", space)
+    folder = space.mixture("mine")
+    folder.write_json("lock.json", {"corpora": {"other": {"revision": "v1"}}})
+    folder.write_bytes("picks.parquet", b"")
+    with pytest.raises(UsageError, match="nothing of served"):
+        picked_files("served", folder, space)
+    folder.write_json("lock.json", {"corpora": {"served": {"revision": "v1"}}})
+    with folder.open("picks.parquet", "wb") as out:
+        pq.write_table(pa.Table.from_pylist([{"corpus": "served", "part": "p", "row": 0}]), out)
+    with pytest.raises(DataError, match="the picks name it"):
+        picked_files("served", folder, space)
