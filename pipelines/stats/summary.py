@@ -8,12 +8,19 @@ import polars as pl
 
 from smolmix.errors import UsageError, nearest
 from smolmix.pipelines.stats.measures import COUNTS, FACETS, Measures, with_tag
-from smolmix.pipelines.stats.values import Distribution, distribution, value_counts
+from smolmix.pipelines.stats.values import (
+    Distribution,
+    ValueCounts,
+    distribution,
+    merged,
+    value_counts,
+)
 
 _SUMS = (*COUNTS, "images", "videos", "bytes", "n_turns", "text_chars", "duration_s")
 _DRAWN = ("tokens", "text_tokens", "visual_tokens", "tiles", "n_turns", "answer_chars")
 _COUNTED = ("samples", "cot_samples")
 _MAX_GROUPS = 200
+_BATCH = 200_000  # rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +82,7 @@ def summarise(measures: Measures, *, title: str, by: str = "corpus") -> Summary:
             f"{nearest(by, known)}"
         )
     sums = [c for c in _SUMS if c in columns]
-    cot = (pl.col("cot") != "none").sum().cast(pl.Int64).alias("cot_samples")
-    whole = {c: pl.Float64 if c == "duration_s" else pl.Int64 for c in sums}
-    grouped = (
-        frame.group_by(list(dict.fromkeys([*FACETS, by])))
-        .agg(
-            pl.len().cast(pl.Int64).alias("samples"),
-            cot,
-            *(pl.col(c).sum().cast(whole[c]).alias(f"sum_{c}") for c in sums),
-        )
-        .collect(engine="streaming")
-    )
+    grouped, counted = _fold(frame, list(dict.fromkeys([*FACETS, by])), sums)
     groups = _add_up(grouped, by)
     weight = "tokens" if "tokens" in sums else "text_tokens"
     facets: dict[str, dict[str, dict[str, float]]] = {}
@@ -104,19 +101,36 @@ def summarise(measures: Measures, *, title: str, by: str = "corpus") -> Summary:
             for r in groups.head(_MAX_GROUPS).iter_rows(named=True)
         ),
         facets=facets,
-        distributions=distributions(frame),
+        distributions={n: distribution(c) for n, c in counted.items() if c.total},
         info={"profile": measures.profile, "groups": groups.height},
         notes=measures.notes,
     )
 
 
-def distributions(frame: pl.LazyFrame) -> dict[str, Distribution]:
-    """Return the distributions of the frame's numeric measures; durations of samples with video."""
-    present = frame.collect_schema().names()
-    names = [c for c in _DRAWN if c in present]
-    wanted = [pl.col(c).cast(pl.UInt32, strict=False) for c in names]
-    table = frame.select(*wanted, "duration_s").collect(engine="streaming")
-    out = {name: distribution(value_counts(table[name])) for name in names}
-    seconds = table["duration_s"]
-    out["duration_s"] = distribution(value_counts(seconds.filter(seconds > 0)))
-    return {name: d for name, d in out.items() if d.count}
+def _fold(
+    frame: pl.LazyFrame, keys: list[str], sums: list[str]
+) -> tuple[pl.DataFrame, dict[str, ValueCounts]]:
+    """Return sums by every combination of keys, and the values of the measures that are drawn.
+
+    One pass over the files, a batch of rows at a time.
+    """
+    drawn = [c for c in _DRAWN if c in frame.collect_schema().names()]
+    cot = (pl.col("cot") != "none").sum().cast(pl.Int64).alias("cot_samples")
+    kinds = {c: pl.Float64 if c == "duration_s" else pl.Int64 for c in sums}
+    adding = [pl.col(c).sum().cast(kinds[c]).alias(f"sum_{c}") for c in sums]
+    grouped: list[pl.DataFrame] = []
+    seen: dict[str, list[ValueCounts]] = {n: [] for n in (*drawn, "duration_s")}
+    columns = list(dict.fromkeys([*keys, *sums, *drawn, "duration_s"]))
+    # In order: sums of floats come out the same each time.
+    batches = frame.select(columns).collect_batches(chunk_size=_BATCH, maintain_order=True)
+    for batch in batches:
+        counting = pl.len().cast(pl.Int64).alias("samples")
+        grouped.append(batch.group_by(keys).agg(counting, cot, *adding))
+        for name in drawn:
+            seen[name].append(value_counts(batch[name]))
+        seconds = batch["duration_s"]
+        seen["duration_s"].append(value_counts(seconds.filter(seconds > 0)))
+    if not grouped:
+        empty = frame.select(columns).collect()
+        grouped = [empty.group_by(keys).agg(pl.len().cast(pl.Int64).alias("samples"), cot, *adding)]
+    return pl.concat(grouped), {name: merged(parts) for name, parts in seen.items()}

@@ -1,6 +1,6 @@
 """A column as distinct values and how often each occurs: exact quantiles and bins at any size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,17 @@ def value_counts(column: pl.Series) -> ValueCounts:
         return ValueCounts(values=values, counts=table[values].astype(np.int64))
     values, counts = np.unique(numbers, return_counts=True)
     return ValueCounts(values=values, counts=counts.astype(np.int64))
+
+
+def merged(parts: Sequence[ValueCounts]) -> ValueCounts:
+    """Return the counts of several sets of numbers together."""
+    if not parts:
+        return value_counts(pl.Series([], dtype=pl.Int64))
+    values, place = np.unique(np.concatenate([p.values for p in parts]), return_inverse=True)
+    weights = np.concatenate([p.counts for p in parts])
+    counts = np.zeros(len(values), dtype=np.int64)
+    np.add.at(counts, place, weights)
+    return ValueCounts(values=values, counts=counts)
 
 
 def nice_edges(
