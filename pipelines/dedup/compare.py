@@ -184,7 +184,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     return Result(tally=Tally(), stats=stats)
 
 
-STAGE = Stage(name="compare", version=1, run=_run, timeout_s=3600.0)
+STAGE = Stage(name="compare", version=2, run=_run, timeout_s=3600.0)
 
 
 def units(workspace: Workspace, pairs: Folder, places: Places, dedup: Dedup) -> list[Unit]:

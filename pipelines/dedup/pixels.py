@@ -8,7 +8,7 @@ that was scaled, cropped and recompressed leaves at most 0.6 in its worst window
 changed field of a form at least 1.3.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ WORK_PX = 768
 MAX_CROP = 0.04  # at each edge; 3 % and the search's own coarseness
 MAX_RESIDUAL = 0.9
 MAX_THUMB_RESIDUAL = 1.2  # more lenient: it only saves opening the media
-MAX_SMALL_RESIDUAL = 0.25  # for pictures too small to crop: nothing explains a shift
+MAX_SMALL_RESIDUAL = 0.10  # for pictures too small to crop: nothing explains a shift
+MAX_SMALL_COLOUR_GAP = 8.0
 MAX_COLOUR_GAP = 28.0  # levels of mean chroma in a window; JPEG at quality 40 moves 15
 _PROFILE_PX = 128
 _STEP = 0.005
@@ -204,7 +205,8 @@ def compare_small(one: Image.Image, other: Image.Image) -> Comparison:
     if one.size != other.size:
         return Comparison(same=False, crop=Crop(), residual=np.inf, colour_gap=np.inf)
     a, b = one.convert("YCbCr"), other.convert("YCbCr")
-    return _compared(a, b, Crop(), MAX_SMALL_RESIDUAL, WORK_PX)
+    found = _compared(a, b, Crop(), MAX_SMALL_RESIDUAL, WORK_PX)
+    return replace(found, same=found.same and found.colour_gap <= MAX_SMALL_COLOUR_GAP)
 
 
 def compare_thumbs(one: Image.Image, other: Image.Image) -> Comparison:

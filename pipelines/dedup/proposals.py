@@ -20,6 +20,7 @@ from smolmix.pipelines.measure.fingerprints import CROPS
 from smolmix.sample import Tally
 
 SUFFIX = ".pairs.parquet"
+_SMALL_BITS = 2  # small pictures are compared pixel on pixel: nothing was cropped or scaled
 SCHEMA = pa.schema(
     [
         ("one", pa.string()),
@@ -42,6 +43,8 @@ class Payload:
     max_bits: int
     crops: bool
     flips: bool
+    min_edge_px: int
+    small: bool  # only pictures below `min_edge_px`, or only the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,22 +53,25 @@ class _Table:
     hashes: NDArray[np.uint64]  # (media, variants)
 
 
-def _load(places: Places, kind: str) -> _Table:
-    """Return the distinct media of a kind, by digest, with all their hashes."""
+def _load(places: Places, payload: Payload) -> _Table:
+    """Return the distinct media of the payload's kind, by digest, with all their hashes."""
+    kind, columns = payload.kind, ["digest", "kind", "spread", "hashes", "fault"]
     names: list[str] = []
     rows: list[list[int]] = []
-    for batch in places.batches(["digest", "kind", "spread", "hashes", "fault"]):
-        columns = batch.to_pydict()
-        for digest, of, spread, hashes, fault in zip(*columns.values(), strict=True):
+    for batch in places.batches([*columns, "width", "height"]):
+        values = batch.to_pydict().values()
+        for digest, of, spread, hashes, fault, wide, high in zip(*values, strict=True):
             fits = (of == "image") == (kind == "image")
+            if kind == "image":
+                fits &= (max(wide, high) < payload.min_edge_px) == payload.small
             if fits and hashes and not fault and spread > MIN_SPREAD:
                 names.append(digest)
                 rows.append(hashes)
-    wide = max((len(r) for r in rows), default=0)
-    kept = [i for i, r in enumerate(rows) if len(r) == wide]
+    most = max((len(r) for r in rows), default=0)
+    kept = [i for i, r in enumerate(rows) if len(r) == most]
     digests = np.array([names[i] for i in kept], dtype="U32")
     digests, first = np.unique(digests, return_index=True)
-    hashes = np.array([rows[kept[i]] for i in first], dtype=np.uint64).reshape(len(first), wide)
+    hashes = np.array([rows[kept[i]] for i in first], dtype=np.uint64).reshape(len(first), most)
     return _Table(digests=digests, hashes=hashes)
 
 
@@ -106,8 +112,8 @@ def _near(
 def _run(unit: Unit, context: UnitContext) -> Result:
     payload = unit.payload
     assert isinstance(payload, Payload)
-    table = _load(payload.places, payload.kind)
-    second = _load(payload.against, payload.kind) if payload.against else table
+    table = _load(payload.places, payload)
+    second = _load(payload.against, payload) if payload.against else table
     found = 0
     with pq.ParquetWriter(context.out / f"{unit.name}{SUFFIX}", SCHEMA, compression="zstd") as out:
         for one, other, mirrored, i, j, bits in _near(table, second, payload):
@@ -135,27 +141,35 @@ def units(places: Places, dedup: Dedup, against: Places | None = None) -> list[U
     inputs = places.inputs() | (against.inputs() if against else {})
     for kind, on, max_bits in (
         ("image", dedup.images.enabled, dedup.images.max_bits),
+        ("small", dedup.images.enabled, min(_SMALL_BITS, dedup.images.max_bits)),
         ("video", dedup.videos.enabled, dedup.videos.max_bits),
     ):
-        kinds = ("image",) if kind == "image" else ("video", "frames")
+        kinds = ("video", "frames") if kind == "video" else ("image",)
         counts = [p.count(kinds) for p in (places, against or places)]
         if not on or min(counts) < (1 if against else 2):
             continue
-        crops, flips = dedup.images.crops, dedup.images.flips
+        crops, flips = dedup.images.crops and kind != "small", dedup.images.flips
         for band in range(hamming.bands_for(max_bits)):
             found.append(
                 Unit(
                     name=f"{kind}-{band:02d}",
                     inputs=inputs,
-                    params={"bits": max_bits, "crops": crops, "flips": flips},
+                    params={
+                        "bits": max_bits,
+                        "crops": crops,
+                        "flips": flips,
+                        "min_edge_px": dedup.images.min_edge_px,
+                    },
                     payload=Payload(
                         places=places,
                         against=against,
-                        kind=kind,
+                        kind="video" if kind == "video" else "image",
                         band=band,
                         max_bits=max_bits,
                         crops=crops,
                         flips=flips,
+                        min_edge_px=dedup.images.min_edge_px,
+                        small=kind == "small",
                     ),
                 )
             )
