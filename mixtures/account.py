@@ -69,7 +69,7 @@ class Account:
         first = int(np.argmax(at)) if at.any() else -1
         modality = supply.tag(first, "modality") if first >= 0 else ""
         count, tokens = float(sums["samples"][at].sum()), float(sums["tokens"][at].sum())
-        there = int(supply.available[at].sum())
+        there = supply.there.get(name) or int(supply.available[at].sum())
         row, sizes = self.catalogue.get(component.corpus), self.known(name, "samples")
         why = self.guesses[name].sources.get("samples", "") if name in self.guesses else ""
         download = self._download(component, there)
@@ -98,7 +98,8 @@ class Account:
         """Return the raw bytes of a component; components of one corpus share what is here."""
         if (whole := self.fetched.get(component.corpus)) is not None:
             mine = self.mix.supply.members("corpus", component.corpus)
-            share = there / max(int(self.mix.supply.available[mine].sum()), 1)
+            beside = {s.component for s, m in zip(self.mix.supply.strata, mine, strict=True) if m}
+            share = there / max(sum(self.mix.supply.there.get(n, 0) for n in beside), 1)
             return Figure(value=whole * share, known="measured")
         row = self.catalogue.get(component.corpus)
         said = component.declared.bytes_on_disk or (row.bytes_on_disk if row else None)

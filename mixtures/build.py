@@ -183,6 +183,7 @@ def _lock(
         corpora={c: corpus_lock(workspace, c, name) for c in corpora_of(spec)},
         verdicts=measured.verdicts,
         left_out=dict(measured.pool.left_out),
+        there={n: c for n, c in measured.mix.supply.there.items() if c},
         unpublished=missing,
         solution=_solution(measured.mix),
         reached={r.key: r.value for r in measured.mix.reached},

@@ -1,7 +1,7 @@
 """`lock.json`: everything that decided a mixture, and the digest of its picks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from smolmix.errors import DataError
@@ -49,6 +49,7 @@ class Lock:
     corpora: Mapping[str, CorpusLock]
     verdicts: str  # digest of the verdicts across corpora, or ""
     left_out: Mapping[str, int]
+    there: Mapping[str, int] = field(default_factory=dict)  # component -> samples before `take`
     unpublished: Mapping[str, str]
     solution: Sequence[StratumLock]
     reached: Mapping[str, float]  # key of each wish -> what it came to

@@ -73,7 +73,7 @@ def _join(measured: Supply | None, guessed: Sequence[Stratum]) -> Supply:
     starts = measured.prefix.starts
     more = np.full(len(guessed), starts[-1], np.int64)
     prefix = Prefix(starts=np.concatenate([starts, more]), sums=measured.prefix.sums)
-    return Supply(strata=(*measured.strata, *guessed), prefix=prefix)
+    return Supply(strata=(*measured.strata, *guessed), prefix=prefix, there=measured.there)
 
 
 def make_plan(

@@ -161,9 +161,9 @@ def stratify(spec: Spec, pool: Pool, where: str) -> tuple[Supply, Sorted]:
                 },
             )
         )
-    return Supply(strata=strata, prefix=Prefix(starts=starts, sums=sums)), Sorted(
-        rows=rows, starts=starts
-    )
+    there = {n: int(edges[i + 1] - edges[i]) for i, n in enumerate(pool.components)}
+    prefix = Prefix(starts=starts, sums=sums)
+    return Supply(strata=strata, prefix=prefix, there=there), Sorted(rows=rows, starts=starts)
 
 
 def _extra(again: Mapping[str, tuple[Ints, int]], code: Ints, present: Ints) -> list[int]:

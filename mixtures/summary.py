@@ -75,7 +75,11 @@ def facts(lock: Lock) -> Mapping[str, object]:
             for k, (a, b) in shares(lock.solution, "modality").items()
         },
         "components": {
-            k: {"available": g.available, "samples": g.draws, "tokens": round(g.tokens)}
+            k: {
+                "available": lock.there.get(k, g.available),
+                "samples": g.draws,
+                "tokens": round(g.tokens),
+            }
             for k, g in by_family(lock.solution, "component").items()
         },
         "cot": cot_shares(lock.solution),
@@ -98,7 +102,8 @@ def lines(lock: Lock) -> list[str]:
     for name, group in by_family(lock.solution, "component").items():
         share = f"{100 * group.draws / max(lock.draws, 1):.2f} %"
         tokens = f"{100 * group.tokens / max(total.tokens, 1.0):.2f} %"
-        out.append(f"{name:34} {group.available:10,} {group.draws:10,} {share:>8} {tokens:>8}")
+        there = lock.there.get(name, group.available)
+        out.append(f"{name:34} {there:10,} {group.draws:10,} {share:>8} {tokens:>8}")
     for family in ("modality",):
         said = [
             f"{k} {100 * a:.2f} % ({100 * b:.2f} % of tokens)"

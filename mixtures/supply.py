@@ -39,6 +39,7 @@ class Supply:
 
     strata: Sequence[Stratum]
     prefix: Prefix | None = None
+    there: Mapping[str, int] = field(default_factory=dict)  # component -> samples before `take`
 
     @property
     def available(self) -> Ints:
