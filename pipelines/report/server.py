@@ -133,6 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, kind, body)
 
     def _host_is_ours(self) -> bool:
+        if self.server.open_to_others:
+            return True
         host = self.headers.get("Host", "").rsplit(":", 1)[0].strip("[]").lower()
         return host in self.server.hosts
 
@@ -181,7 +183,8 @@ class BrowseServer(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
         self.library = library
         self.page, self.rules = browse_page(title)
-        self.hosts = {"localhost", "127.0.0.1", "::1", host.lower()}
+        self.hosts = {"localhost", "127.0.0.1", "::1"}
+        self.open_to_others = host.lower() not in self.hosts
 
     @property
     def url(self) -> str:

@@ -118,7 +118,12 @@ def browse(
     server = open_browser(place, tuple(corpora or ()), profile=profile, host=host, port=port)
     with server:
         print(server.url, flush=True)
-        server.serve_forever()
+        if server.open_to_others:
+            print("smolmix browse: whoever reaches that port sees all samples", file=sys.stderr)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("smolmix browse: stopped", file=sys.stderr)
 
 
 def add(app: typer.Typer) -> None:

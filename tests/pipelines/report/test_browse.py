@@ -89,6 +89,7 @@ def test_only_this_machines_names_are_answered_and_only_to_get(server: BrowseSer
     assert ask(server, "/", host="localhost")[0] == 200
     assert ask(server, "/", method="POST")[0] == 501
     assert ask(server, "/api/samples", page="x")[0] == 400
+    assert not server.open_to_others
     policy = ask(server, "/")[2]
     assert "default-src 'none'" in policy
     assert "unsafe-eval" not in policy
