@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from smolmix.errors import UsageError
 from smolmix.mixtures.reading import parse_spec, read_spec
@@ -109,3 +110,9 @@ def test_a_file_that_is_no_mapping_is_refused(text: str, spec_file: Callable[...
 def test_a_missing_file_names_the_shipped_mixtures() -> None:
     with pytest.raises(UsageError, match=r"no such file.*demo"):
         read_spec("nowhere")
+
+
+def test_the_documented_mixture_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "mixtures.md").read_text()
+    example = text.split("```yaml\n")[1].split("```")[0]
+    assert len(parse_spec(yaml.safe_load(example), "docs").spec.components) == 4
