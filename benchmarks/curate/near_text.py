@@ -148,6 +148,18 @@ def _rensa(count: int) -> set[str]:
     return dropped
 
 
+def _let_it_hash_text() -> None:
+    """datatrove 0.10.1 hands `str` to xxhash, which its newest release refuses: encode it."""
+    import types
+
+    import datatrove.utils.hashes.xxhash as module
+    import xxhash
+
+    module.xxhash = types.SimpleNamespace(
+        xxh64_intdigest=lambda text: xxhash.xxh64_intdigest(text.encode())
+    )
+
+
 def _datatrove(count: int, folder: Path) -> set[str]:
     from datatrove.data import Document
     from datatrove.executor import LocalPipelineExecutor
@@ -159,6 +171,8 @@ def _datatrove(count: int, folder: Path) -> set[str]:
         MinhashDedupFilter,
     )
     from datatrove.utils.word_tokenizers import WordTokenizer
+
+    _let_it_hash_text()
 
     class Split(WordTokenizer):  # type: ignore[misc]
         def word_tokenize(self, text: str) -> list[str]:

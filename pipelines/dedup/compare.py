@@ -5,6 +5,7 @@ is decoded again, and then at up to 768 px.
 """
 
 import io
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ PARTITION_PAIRS = 50_000
 MAX_PROPOSALS = 64  # a medium is compared with its nearest ones by hash, no more than these
 _FRAMES_ALIKE = 0.75  # of the frames looked at
 _DECODE_PX = 1024
+_DECODED = 256
 
 SCHEMA = pa.schema([("one", pa.string()), ("other", pa.string()), ("how", pa.string())])
 
@@ -97,12 +99,21 @@ class _Judge:
         self._dedup = payload.dedup
         self._looks = looks
         self._reader = MediaReader(Workspace(payload.workspace))
+        self._thumbs: OrderedDict[str, list[Image.Image]] = OrderedDict()
         self.opened = 0
+
+    def _frames(self, look: Signals) -> list[Image.Image]:
+        """Return the stored thumbnails; the last few media's stay decoded."""
+        if look.digest not in self._thumbs:
+            self._thumbs[look.digest] = _frames(look)
+            if len(self._thumbs) > _DECODED:
+                self._thumbs.popitem(last=False)
+        return self._thumbs[look.digest]
 
     def images(self, one: str, other: str, mirrored: bool) -> str:
         """Return how two images are the same, or ""."""
         first, second = self._looks[one], self._looks[other]
-        a, b = _frames(first)[0], _frames(second)[0]
+        a, b = self._frames(first)[0], self._frames(second)[0]
         if mirrored:
             b = ImageOps.mirror(b)
         note = "mirrored, " if mirrored else ""
@@ -141,10 +152,10 @@ class _Judge:
         gap = abs(first.duration_s - second.duration_s)
         if gap > self._dedup.videos.max_length_gap * longest:
             return ""
-        pairs = list(zip(_frames(first), _frames(second), strict=False))
+        pairs = list(zip(self._frames(first), self._frames(second), strict=False))
         if min(len(pairs), PROBES) < 1:
             return ""
-        needed = _FRAMES_ALIKE * max(len(_frames(first)), len(_frames(second)))
+        needed = _FRAMES_ALIKE * max(len(self._frames(first)), len(self._frames(second)))
         small = min(max(k.width, k.height) for k in (first, second))
         compare = (
             pixels.compare_small

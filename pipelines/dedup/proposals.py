@@ -66,7 +66,8 @@ def _load(places: Places, payload: Payload) -> _Table:
                 fits &= (max(wide, high) < payload.min_edge_px) == payload.small
             if fits and hashes and not fault and spread > MIN_SPREAD:
                 names.append(digest)
-                rows.append(hashes)
+                small = kind == "image" and len(hashes) == 2  # a small picture has no crops
+                rows.append([h for h in hashes for _ in CROPS] if small else hashes)
     most = max((len(r) for r in rows), default=0)
     kept = [i for i, r in enumerate(rows) if len(r) == most]
     digests = np.array([names[i] for i in kept], dtype="U32")

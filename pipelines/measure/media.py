@@ -20,6 +20,13 @@ from smolmix.sample import Media, MediaRef
 _CACHED = 4096  # measured media kept by reference: samples that share one usually lie together
 
 
+def _hashes(image: Image.Image) -> tuple[int, ...]:
+    """Return the hashes of a picture and its crops; of a small one, of the whole alone."""
+    if max(image.size) < fingerprints.THUMB_PX:
+        return fingerprints.phash(image)
+    return tuple(fingerprints.phashes(image))
+
+
 class MediaMeasurer:
     """Fills in media records, and collects the signals of each distinct medium."""
 
@@ -87,7 +94,7 @@ class MediaMeasurer:
                     spread=spread,
                     deviation=deviation,
                     level=fingerprints.mean_level(facts.pixels),
-                    hashes=tuple(fingerprints.phashes(facts.pixels)),
+                    hashes=_hashes(facts.pixels),
                     thumbs=fingerprints.thumb(facts.pixels),
                 )
             self.signals[media.digest] = signals

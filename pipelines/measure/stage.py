@@ -161,7 +161,7 @@ def measure_corpus(
             header shows it, and near duplicates among media are not found.
         quiet: no progress.
     """
-    params = {"look": look, "tokenizer": _vocabulary().digest, "signals": 5}
+    params = {"look": look, "tokenizer": _vocabulary().digest, "signals": 6}
     units = [
         Unit(
             name=raw.name,
