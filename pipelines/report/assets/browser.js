@@ -12,7 +12,7 @@ function smolmixBrowser(source, pictures) {
   const fields = ["corpus", "modality", "category", "state", "reason", "cot", "q"];
   let page = 0, opened = null, turn = 0;
 
-  const link = (key) => "#sample=" + encodeURIComponent(key);
+  const link = (key) => "#sample=" + key;
   const filters = () => Object.fromEntries(fields.map((f) => [f, form.elements[f].value]).filter(([, v]) => v !== ""));
 
   async function fill() {
@@ -38,7 +38,7 @@ function smolmixBrowser(source, pictures) {
   }
 
   async function open(key) {
-    const card = await source.get(key);
+    const card = await source.get(key).catch(() => null);
     document.getElementById("sample-title").textContent = card ? card.id : "Sample";
     if (!card) {
       body.replaceChildren(make("p", { class: "note" }, "There is no such sample here."));
@@ -68,7 +68,7 @@ function smolmixBrowser(source, pictures) {
 
   async function follow() {
     const hash = location.hash;
-    if (hash.startsWith("#sample=")) return open(decodeURIComponent(hash.slice(8)));
+    if (hash.startsWith("#sample=")) return open(hash.slice(8)); // a key is letters and digits
     if (dialog.open) dialog.close();
     if (hash.startsWith("#browse")) {
       const wanted = new URLSearchParams(hash.split("?")[1] || "");

@@ -111,6 +111,10 @@ def test_deep_links_open_a_view_and_a_pair_side_by_side(report: Report, visit: V
     assert keys == [double["key"], double["partner"]]
     other.page.keyboard.press("Escape")
     assert other.page.locator("dialog[open]").count() == 0
+    other.page.goto(f"{_url(report)}#sample=%E0%A4<script>")
+    other.page.wait_for_selector("dialog[open] .note")
+    assert other.page.text_content("dialog .note") == "There is no such sample here."
+    other.page.keyboard.press("Escape")
     other.page.locator("#cards a").first.focus()
     other.page.keyboard.press("Enter")
     other.page.wait_for_selector("dialog[open] article")
