@@ -1,6 +1,6 @@
 """Times `stats` and `report` on synthetic corpora: wall, CPU, peak memory, size.
 
-python benchmarks/report/run.py /tmp/scratch --stats-rows 10000000 --report-rows 1000000
+python -m benchmarks.report.run SCRATCH --stats-rows 10000000 --report-rows 1000000
 """
 
 import argparse
