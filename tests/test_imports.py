@@ -13,7 +13,7 @@ GROUND = {"cost", "errors", "media", "profiles", "progress", "sample", "storage"
 ALLOWED = {
     "mixtures": GROUND | {"mixtures"},
     "tokenize": GROUND | {"tokenize"},
-    "model": GROUND | {"tokenize", "model"},
+    "model": GROUND | {"tokenize", "model", "cluster"},  # Ray Train starts Ray as stages do
     "pipelines": GROUND | {"engine", "cluster", "mixtures", "tokenize", "model", "pipelines"},
 }
 HEAVY = ("ray", "torch", "polars", "pyarrow", "transformers", "datasets", "pydantic", "scipy", "av")
