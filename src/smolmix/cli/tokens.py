@@ -168,7 +168,8 @@ def _inside(workspace: "Workspace", plan: str) -> "Folder":
 
 def verify(
     path: Annotated[
-        str, typer.Argument(help="A stage's folder in the workspace, or a packing plan's.")
+        str,
+        typer.Argument(help="A stage's folder in the workspace, a mixture's, or a packing plan's."),
     ],
     sample: Annotated[
         float, typer.Option("--sample", min=0.0, max=1.0, help="Share of sequences derived anew.")
@@ -190,6 +191,10 @@ def verify(
 
         done = verify_tokens(folder, here, sample=sample)
         result = {"files": done.files, "samples_derived_anew": done.checked_rows}
+    elif folder.exists("lock.json"):
+        from smolmix.mixtures.checking import verify_mixture
+
+        result = {**verify_mixture(folder, here)}
     else:
         result = {"files": verify_files(folder)}
     if json_:
