@@ -81,7 +81,7 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
         yield ""
         yield f"{corpus}, held out: {result['metric']}, % (95 % interval)"
         yield f"{'':<22} {'questions':>9} {'model':>22} {'question alone':>15}"
-        rows = {"all": result["overall"]} | {f"  {k}": v for k, v in result["by_subset"].items()}
+        rows = {"all": result["overall"]} | {f"  {k}": v for k, v in result["by_kind"].items()}
         for name, score in rows.items():
             whole, low, high, alone = (100 * score[k] for k in ("score", "low", "high", "baseline"))
             model = f"{whole:.1f} ({low:.1f}-{high:.1f})"
