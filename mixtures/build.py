@@ -33,7 +33,7 @@ from smolmix.mixtures.spec import Spec
 from smolmix.mixtures.strata import Sorted, stratify
 from smolmix.mixtures.supply import QUANTITIES
 from smolmix.mixtures.verdicts import across_corpora
-from smolmix.profiles import Profile, profile
+from smolmix.profiles import Profile
 from smolmix.storage import Workspace
 
 
@@ -49,7 +49,7 @@ class Measured:
 
 def spec_profile(spec: Spec) -> Profile:
     """Return the profile whose counts the mixture is solved on."""
-    return profile(spec.profile.preset, style=spec.profile.style)
+    return spec.profile.profile()
 
 
 def _check_here(reading: Reading, workspace: Workspace) -> None:

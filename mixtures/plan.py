@@ -16,7 +16,6 @@ from smolmix.mixtures.rounding import Reached
 from smolmix.mixtures.solving import solve_spec
 from smolmix.mixtures.spec import Declared, Spec
 from smolmix.mixtures.supply import Prefix, Stratum, Supply
-from smolmix.profiles import profile
 from smolmix.storage import Workspace, stage_record
 
 
@@ -56,7 +55,7 @@ def _measured(spec: Spec, workspace: Workspace | None, name: str) -> bool:
     """Whether a component's corpus is curated, and counted under the spec's profile."""
     if workspace is None:
         return False
-    counts = profile(spec.profile.preset, style=spec.profile.style).name
+    counts = spec.profile.profile().name
     corpus = spec.components[name].corpus
     try:
         stage_record(workspace.curated(corpus))
@@ -97,7 +96,7 @@ def make_plan(
     """
     spec, where = reading.spec, reading.path
     check_corpora(spec, catalogue, where)
-    counted_name = profile(spec.profile.preset, style=spec.profile.style).name
+    counted_name = spec.profile.profile().name
     curated = set(workspace.corpora("curated")) if workspace is not None else set()
     here = [n for n, c in spec.components.items() if not c.unpublished]
     here = [n for n in here if _measured(spec, workspace, n)]
@@ -109,7 +108,7 @@ def make_plan(
 
         pool = load_pool(spec, workspace, counted_name, here, where)
         supply, _ = stratify(spec, pool, where)
-    pixel = profile(spec.profile.preset).pixel
+    pixel = spec.profile.profile().pixel
     guesses = {
         name: declared_strata(spec, name, catalogue.get(c.corpus), (counts or {}).get(name), pixel)
         for name, c in spec.components.items()
@@ -174,7 +173,7 @@ def _report(reading: Reading, account: Account, remarks: Sequence[str]) -> Plan:
     used = [line for line in lines if line.samples.value]
     return Plan(
         name=spec.name,
-        profile=f"{spec.profile.preset}, {spec.profile.style}",
+        profile=str(spec.profile),
         unit=spec.unit,
         samples=summed(line.samples for line in lines),
         tokens=summed(line.tokens for line in lines),

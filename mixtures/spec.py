@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from smolmix.errors import nearest
 from smolmix.mixtures import where as conditions
-from smolmix.profiles import PIXEL_PRESETS, Style
+from smolmix.profiles import ProfileChoice
 
 Unit = Literal["samples", "tokens", "text_tokens", "visual_tokens", "supervised_tokens"]
 UNITS: tuple[Unit, ...] = (
@@ -250,34 +250,13 @@ class Total(Strict):
         return self
 
 
-class ProfileName(Strict):
-    """Which counts the mixture is solved on."""
-
-    preset: str = "256m"
-    style: Style = "released"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, value: Any) -> Any:
-        return {"preset": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if self.preset not in PIXEL_PRESETS:
-            raise ValueError(
-                f"preset {self.preset!r} is unknown; known: {', '.join(PIXEL_PRESETS)}"
-                f"{nearest(self.preset, PIXEL_PRESETS)}"
-            )
-        return self
-
-
 class Spec(Strict):
     """A whole mixture."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     about: str = ""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
-    profile: ProfileName = ProfileName()
+    profile: ProfileChoice = ProfileChoice()  # whose counts the mixture is solved on
     unit: Unit = "samples"
     total: Total = Total()
     where: Conditions = ()

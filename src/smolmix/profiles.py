@@ -4,10 +4,12 @@ A `Profile` joins the two; its digest names the folders of counts, ids and seque
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Self, TypeVar
 
 import xxhash
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from smolmix.errors import UsageError, nearest
 
@@ -117,3 +119,76 @@ def profile(name: str, *, style: Style = "released") -> Profile:
         UsageError: no preset has that name.
     """
     return Profile(pixel=pixel_preset(name), chat=ChatProfile(style=style))
+
+
+def chat_profile(style: Style, **changes: Any) -> ChatProfile:
+    """Return the chat profile of a style, with fields changed.
+
+    Raises:
+        UsageError: a field or a value is unknown.
+    """
+    return _changed(ChatProfile(style=style), changes, ("style",))
+
+
+class ProfileChoice(BaseModel):
+    """A profile as specs and recipes write it: a preset, a style, and fields that differ.
+
+    `256m`, or `{preset: nano, style: inference, pixel: {split: false}, chat: {loss: full}}`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preset: str = "256m"
+    style: Style = "released"
+    pixel: dict[str, Any] = {}  # fields of `PixelProfile`
+    chat: dict[str, Any] = {}  # fields of `ChatProfile`
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"preset": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        try:
+            self.profile()
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def __str__(self) -> str:
+        """Return preset, style, and what differs from them: `2.2b, released`."""
+        changes = [f"{k} {v}" for half in (self.pixel, self.chat) for k, v in half.items()]
+        return ", ".join([self.preset, self.style, *changes])
+
+    def profile(self) -> Profile:
+        """Return the profile.
+
+        Raises:
+            UsageError: the preset, a field or a value is unknown.
+        """
+        return Profile(
+            pixel=_changed(pixel_preset(self.preset), self.pixel, ("name",)),
+            chat=chat_profile(self.style, **self.chat),
+        )
+
+
+_Half = TypeVar("_Half", PixelProfile, ChatProfile)
+
+
+def _changed(half: _Half, changes: Mapping[str, Any], fixed: tuple[str, ...]) -> _Half:
+    before = asdict(half)
+    allowed = [name for name in before if name not in fixed]
+    for name in changes:
+        if name not in allowed:
+            raise UsageError(
+                f"profile: {name!r} is no field here; allowed: {', '.join(allowed)}"
+                f"{nearest(name, allowed)}"
+            )
+    try:
+        return TypeAdapter(type(half)).validate_python(before | dict(changes))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            f"profile: {'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}"
+        ) from error

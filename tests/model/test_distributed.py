@@ -40,7 +40,7 @@ def recipe(name: str) -> Recipe:
         "steps": 6, "checkpoint_every": 2,
     }  # fmt: skip
     return Recipe.model_validate(
-        {"name": name, "profile": "nano", "style": "inference", "threads": 1,
+        {"name": name, "profile": {"preset": "nano", "style": "inference"}, "threads": 1,
          "model": {"preset": "nano"}, "stages": [stage]}
     )  # fmt: skip
 

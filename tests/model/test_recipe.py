@@ -25,7 +25,7 @@ def test_every_recipe_that_comes_with_smolmix_is_valid_and_sourced() -> None:
     for path in sorted(RECIPES.glob("*.yaml")):
         recipe = load_recipe(path)
         assert recipe.name == path.stem
-        assert recipe.full_profile().name.startswith(recipe.profile)
+        assert recipe.full_profile().name.startswith(recipe.profile.preset)
         for stage in recipe.stages:
             assert stage.note or recipe.name == "demo", f"{path.name}: {stage.name} has no source"
             seen += 1

@@ -30,7 +30,7 @@ def recipe(**stage: Any) -> Recipe:
     }  # fmt: skip
     stages = [{**base, "name": "one", "steps": 5}, {**base, "name": "two", "steps": 4, **stage}]
     return Recipe.model_validate(
-        {"name": "tiny", "profile": "nano", "style": "inference", "threads": 1,
+        {"name": "tiny", "profile": {"preset": "nano", "style": "inference"}, "threads": 1,
          "model": {"preset": "tiny"}, "stages": stages}
     )  # fmt: skip
 
