@@ -76,7 +76,12 @@ def resolve(name: str | Path) -> Path:
     return shipped if not path.exists() and "/" not in str(name) and shipped.exists() else path
 
 
-def _extended(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def load_extended(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the mapping in a YAML file, laid over the one that its `extends` names.
+
+    Raises:
+        UsageError: a file is missing or no mapping, or `extends` goes in a circle.
+    """
     value = load_yaml(path)
     parent = value.pop("extends", None)
     if parent is None:
@@ -87,7 +92,7 @@ def _extended(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     below = beside if beside.exists() else resolve(parent)
     if below.resolve() in (p.resolve() for p in (*seen, path)):
         raise UsageError(f"{path}: extends {parent}, which extends {path.name}; break the circle")
-    merged = _merge(_extended(below, (*seen, path)), value)
+    merged = _merge(load_extended(below, (*seen, path)), value)
     assert isinstance(merged, dict)
     return merged
 
@@ -179,4 +184,4 @@ def read_spec(name: str | Path) -> Reading:
         UsageError: the file is missing, is not YAML, or is no mixture.
     """
     path = resolve(name)
-    return parse_spec(_extended(path), str(path))
+    return parse_spec(load_extended(path), str(path))

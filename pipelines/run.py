@@ -4,7 +4,7 @@ Each step is the same function that its verb calls; nothing happens here that a 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,14 +79,29 @@ def plan_journey(
         UsageError: one is missing or wrong, names an unknown corpus, or differs in profile.
     """
     recipe = load_recipe(recipe_file)
-    readings = {}
-    for stage in recipe.stages:
-        reading = readings[stage.mixture] = read_spec(stage.mixture)
+    readings = {stage.mixture: read_spec(stage.mixture) for stage in recipe.stages}
+    return journey_of(recipe, readings, workspace, workers=workers, ray_address=ray_address)
+
+
+def journey_of(
+    recipe: Recipe,
+    readings: dict[str, Reading],
+    workspace: Workspace,
+    *,
+    workers: int,
+    ray_address: str | None = None,
+) -> Journey:
+    """Return the journey of a recipe over specs that are read, checked against each other.
+
+    Raises:
+        UsageError: they differ in profile, or a corpus is unknown.
+    """
+    for reading in readings.values():
         wanted, found = recipe.full_profile().name, mixing.spec_profile(reading.spec).name
         if wanted != found:
             raise UsageError(
                 f"{reading.path}: profile is {found}, the recipe {recipe.name} trains on {wanted}; "
-                "write the same preset and style in both"
+                "write the same profile in both"
             )
     journey = Journey(
         recipe=recipe,
@@ -96,46 +111,48 @@ def plan_journey(
         ray_address=ray_address,
     )
     for name in journey.corpora:
-        source_of(name)
+        source_of(name, workspace)
     return journey
 
 
-def prepare(journey: Journey, outcome: Outcome, say: Callable[[str], None]) -> None:
-    """Fetch, curate, mix and tokenize what the recipe trains on and is evaluated on."""
-    workspace = journey.workspace
+def fetch_and_curate(
+    corpora: Iterable[str],
+    workspace: Workspace,
+    outcome: Outcome,
+    say: Callable[[str], None],
+    *,
+    policy: str = policies.DEFAULT,
+    workers: int,
+    ray_address: str | None = None,
+) -> None:
+    """Fetch and curate these corpora."""
+    corpora = list(corpora)
     with outcome.step("fetch", say):
-        for name in journey.corpora:
-            fetch(source_of(name), workspace)
+        for name in corpora:
+            fetch(source_of(name, workspace), workspace)
     with outcome.step("curate", say):
-        how = Run(
-            workspace=workspace,
-            workers=journey.workers,
-            ray_address=journey.ray_address,
-            quiet=False,
-        )
-        rules = policies.load("default")
-        for name in journey.corpora:
-            curate_corpus(source_of(name), rules, how)
+        how = Run(workspace=workspace, workers=workers, ray_address=ray_address, quiet=False)
+        rules = policies.load(policy)
+        for name in corpora:
+            curate_corpus(source_of(name, workspace), rules, how)
             outcome.corpora.append(waterfall(workspace, name))
+
+
+def mix_and_tokenize(
+    journey: Journey, outcome: Outcome, say: Callable[[str], None], *, quiet: bool = False
+) -> None:
+    """Build the recipe's mixtures and make their sequences."""
+    workspace, profile = journey.workspace, journey.recipe.full_profile()
+    how: Any = {"workers": journey.workers, "ray_address": journey.ray_address, "quiet": quiet}
     with outcome.step("mix", say):
-        ensure_counts(
-            workspace,
-            journey.mixed,
-            journey.recipe.full_profile(),
-            journey.workers,
-            journey.ray_address,
-        )
+        ensure_counts(workspace, journey.mixed, profile, **how)
         for name, reading in journey.readings.items():
             outcome.mixtures[name] = _build(reading, workspace)
     with outcome.step("tokenize", say):
         for stage in journey.recipe.stages:
+            mixture = journey.readings[stage.mixture].spec.name
             outcome.tokenized[stage.mixture] = pretokenize.tokenize_mixture(
-                workspace,
-                journey.readings[stage.mixture].spec.name,
-                journey.recipe.full_profile(),
-                stage.sequence_tokens,
-                workers=journey.workers,
-                ray_address=journey.ray_address,
+                workspace, mixture, profile, stage.sequence_tokens, **how
             )
 
 
@@ -170,7 +187,15 @@ def train_and_evaluate(journey: Journey, outcome: Outcome, say: Callable[[str], 
 def run(journey: Journey, say: Callable[[str], None]) -> Outcome:
     """Do the whole recipe; return what was done."""
     outcome = Outcome(recipe=journey.recipe.name)
-    prepare(journey, outcome, say)
+    fetch_and_curate(
+        journey.corpora,
+        journey.workspace,
+        outcome,
+        say,
+        workers=journey.workers,
+        ray_address=journey.ray_address,
+    )
+    mix_and_tokenize(journey, outcome, say)
     train_and_evaluate(journey, outcome, say)
     with outcome.step("report", say):
         for mixture in outcome.mixtures.values():
