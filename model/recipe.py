@@ -11,7 +11,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from smolmix.errors import UsageError, nearest
-from smolmix.model.presets import LANGUAGE_MODELS, PRESETS, VISION_TOWERS
+from smolmix.model.presets import (
+    LANGUAGE_MODELS,
+    PRESETS,
+    VISION_TOWERS,
+    ModelPreset,
+    check_fits,
+    pairing,
+)
 from smolmix.profiles import Profile, ProfileChoice
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -49,6 +56,18 @@ class ModelSpec(_Strict):
         if (self.preset is not None) + (self.checkpoint is not None) + pair != 1:
             raise ValueError("give one of: preset; checkpoint; vision, lm and shuffle together")
         return self
+
+    def sizes(self) -> ModelPreset | None:
+        """Return the sizes of the model; None where a checkpoint says them.
+
+        Raises:
+            UsageError: the pixel shuffle does not divide the tile's patches.
+        """
+        if self.preset is not None:
+            return PRESETS[self.preset]
+        if self.vision is None or self.lm is None or self.shuffle is None:
+            return None
+        return pairing(VISION_TOWERS[self.vision], LANGUAGE_MODELS[self.lm], self.shuffle)
 
 
 class Rates(_Strict):
@@ -97,6 +116,7 @@ class StageSpec(_Strict):
     betas: tuple[float, float] = (0.9, 0.999)
     clip: Annotated[float, Field(gt=0)] = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on a GPU
+    separate_documents: bool = True  # off: packed documents see those before them; ablation only
     gradient_checkpointing: bool = False
     checkpoint_every: Annotated[int, Field(gt=0)] = 250
     keep: Annotated[int, Field(gt=0)] = 2
@@ -138,6 +158,17 @@ class Recipe(_Strict):
             raise ValueError(f"stages share a name: {', '.join(names)}; each needs its own")
         return self
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        try:
+            sizes = self.model.sizes()
+            if sizes is not None:
+                tile_px, tokens = sizes.vision.image_px, sizes.tokens_per_tile
+                check_fits(sizes.name, tile_px, tokens, self.full_profile().pixel)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        return self
+
     def full_profile(self) -> Profile:
         """Return the pixel and chat profile every stage's mixture is tokenized with."""
         return self.profile.profile()
@@ -162,10 +193,19 @@ def load_recipe(path: str | Path) -> Recipe:
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{at}: not readable as YAML ({error})") from error
+    return parse_recipe(value, str(at))
+
+
+def parse_recipe(value: object, where: str) -> Recipe:
+    """Return the recipe that a parsed file holds; `where` is said in messages.
+
+    Raises:
+        UsageError: it is no recipe.
+    """
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
-        raise UsageError(f"{at}: {_first(error)}") from error
+        raise UsageError(f"{where}: {_first(error)}") from error
 
 
 def _first(error: ValidationError) -> str:

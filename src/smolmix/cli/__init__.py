@@ -15,7 +15,7 @@ from smolmix import __version__
 from smolmix.errors import SmolmixError
 
 # In the order of a day's work, which is the order of `smolmix --help`.
-_ROOMS = ("corpora", "curate", "mix", "tokens", "model", "inspect", "run")
+_ROOMS = ("corpora", "curate", "mix", "tokens", "model", "inspect", "run", "ablate")
 
 app = typer.Typer(
     name="smolmix",

@@ -1,0 +1,270 @@
+"""Reads a plan: a base recipe and its specs, and the arms that change fields of them.
+
+A change is a dotted path and a value: `recipe.model.shuffle: 4`, `specs.train.caps.cot: 0.2`,
+`spec.seed: 1` (in every stage's spec), `profile.chat.loss: full` (in the recipe and its specs,
+which must agree), `policy: none`. A path may go through a list by number or, with `*`, through all
+its entries; a null takes a key away. Every arm is read and checked before any work.
+"""
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from smolmix.errors import UsageError, nearest
+from smolmix.mixtures.reading import Reading, load_extended, parse_spec, resolve
+from smolmix.model.recipe import RECIPES, Recipe, parse_recipe
+from smolmix.pipelines.filters import policy as policies
+from smolmix.storage import digest_json
+
+PLANS = Path(__file__).parent / "plans"
+_ROOTS = ("recipe", "spec", "specs", "profile", "policy")
+_ARM = r"^[a-z0-9][a-z0-9.%-]*$"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Expectation(_Strict):
+    """What somebody claims of two arms; a verdict is given on each."""
+
+    arm: str
+    than: str
+    is_: Annotated[Literal["better", "worse"], Field(alias="is")]
+    on: str  # a measure
+    source: str
+
+
+class _File(_Strict):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    question: str
+    recipe: str | dict[str, Any]
+    specs: dict[str, str | dict[str, Any]]  # stage -> spec
+    policy: str = policies.DEFAULT
+    set: dict[str, Any] = {}  # changes of every arm
+    arms: dict[Annotated[str, Field(pattern=_ARM)], dict[str, Any]] = {}
+    grid: dict[str, list[Any]] = {}
+    baseline: str | None = None  # the arm the others are compared with; default: the first
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
+    evaluate: Annotated[tuple[str, ...], Field(min_length=1)]
+    limit: Annotated[int, Field(gt=0)] | None = None  # questions of each corpus
+    metric: str = "exact_match"
+    measures: tuple[str, ...] = ()  # CORPUS or CORPUS/GROUP/MEMBER; default: each corpus
+    expect: tuple[Expectation, ...] = ()
+    notes: str = ""  # why scale may matter
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.arms) == bool(self.grid):
+            raise ValueError("give either arms or grid")
+        if any(not values for values in self.grid.values()):
+            raise ValueError("grid has a field without values")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds repeat; each gives another run")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One arm under one seed."""
+
+    arm: str
+    seed: int
+    recipe: Recipe  # its stages name the mixtures in `readings`
+    readings: dict[str, Reading]
+    policy: str
+
+    @property
+    def name(self) -> str:
+        """A unit's name."""
+        return f"{self.arm}.s{self.seed}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A plan, every trial of it read and checked."""
+
+    name: str
+    path: str
+    question: str
+    notes: str
+    baseline: str
+    arms: Mapping[str, Mapping[str, Any]]  # arm -> its changes
+    seeds: tuple[int, ...]
+    evaluate: tuple[str, ...]
+    limit: int | None
+    metric: str
+    measures: tuple[str, ...]
+    expect: tuple[Expectation, ...]
+    trials: tuple[Trial, ...]
+
+
+def load_plan(name: str | Path) -> Plan:
+    """Return the plan in a file, or smolmix's own of that name.
+
+    Raises:
+        UsageError: it is no plan, or an arm is no valid recipe or spec; the arm is named.
+    """
+    path = Path(name)
+    if not path.exists() and (PLANS / f"{name}.yaml").exists():
+        path = PLANS / f"{name}.yaml"
+    if not path.exists():
+        known = sorted(p.stem for p in PLANS.glob("*.yaml") if not p.stem.startswith("_"))
+        raise UsageError(
+            f"{name}: no such plan; a YAML file or one of: {', '.join(known)}"
+            f"{nearest(str(name), known)}"
+        )
+    value = load_extended(path)
+    try:
+        file = _File.model_validate(value)
+    except ValidationError as error:
+        raise UsageError("\n".join(_line(path, e) for e in error.errors())) from error
+    arms = dict(file.arms) or dict(_grid(file.grid))
+    baseline = file.baseline or next(iter(arms))
+    for named in (baseline, *(a for e in file.expect for a in (e.arm, e.than))):
+        if named not in arms:
+            raise UsageError(
+                f"{path}: arm {named!r} is unknown; known: {', '.join(arms)}{nearest(named, arms)}"
+            )
+    measures = file.measures or file.evaluate
+    for measure in (*measures, *(e.on for e in file.expect)):
+        if measure.split("/")[0] not in file.evaluate or measure.count("/") not in (0, 2):
+            raise UsageError(
+                f"{path}: measure {measure!r}: write CORPUS or CORPUS/GROUP/MEMBER, where CORPUS "
+                f"is one of {', '.join(file.evaluate)}"
+            )
+    measures = tuple(dict.fromkeys((*measures, *(e.on for e in file.expect))))
+    base = _base(file, path)
+    trials = tuple(
+        _trial(file, base, arm, changes, seed, f"{path}: arm {arm}")
+        for arm, changes in arms.items()
+        for seed in file.seeds
+    )
+    return Plan(
+        name=file.name,
+        path=str(path),
+        question=file.question,
+        notes=file.notes,
+        baseline=baseline,
+        arms=arms,
+        seeds=file.seeds,
+        evaluate=file.evaluate,
+        limit=file.limit,
+        metric=file.metric,
+        measures=measures,
+        expect=file.expect,
+        trials=trials,
+    )
+
+
+def _line(path: Path, error: Any) -> str:
+    at = ".".join(map(str, error["loc"]))
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        known = list(_File.model_fields)
+        message = f"no such key; allowed: {', '.join(known)}{nearest(str(error['loc'][-1]), known)}"
+    return f"{path}: {at}: {message}" if at else f"{path}: {message}"
+
+
+def _grid(grid: Mapping[str, list[Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every combination, named by the last parts of its fields and their values."""
+    for values in itertools.product(*grid.values()):
+        changes = dict(zip(grid, values, strict=True))
+        parts = [f"{k.rsplit('.', 1)[-1]}-{v}" for k, v in changes.items()]
+        yield "-".join(parts).replace("_", "-").replace(" ", "").lower(), changes
+
+
+def _base(file: _File, path: Path) -> dict[str, Any]:
+    """Return the tree that changes are made in."""
+    recipe = file.recipe
+    if isinstance(recipe, str):
+        beside = path.parent / recipe
+        recipe = load_extended(beside if beside.exists() else RECIPES / f"{recipe}.yaml")
+    specs = {}
+    for stage, spec in file.specs.items():
+        if isinstance(spec, str):
+            beside = path.parent / spec
+            spec = load_extended(beside if beside.exists() else resolve(spec))
+        specs[stage] = spec
+    stages = [s.get("name") for s in recipe.get("stages", [])]
+    if sorted(map(str, stages)) != sorted(specs):
+        raise UsageError(
+            f"{path}: specs are of {', '.join(specs)}; the recipe's stages are "
+            f"{', '.join(map(str, stages))}; give each stage its spec"
+        )
+    for holder in (recipe, *specs.values()):
+        if isinstance(holder.get("profile"), str):  # a bare preset; changes go into its fields
+            holder["profile"] = {"preset": holder["profile"]}
+    return {"recipe": recipe, "specs": specs, "policy": file.policy}
+
+
+def _trial(
+    file: _File,
+    base: Mapping[str, Any],
+    arm: str,
+    changes: Mapping[str, Any],
+    seed: int,
+    where: str,
+) -> Trial:
+    tree = copy.deepcopy(dict(base))
+    for path, value in {**file.set, **changes}.items():
+        for parts in _targets(path, tree, where):
+            _change(tree, parts, value, f"{where}: {path}")
+    readings = {}
+    for stage in tree["recipe"]["stages"]:
+        spec = tree["specs"][stage["name"]]
+        spec["seed"] = seed
+        spec.pop("name", None)
+        spec["name"] = stage["mixture"] = f"{file.name}-{digest_json(spec)[:10]}"
+        readings[spec["name"]] = parse_spec(spec, where)
+    tree["recipe"] |= {
+        "name": f"{file.name}-{arm.replace('%', 'pc')}-s{seed}",
+        "seed": seed,
+        "evaluate": list(file.evaluate),
+    }
+    tree["recipe"].setdefault("threads", 1)  # sums depend on it, and trials run side by side
+    recipe = parse_recipe(tree["recipe"], where)
+    policies.load(tree["policy"])
+    return Trial(arm=arm, seed=seed, recipe=recipe, readings=readings, policy=str(tree["policy"]))
+
+
+def _targets(path: str, tree: Mapping[str, Any], where: str) -> Iterator[list[str]]:
+    """Yield the places in the tree that a change's path means."""
+    root, *rest = path.split(".")
+    if root not in _ROOTS or (root != "policy") != bool(rest):
+        raise UsageError(
+            f"{where}: {path!r}: a change begins with {', '.join(f'{r}.' for r in _ROOTS[:-1])} "
+            f"or is policy{nearest(root, _ROOTS)}"
+        )
+    if root in ("spec", "profile"):
+        inner = [root, *rest] if root == "profile" else rest
+        yield from (["specs", stage, *inner] for stage in tree["specs"])
+    if root != "spec":
+        yield ["recipe", "profile", *rest] if root == "profile" else [root, *rest]
+
+
+def _change(tree: Any, parts: list[str], value: Any, where: str) -> None:
+    head, *rest = parts
+    if isinstance(tree, list):
+        if head == "*":
+            for entry in tree:
+                _change(entry, rest, value, where)
+            return
+        if not head.isdigit() or int(head) >= len(tree) or not rest:
+            raise UsageError(f"{where}: {head!r} is no entry of {len(tree)}; a number or *")
+        _change(tree[int(head)], rest, value, where)
+    elif not isinstance(tree, dict):
+        raise UsageError(f"{where}: {head!r} lies below a plain value")
+    elif rest:
+        if not isinstance(tree.get(head), dict | list):
+            tree[head] = {}
+        _change(tree[head], rest, value, where)
+    elif value is None:
+        tree.pop(head, None)
+    else:
+        tree[head] = copy.deepcopy(value)

@@ -1,0 +1,152 @@
+"""`smolmix ablate`: every trial of a plan, what is whole skipped, and what they say together."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smolmix.engine import run_stage
+from smolmix.errors import UsageError
+from smolmix.pipelines import run as journeys
+from smolmix.pipelines.ablations import table, trial
+from smolmix.pipelines.ablations.effects import Outcome, outcome
+from smolmix.pipelines.ablations.plan import Plan, Trial
+from smolmix.pipelines.filters import policy as policies
+from smolmix.storage import Folder, Workspace, digest_json
+
+TABLE_JSON, TABLE, FIGURE = "table.json", "table.md", "figure.svg"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ablated:
+    """What `ablate` made."""
+
+    folder: Folder
+    outcome: Outcome
+    done: int  # trials of this call
+    skipped: int  # that were whole before
+
+
+def check(plan: Plan, workspace: Workspace) -> None:
+    """Check every trial's corpora and profiles, before any work.
+
+    Raises:
+        UsageError: a recipe and its spec differ in profile, a corpus is unknown, or policies need
+            a workspace on a local disk.
+    """
+    for one in plan.trials:
+        journeys.journey_of(one.recipe, one.readings, workspace, workers=0)
+    if len(_policies(plan)) > 1 and not workspace.is_local:
+        raise UsageError(
+            f"{plan.path}: {', '.join(_policies(plan))}: arms with policies of their own need a "
+            f"workspace on a local disk; {workspace.url} is none"
+        )
+
+
+def _policies(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(t.policy for t in plan.trials))
+
+
+def _place(workspace: Workspace, plan: Plan, policy: str) -> Workspace:
+    """Return where a policy's corpora are curated: beside, but for the first policy's.
+
+    What was fetched and measured is linked, so that only policy and what follows is done again.
+    """
+    if policy == _policies(plan)[0]:
+        return workspace
+    digest = digest_json(policies.load(policy).spec)[:8]
+    beside = workspace.child("policies", f"{Path(policy).stem}-{digest}")
+    for name in ("raw", "measured"):
+        link = beside.local(name)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            os.symlink(os.path.relpath(workspace.local(name), link.parent), link)
+    return Workspace(beside.url)
+
+
+def ablate(
+    plan: Plan,
+    workspace: Workspace,
+    *,
+    workers: int,
+    ray_address: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Ablated:
+    """Run every trial that is not whole; write table and figure.
+
+    Args:
+        plan: what to compare.
+        workspace: gets corpora, mixtures, sequences, runs, and `ablations/<plan>`.
+        workers: trials side by side, each one process; 0 runs them here, one after another.
+        ray_address: a cluster to join; its machines must see the workspace.
+        say: told of each step.
+
+    Raises:
+        UsageError: see `check`.
+        DataError: a trial failed; the others are kept.
+    """
+    check(plan, workspace)
+    units = []
+    for policy in _policies(plan):
+        place = _place(workspace, plan, policy)
+        trials = [t for t in plan.trials if t.policy == policy]
+        done = journeys.Outcome(recipe=plan.name)
+        corpora = {
+            c
+            for t in trials
+            for c in journeys.journey_of(t.recipe, t.readings, place, workers=0).corpora
+        }
+        journeys.fetch_and_curate(
+            sorted(corpora), place, done, say,
+            policy=policy, workers=workers, ray_address=ray_address,
+        )  # fmt: skip
+        for one in trials:
+            sequences = _sequences(one, place, workers, ray_address)
+            units.append(
+                trial.unit(
+                    one.name, one.recipe, place, sequences,
+                    evaluate=plan.evaluate, limit=plan.limit, metric=plan.metric,
+                )
+            )  # fmt: skip
+    folder = workspace.child("ablations", plan.name)
+    say(f"{len(units)} trials")
+    summary = run_stage(
+        trial.STAGE, units, folder=folder.child("trials"), workers=min(workers, len(units)),
+        ray_address=ray_address, info={"corpus": plan.name},
+    )  # fmt: skip
+    found = outcome(plan, _results(plan, folder.child("trials")))
+    folder.write_bytes(TABLE_JSON, _json(plan, found))
+    folder.write_bytes(TABLE, ("\n".join(table.lines(plan, found)) + "\n").encode())
+    folder.write_bytes(FIGURE, table.figure(plan, found).encode())
+    return Ablated(folder=folder, outcome=found, done=summary.done, skipped=summary.skipped)
+
+
+def _sequences(
+    one: Trial, workspace: Workspace, workers: int, ray_address: str | None
+) -> Sequence[str]:
+    """Build and tokenize a trial's mixtures; return the digests of its stages' sequences."""
+    journey = journeys.journey_of(
+        one.recipe, one.readings, workspace, workers=workers, ray_address=ray_address
+    )
+    done = journeys.Outcome(recipe=one.recipe.name)
+    journeys.mix_and_tokenize(journey, done, lambda _: None, quiet=True)
+    return [done.tokenized[stage.mixture].record.digest for stage in one.recipe.stages]
+
+
+def _results(plan: Plan, folder: Folder) -> dict[tuple[str, int], dict[str, object]]:
+    return {
+        (t.arm, t.seed): folder.read_json(f"{t.name}{trial.RESULT_SUFFIX}") for t in plan.trials
+    }
+
+
+def _json(plan: Plan, found: Outcome) -> bytes:
+    value = {
+        "plan": plan.name,
+        "question": plan.question,
+        "baseline": plan.baseline,
+        "arms": {arm: dict(changes) for arm, changes in plan.arms.items()},
+        "seeds": list(plan.seeds),
+        **found.to_json(),
+    }
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()

@@ -1,0 +1,106 @@
+"""Stage "trial": trains one arm under one seed and answers the held-out questions.
+
+The run lies in `runs/` like any other, so a killed trial goes on from its last checkpoint.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smolmix.engine import Result, Stage, Unit, UnitContext
+from smolmix.model.recipe import Recipe
+from smolmix.sample import Tally
+from smolmix.storage import Workspace, digest_json, stage_record
+
+RESULT_SUFFIX = ".json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Payload:
+    workspace: str
+    recipe: str  # JSON
+    evaluate: tuple[str, ...]
+    limit: int | None
+    metric: str
+
+
+def unit(
+    name: str,
+    recipe: Recipe,
+    workspace: Workspace,
+    sequences: Sequence[str],
+    *,
+    evaluate: tuple[str, ...],
+    limit: int | None,
+    metric: str,
+) -> Unit:
+    """Return the unit of a trial whose mixtures are tokenized.
+
+    Args:
+        name: of the unit.
+        recipe: what to train; its run is named after it and after what it reads.
+        workspace: holds sequences and curated corpora.
+        sequences: digests of the stages' sequences.
+        evaluate: corpora whose held-out questions are answered.
+        limit: of each, spread evenly.
+        metric: of `smolmix.model.evaluate`.
+    """
+    body = recipe.model_dump(mode="json", exclude={"name", "title", "evaluate"})
+    key = digest_json([body, *sequences])[:8]
+    recipe = recipe.model_copy(update={"name": f"{recipe.name}-{key}"})
+    inputs = {f"stage {i}": digest for i, digest in enumerate(sequences)}
+    inputs |= {f"corpus {c}": stage_record(workspace.curated(c)).digest for c in evaluate}
+    return Unit(
+        name=name,
+        inputs=inputs,
+        params={"recipe": body, "evaluate": list(evaluate), "limit": limit, "metric": metric},
+        payload=_Payload(
+            workspace=workspace.url,
+            recipe=recipe.model_dump_json(),
+            evaluate=evaluate,
+            limit=limit,
+            metric=metric,
+        ),
+    )
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    from smolmix.model import checkpoint
+    from smolmix.model.data import open_stages
+    from smolmix.model.evaluation import evaluate_corpus
+    from smolmix.model.opened import open_checkpoint
+    from smolmix.model.train import local_run, train
+
+    payload = unit.payload
+    assert isinstance(payload, _Payload)
+    workspace, recipe = Workspace(payload.workspace), Recipe.model_validate_json(payload.recipe)
+    run = local_run(workspace.run(recipe.name))
+    train(recipe, run, open_stages(workspace, recipe), tensorboard=False)
+    opened = open_checkpoint(recipe.name, workspace)
+    scores = {
+        corpus: evaluate_corpus(
+            opened, workspace, corpus, limit=payload.limit, metric=payload.metric
+        )
+        for corpus in payload.evaluate
+    }
+    result = {"run": recipe.name, "cost": _cost(run), "scores": scores}
+    text = json.dumps(result, sort_keys=True, indent=1)
+    (context.out / f"{unit.name}{RESULT_SUFFIX}").write_text(text + "\n")
+    for _, folder in checkpoint.checkpoints(run):  # the final one stays
+        shutil.rmtree(folder)
+    return Result(tally=Tally(samples=1, kept=1))
+
+
+def _cost(run: Path) -> dict[str, int]:
+    """Return what a run read: steps, tokens, supervised tokens, tiles."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found: dict[str, Any] = {"steps": len(lines)}
+    for name in ("tokens", "supervised", "tiles"):
+        found[name] = sum(line[name] for line in lines)
+    return found
+
+
+STAGE = Stage(name="trial", version=1, run=_run)
