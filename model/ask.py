@@ -7,13 +7,12 @@ from typing import Any
 
 import av
 import numpy as np
-import torch
 from transformers import TextIteratorStreamer
 
 from smolmix.errors import UsageError
 from smolmix.model.generate import generate
 from smolmix.model.opened import Opened
-from smolmix.model.prompts import media_tiles
+from smolmix.model.prompts import Shown, asking, media_tiles, shown_groups
 from smolmix.sample import Media, MediaRef, Part, Sample, Turn
 from smolmix.tokenize import image as images_module
 from smolmix.tokenize import tokenizer
@@ -59,13 +58,11 @@ def ask(
                Turn(role="assistant", parts=(Part(text="?"),))),
     )  # fmt: skip
     vocabulary = tokenizer.load(opened.profile.chat.tokenizer)
-    (encoded,) = encode([sample], opened.profile, vocabulary)
+    (encoded,) = encode([sample], asking(opened.profile), vocabulary)
     ids = encoded.input_ids[: encoded.spans[-1][0]].astype(np.int64)
     pixel = opened.profile.pixel
     tiles = [media_tiles(m, (b,), pixel) for m, b in zip(media, blobs, strict=True)]
-    edge = pixel.tile_px
-    joined = np.concatenate(tiles) if tiles else np.empty((0, edge, edge, 3), np.uint8)
-    shown = torch.from_numpy(np.ascontiguousarray(joined.transpose(0, 3, 1, 2)))
+    shown = Shown.of(tiles, shown_groups(media, encoded.tiles, opened.profile), pixel)
     yield from _stream(opened, vocabulary, ids, shown, max_new_tokens, temperature)
 
 
@@ -73,7 +70,7 @@ def _stream(
     opened: Opened,
     vocabulary: tokenizer.Vocabulary,
     ids: Any,
-    tiles: torch.Tensor,
+    shown: Shown,
     max_new_tokens: int,
     temperature: float,
 ) -> Iterator[str]:
@@ -83,7 +80,7 @@ def _stream(
     def work() -> None:
         try:
             generate(
-                opened.model, [ids], [tiles],
+                opened.model, [ids], [shown],
                 max_new_tokens=max_new_tokens, temperature=temperature, streamer=streamer,
             )  # fmt: skip
         except BaseException as error:

@@ -16,14 +16,12 @@ from smolmix.errors import DataError, UsageError
 from smolmix.model.presets import (
     BOS_ID,
     EOS_ID,
-    LANGUAGE_MODELS,
     PAD_ID,
-    VISION_TOWERS,
-    ModelPreset,
+    check_fits,
     config,
-    preset,
 )
 from smolmix.model.recipe import ModelSpec
+from smolmix.profiles import PixelProfile
 from smolmix.tokenize import special
 from smolmix.tokenize.tokenizer import load
 
@@ -46,7 +44,8 @@ def build(spec: ModelSpec, *, seed: int = 0, checkpoint: Path | None = None) -> 
         return from_checkpoint(str(checkpoint))
     if spec.checkpoint is not None:
         return from_checkpoint(spec.checkpoint, revision=spec.revision)
-    sizes = sizes_of(spec)
+    sizes = spec.sizes()
+    assert sizes is not None, "a recipe's model is a preset, a pairing or a checkpoint"
     torch.manual_seed(seed)
     model = SmolVLMForConditionalGeneration(config(sizes))
     if spec.vision_weights is not None:
@@ -57,19 +56,15 @@ def build(spec: ModelSpec, *, seed: int = 0, checkpoint: Path | None = None) -> 
     return model
 
 
-def sizes_of(spec: ModelSpec) -> ModelPreset:
-    """Return the sizes a spec asks for."""
-    if spec.preset is not None:
-        return preset(spec.preset)
-    assert spec.vision is not None
-    assert spec.lm is not None
-    assert spec.shuffle is not None
-    return ModelPreset(
-        name=f"{spec.vision}+{spec.lm}",
-        vision=VISION_TOWERS[spec.vision],
-        lm=LANGUAGE_MODELS[spec.lm],
-        shuffle=spec.shuffle,
-    )
+def check_profile(model: Any, pixel: PixelProfile) -> None:
+    """Refuse a pixel profile that makes other tiles, or other tokens of them, than the model.
+
+    Raises:
+        UsageError: they differ.
+    """
+    vision = model.config.vision_config
+    side = vision.image_size // vision.patch_size // model.config.scale_factor
+    check_fits(model.config.name_or_path or "in use", vision.image_size, side**2, pixel)
 
 
 def from_checkpoint(name: str, *, revision: str | None = None) -> Any:

@@ -37,18 +37,26 @@ class Documents:
     """Where a packed sequence's documents lie, made once a sequence and used by every layer."""
 
     boundaries: Tensor  # (documents + 1,) int32, cumulative lengths
-    longest: int
-    stacks: tuple[Stack, ...]  # empty: one document alone
+    longest: int  # tokens attended together
+    stacks: tuple[Stack, ...]  # empty: all attended as one document
     order: Tensor | None  # for each token, its place in the stacks' tokens laid end to end
 
     @classmethod
-    def of_lengths(cls, lengths: Sequence[int], device: torch.device | str = "cpu") -> "Documents":
-        """Return the plan for documents of these lengths, laid end to end."""
+    def of_lengths(
+        cls, lengths: Sequence[int], device: torch.device | str = "cpu", *, separate: bool = True
+    ) -> "Documents":
+        """Return the plan for documents of these lengths, laid end to end.
+
+        Args:
+            lengths: tokens of each.
+            device: where the model is.
+            separate: off: they are attended as one, each seeing those before it.
+        """
         sizes = torch.tensor([0, *lengths])
         starts = sizes.cumsum(0)
         boundaries = starts.to(device, torch.int32)
-        if len(lengths) <= 1:
-            return cls(boundaries, max(lengths, default=0), (), None)
+        if len(lengths) <= 1 or not separate:
+            return cls(boundaries, sum(lengths), (), None)
         stacks = []
         placed = []
         for group in _groups(lengths):

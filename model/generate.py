@@ -9,7 +9,8 @@ from torch import Tensor
 
 from smolmix.model.documents import plain_attention
 from smolmix.model.presets import EOS_ID, PAD_ID
-from smolmix.model.step import pixels
+from smolmix.model.prompts import Shown
+from smolmix.model.step import averaging, embeddings, pixels
 
 
 def batch_inputs(
@@ -43,7 +44,7 @@ def batch_inputs(
 def generate(
     model: Any,
     ids: Sequence[NDArray[Any]],
-    tiles: Sequence[Tensor],
+    shown: Sequence[Shown],
     *,
     max_new_tokens: int,
     temperature: float = 0.0,
@@ -54,12 +55,17 @@ def generate(
     Args:
         model: a SmolVLM.
         ids: token ids of each prompt.
-        tiles: uint8 tiles of each.
+        shown: what each shows.
         max_new_tokens: longest answer.
         temperature: 0 takes the likeliest token each time.
         streamer: of transformers, told of each token; for one prompt.
     """
-    inputs = batch_inputs(ids, tiles, model.device)
+    inputs = batch_inputs(ids, [s.tiles for s in shown], model.device)
+    groups = averaging([n for s in shown for n in s.groups], model.device)
+    if groups is not None:  # transformers' forward does not average
+        del inputs["pixel_values"]
+        tiles = torch.cat([s.tiles for s in shown]).to(model.device)
+        inputs["inputs_embeds"] = embeddings(model, inputs["input_ids"], tiles, groups)
     with plain_attention(model):
         out = model.generate(
             **inputs,

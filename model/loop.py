@@ -136,7 +136,8 @@ class StageLoop:
         Raises:
             DataError: the data ended early, or a guard stopped the run.
         """
-        data = Prefetched(self.source, self.device)
+        separate = self.stage.separate_documents
+        data = Prefetched(self.source, self.device, separate_documents=separate)
         begun, done = time.perf_counter(), 0
         try:
             while self.step < self.steps:

@@ -27,8 +27,16 @@ class Sequences(Protocol):
 class Prefetched:
     """Yields (sequence, packed tensors, loader state after it); counts the time spent waiting."""
 
-    def __init__(self, source: Sequences, device: torch.device | str, *, depth: int = 2):
+    def __init__(
+        self,
+        source: Sequences,
+        device: torch.device | str,
+        *,
+        depth: int = 2,
+        separate_documents: bool = True,
+    ):
         """Start reading `source` in a thread, at most `depth` sequences ahead."""
+        self._separate = separate_documents
         self.waited_s = 0.0
         self._queue: queue.Queue[Any] = queue.Queue(depth)
         self._stop = threading.Event()
@@ -39,7 +47,8 @@ class Prefetched:
         item: Any = StopIteration
         try:
             for sequence in source:
-                if not self._put((sequence, pack(sequence, device), source.state_dict())):
+                packed = pack(sequence, device, separate_documents=self._separate)
+                if not self._put((sequence, packed, source.state_dict())):
                     return
         except BaseException as error:  # handed to the reader, which raises it
             item = error

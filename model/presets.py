@@ -4,7 +4,7 @@ A preset is what a released checkpoint's `config.json` says, so a model built fr
 take the released weights, and `parameters` counts them without allocating any.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from transformers import LlamaConfig, SmolVLMConfig, SmolVLMForConditionalGenera
 from transformers.models.smolvlm.configuration_smolvlm import SmolVLMVisionConfig
 
 from smolmix.errors import UsageError, nearest
+from smolmix.profiles import PixelProfile
 
 VOCABULARY = 49_280  # SmolLM2's 49,152 entries and the 128 that SmolVLM adds
 BOS_ID = 1  # <|im_start|>
@@ -31,6 +32,7 @@ class VisionTower:
     layers: int
     heads: int
     mlp: int
+    nano: bool = False  # for tests, the demo and ablations; no released weights
 
     @property
     def patches(self) -> int:
@@ -50,6 +52,7 @@ class LanguageModel:
     mlp: int
     rope_base: float
     context: int
+    nano: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +86,9 @@ SIGLIP_SO400M = VisionTower(
     mlp=4304,
 )
 SIGLIP_NANO = VisionTower(
-    name="siglip-nano", image_px=32, patch_px=8, hidden=64, layers=2, heads=2, mlp=192
+    name="siglip-nano", image_px=32, patch_px=8, hidden=64, layers=2, heads=2, mlp=192, nano=True
 )
+SIGLIP_NANO_L = replace(SIGLIP_NANO, name="siglip-nano-l", hidden=128, layers=4, heads=4, mlp=384)
 SMOLLM2_135M = LanguageModel(
     name="smollm2-135m", hidden=576, layers=30, heads=9, kv_heads=3, mlp=1536,
     rope_base=100_000.0, context=8192,
@@ -99,11 +103,16 @@ SMOLLM2_1_7B = LanguageModel(
 )  # fmt: skip
 LM_NANO = LanguageModel(
     name="smollm2-nano", hidden=128, layers=3, heads=4, kv_heads=4, mlp=384,
-    rope_base=10_000.0, context=8192,
+    rope_base=10_000.0, context=8192, nano=True,
 )  # fmt: skip
+LM_NANO_L = replace(
+    LM_NANO, name="smollm2-nano-l", hidden=192, layers=4, heads=6, kv_heads=6, mlp=576
+)
 
-VISION_TOWERS = {t.name: t for t in (SIGLIP_B, SIGLIP_SO400M, SIGLIP_NANO)}
-LANGUAGE_MODELS = {m.name: m for m in (SMOLLM2_135M, SMOLLM2_360M, SMOLLM2_1_7B, LM_NANO)}
+VISION_TOWERS = {t.name: t for t in (SIGLIP_B, SIGLIP_SO400M, SIGLIP_NANO, SIGLIP_NANO_L)}
+LANGUAGE_MODELS = {
+    m.name: m for m in (SMOLLM2_135M, SMOLLM2_360M, SMOLLM2_1_7B, LM_NANO, LM_NANO_L)
+}
 
 PRESETS: dict[str, ModelPreset] = {
     p.name: p
@@ -135,6 +144,45 @@ def preset(name: str) -> ModelPreset:
             f"model preset {name!r} is unknown; known: {', '.join(PRESETS)}{nearest(name, PRESETS)}"
         )
     return PRESETS[name]
+
+
+def pairing(vision: VisionTower, lm: LanguageModel, shuffle: int) -> ModelPreset:
+    """Return the sizes of a pairing; what holds for the nano preset holds for all nano pairings.
+
+    Raises:
+        UsageError: the pixel shuffle does not divide the tile's patches.
+    """
+    side = vision.image_px // vision.patch_px
+    if shuffle < 1 or side % shuffle:
+        allowed = [str(n) for n in range(1, side + 1) if side % n == 0]
+        raise UsageError(
+            f"shuffle {shuffle} does not divide {vision.name}'s {side} patches per edge; "
+            f"allowed: {', '.join(allowed)}"
+        )
+    nano = PRESETS["nano"] if vision.nano and lm.nano else None
+    return ModelPreset(
+        name=f"{vision.name}+{lm.name}",
+        vision=vision,
+        lm=lm,
+        shuffle=shuffle,
+        tied=nano.tied if nano else False,
+        initializer_range=nano.initializer_range if nano else 0.02,
+    )
+
+
+def check_fits(model: str, tile_px: int, tokens_per_tile: int, pixel: PixelProfile) -> None:
+    """Refuse a pixel profile that makes other tiles, or other tokens of them, than the model.
+
+    Raises:
+        UsageError: they differ; the message says what the profile must be.
+    """
+    if (tile_px, tokens_per_tile) != (pixel.tile_px, pixel.tokens_per_tile):
+        raise UsageError(
+            f"model {model} makes {tokens_per_tile} tokens of a tile of {tile_px} px; profile "
+            f"{pixel.name} has {pixel.tokens_per_tile} of {pixel.tile_px} px; give the profile "
+            f"pixel: {{tile_px: {tile_px}, tokens_per_tile: {tokens_per_tile}}}, or the model "
+            "another tower or shuffle"
+        )
 
 
 def config(preset: ModelPreset, *, rope_base: float | None = None) -> SmolVLMConfig:

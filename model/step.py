@@ -5,7 +5,7 @@ together so that tiles go through the tower unpadded, documents do not see each 
 49,280 logits of a token are computed only if it is supervised, a chunk at a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ class Packed:
     supervised: Tensor  # (n,) int64: positions whose next token is in the loss
     targets: Tensor  # (n,) int64: those next tokens
     tiles: Tensor  # (tiles, 3, edge, edge) uint8
+    tile_groups: Tensor | None  # (blocks,) int64: tiles averaged to each block; None: none are
     documents: Documents
 
     @property
@@ -36,13 +37,20 @@ class Packed:
         return self.targets.shape[0]
 
 
-def pack(sequence: Mapping[str, Any], device: torch.device | str = "cpu") -> Packed:
+def pack(
+    sequence: Mapping[str, Any],
+    device: torch.device | str = "cpu",
+    *,
+    separate_documents: bool = True,
+) -> Packed:
     """Return what the loader yields in the form the step wants.
 
     Args:
         sequence: `input_ids`, `labels` (-100 where not supervised, not shifted), `position_ids`
-            (0 at each document's start) and `tiles`.
+            (0 at each document's start), `tiles` and, where frames are averaged, `tile_groups`.
         device: where the model is.
+        separate_documents: off: positions run on, and documents see those before them. The loss
+            is over the same tokens either way.
     """
     ids, labels, positions = (
         torch.as_tensor(sequence[k]) for k in ("input_ids", "labels", "position_ids")
@@ -51,14 +59,23 @@ def pack(sequence: Mapping[str, Any], device: torch.device | str = "cpu") -> Pac
     wanted = ((labels != -100) & (positions != 0)).nonzero().squeeze(1)
     starts = (positions == 0).nonzero().squeeze(1).tolist()
     lengths = [b - a for a, b in zip(starts, [*starts[1:], len(ids)], strict=True)]
+    if not separate_documents:
+        positions = torch.arange(len(ids))
     return Packed(
         input_ids=ids.to(device, non_blocking=True),
         position_ids=positions.to(device, non_blocking=True),
         supervised=(wanted - 1).to(device, non_blocking=True),
         targets=labels[wanted].to(device, non_blocking=True),
         tiles=torch.as_tensor(sequence["tiles"]).to(device, non_blocking=True),
-        documents=Documents.of_lengths(lengths, device),
+        tile_groups=averaging(sequence.get("tile_groups", ()), device),
+        documents=Documents.of_lengths(lengths, device, separate=separate_documents),
     )
+
+
+def averaging(groups: Tensor | Sequence[int], device: torch.device | str = "cpu") -> Tensor | None:
+    """Return how many tiles each block averages, or None where every block is one tile."""
+    sizes = torch.as_tensor(groups, dtype=torch.long)
+    return sizes.to(device) if bool((sizes > 1).any()) else None
 
 
 def pixels(tiles: Tensor, dtype: torch.dtype) -> Tensor:
@@ -69,12 +86,16 @@ def pixels(tiles: Tensor, dtype: torch.dtype) -> Tensor:
     return (tiles.to(dtype) * (1 / 255) - 0.5) / 0.5
 
 
-def visual_tokens(model: Any, tiles: Tensor, *, chunk: int = 0) -> Tensor:
-    """Return the embeddings of the tiles' visual tokens, (tiles · tokens per tile, hidden).
+def visual_tokens(
+    model: Any, tiles: Tensor, groups: Tensor | None = None, *, chunk: int = 0
+) -> Tensor:
+    """Return the embeddings of the visual tokens, (blocks · tokens per tile, hidden).
 
     Args:
         model: the SmolVLM.
         tiles: (tiles, 3, edge, edge) uint8.
+        groups: (blocks,) int64, consecutive tiles whose embeddings are averaged to one block;
+            None: every tile is a block.
         chunk: tiles in the tower at once; 0 for all.
     """
     dtype = model.model.vision_model.embeddings.patch_embedding.weight.dtype
@@ -82,23 +103,47 @@ def visual_tokens(model: Any, tiles: Tensor, *, chunk: int = 0) -> Tensor:
     seen = [
         model.model.connector(
             model.model.vision_model(pixel_values=pixels(part, dtype)).last_hidden_state
-        ).flatten(0, 1)
+        )
         for part in parts
     ]
-    return torch.cat(seen) if len(seen) > 1 else seen[0]
+    whole = torch.cat(seen) if len(seen) > 1 else seen[0]  # (tiles, tokens per tile, hidden)
+    if groups is not None:
+        owner = torch.repeat_interleave(torch.arange(len(groups), device=groups.device), groups)
+        sums = whole.new_zeros(len(groups), *whole.shape[1:]).index_add(0, owner, whole)
+        whole = sums / groups[:, None, None].to(whole.dtype)
+    return whole.flatten(0, 1)
+
+
+def embeddings(
+    model: Any, ids: Tensor, tiles: Tensor, groups: Tensor | None = None, *, chunk: int = 0
+) -> Tensor:
+    """Return what the decoder reads: the tokens' embeddings, visual ones in their places.
+
+    Args:
+        model: the SmolVLM.
+        ids: (rows, tokens) int64.
+        tiles: (tiles, 3, edge, edge) uint8 of all rows, in order.
+        groups: as for `visual_tokens`.
+        chunk: tiles in the tower at once; 0 for all.
+
+    Returns:
+        (rows, tokens, hidden).
+    """
+    embedded: Tensor = model.model.text_model.embed_tokens(ids)
+    if not tiles.shape[0]:
+        return embedded
+    visual = visual_tokens(model, tiles, groups, chunk=chunk).to(embedded.dtype)
+    places = (ids == model.config.image_token_id)[..., None]
+    assert int(places.sum()) == visual.shape[0], "image tokens and tiles do not match"
+    return embedded.masked_scatter(places, visual)
 
 
 def hidden_states(model: Any, packed: Packed, *, tile_chunk: int = 0) -> Tensor:
     """Return the decoder's last hidden states, (tokens, hidden)."""
-    inner = model.model
-    ids = packed.input_ids[None]
-    embedded = inner.text_model.embed_tokens(ids)
-    if packed.tiles.shape[0]:
-        visual = visual_tokens(model, packed.tiles, chunk=tile_chunk).to(embedded.dtype)
-        places = (packed.input_ids == model.config.image_token_id)[None, :, None]
-        assert int(places.sum()) == visual.shape[0], "image tokens and tiles do not match"
-        embedded = embedded.masked_scatter(places, visual)
-    return inner.text_model(  # type: ignore[no-any-return]
+    embedded = embeddings(
+        model, packed.input_ids[None], packed.tiles, packed.tile_groups, chunk=tile_chunk
+    )
+    return model.model.text_model(  # type: ignore[no-any-return]
         inputs_embeds=embedded,
         position_ids=packed.position_ids[None],
         use_cache=False,

@@ -14,7 +14,7 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from smolmix.errors import DataError, UsageError
 from smolmix.model import checkpoint
-from smolmix.model.build import build
+from smolmix.model.build import build, check_profile
 from smolmix.model.loop import Progress, StageLoop, total_steps
 from smolmix.model.metrics import MetricsWriter
 from smolmix.model.prefetch import Sequences
@@ -153,6 +153,7 @@ class _Run:
             start, state = record["stage"], checkpoint.read_state(at)
         self.world.barrier()
         model = build(self.recipe.model, seed=self.recipe.seed, checkpoint=at).to(self.device)
+        check_profile(model, self.recipe.full_profile().pixel)
         with contextlib.ExitStack() as open_files:
             writer = None
             if self.world.rank == 0:

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from smolmix.engine import locked, run_stage
-from smolmix.errors import DataError, UsageError
+from smolmix.errors import DataError
 from smolmix.pipelines.token_units import (
     IDS_STAGE,
     TILES_STAGE,
@@ -79,14 +79,9 @@ def tokenize_mixture(
     Raises:
         IncompleteError: the mixture is not built or a corpus not curated.
         DataError: no sample is left.
-        UsageError: the profile asks for what is not built.
+        UsageError: the profile's codec is not known.
     """
     codec.check(profile.pixel.codec)
-    if profile.chat.frame_average != 1:
-        raise UsageError(
-            f"chat profile: frame_average is {profile.chat.frame_average}; only 1 is built (the "
-            "paper found averaging to hurt)"
-        )
     lock = workspace.mixture(mixture)
     picks = _picks(lock)
     made = {"ids": 0, "tiles": 0}

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from smolmix.errors import UsageError
+
 
 def normalise(tiles: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Return uint8 tiles as the vision tower's input, -1 to 1; call it where the model is.
@@ -25,7 +27,15 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Returns:
         `input_ids`, `labels`, `position_ids` (1, tokens) and, if there are tiles,
         `pixel_values` (1, tiles, 3, edge, edge) float32; `use_cache` is False.
+
+    Raises:
+        UsageError: frames are averaged, which transformers' model does not do.
     """
+    if any(bool((i["tile_groups"] > 1).any()) for i in items):
+        raise UsageError(
+            "collate: the profile averages frames, which transformers' model does not; train with "
+            "`smolmix train`, or tokenize with frame_average 1"
+        )
     out: dict[str, Any] = {
         name: torch.cat([i[name] for i in items])[None]
         for name in ("input_ids", "labels", "position_ids")

@@ -90,7 +90,9 @@ def count(samples: Sequence[Sample], profile: Profile, vocabulary: Vocabulary) -
         shown = [sample.media[i] for i in encoded.media]
         yield Count(
             tokens=len(encoded.input_ids),
-            visual_tokens=cost.visual_tokens(shown, profile.pixel),
+            visual_tokens=cost.visual_tokens(
+                shown, profile.pixel, frame_average=profile.chat.frame_average
+            ),
             supervised_tokens=encoded.supervised,
             tiles=sum(encoded.tiles),
             frames=sum(

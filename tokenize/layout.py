@@ -54,7 +54,7 @@ class Special:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The tokens of one image or of one frame; never supervised."""
+    """The tokens of one image, or of the frames averaged to one; never supervised."""
 
     media: int  # index into the sample's media
     grid: Grid
@@ -230,12 +230,14 @@ class _Renderer:
     def _clip(self, media: int, medium: Media, intro: bool) -> Iterator[Piece]:
         duration_s, fps = clip_timing(medium)
         frames = frame_indices(duration_s, medium.frames, fps, self._profile.pixel)
+        # Of frames that are averaged to one block, the first says when it was.
+        shown = range(0, len(frames), self._profile.chat.frame_average)
         inference = self._style == "inference"
         if inference or intro:
-            yield Text(self._clip_intro(len(frames), duration_s), self._full)
-        for tile, frame in enumerate(frames):
+            yield Text(self._clip_intro(len(shown), duration_s), self._full)
+        for tile in shown:
             lead = "\n" if inference else ""
-            yield Text(f"{lead}Frame from {_clock(frame / fps)}:", self._full)
+            yield Text(f"{lead}Frame from {_clock(frames[tile] / fps)}:", self._full)
             yield Block(media, Grid(rows=0, cols=0), tile)
         if inference:
             yield Text(INFERENCE_OUTRO, self._full)

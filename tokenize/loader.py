@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from smolmix.cost import tile_groups
 from smolmix.errors import DataError, UsageError
 from smolmix.profiles import PixelProfile
 from smolmix.storage import Folder, Workspace
@@ -88,8 +89,9 @@ class SequenceDataset(Dataset[dict[str, Any]]):
             `input_ids`, `labels`, `position_ids` (tokens,) int64; labels are -100 where not
             supervised and not shifted, positions restart at 0 in each document. `boundaries`
             (documents + 1,) int32, cumulative lengths. `tiles` (tiles, 3, edge, edge) uint8.
-            `corpora` and `modalities`, one name a document. `samples`, the index of each in the
-            mixture's picks.
+            `tile_groups` (blocks,) int64: how many tiles each visual block averages, in order;
+            ones unless the profile averages frames. `corpora` and `modalities`, one name a
+            document. `samples`, the index of each in the mixture's picks.
 
         Raises:
             IntegrityError: a shard is missing or damaged; it is named.
@@ -109,12 +111,14 @@ class SequenceDataset(Dataset[dict[str, Any]]):
                 if a < b:
                     to = slice(at + a - document.start, at + b - document.start)
                     labels[to] = input_ids[to]
+        tiles, groups = self._tiles(documents)
         return {
             "input_ids": torch.from_numpy(input_ids),
             "labels": torch.from_numpy(labels),
             "position_ids": torch.from_numpy(positions),
             "boundaries": torch.from_numpy(boundaries),
-            "tiles": self._tiles(documents),
+            "tiles": tiles,
+            "tile_groups": torch.tensor(groups, dtype=torch.long),
             "corpora": tuple(self.record.corpora[d.corpus] for d in documents),
             "modalities": tuple(self.record.modalities[d.modality] for d in documents),
             "samples": tuple(d.sample for d in documents),
@@ -143,8 +147,8 @@ class SequenceDataset(Dataset[dict[str, Any]]):
         assert isinstance(found, TilesRow)
         return found
 
-    def _tiles(self, documents: Sequence[Document]) -> torch.Tensor:
-        edge = self._pixel.tile_px
+    def _tiles(self, documents: Sequence[Document]) -> tuple[torch.Tensor, list[int]]:
+        edge, average = self._pixel.tile_px, self.record.profile.chat.frame_average
         places = [
             place
             for d in documents
@@ -163,7 +167,8 @@ class SequenceDataset(Dataset[dict[str, Any]]):
                 name = self.record.tile_shards[place[0]]
                 raise DataError(f"{name}: row {place[1]} cannot be decoded ({error})") from error
             at += row.tiles
-        return torch.from_numpy(out).permute(0, 3, 1, 2)
+        groups = [n for row in rows for n in tile_groups(row.kind, row.tiles, average)]
+        return torch.from_numpy(out).permute(0, 3, 1, 2), groups
 
 
 class Loader:

@@ -19,6 +19,7 @@ from smolmix.cost import image_grid
 from smolmix.model.generate import generate
 from smolmix.model.metrics import peak_memory_bytes
 from smolmix.model.presets import config, preset
+from smolmix.model.prompts import Shown
 from smolmix.profiles import profile
 from smolmix.tokenize.chat import block_ids
 from smolmix.tokenize.tokenizer import load
@@ -41,7 +42,8 @@ def main() -> None:
     edge = chosen.pixel.tile_px
     tiles = torch.randint(0, 256, (grid.tiles, 3, edge, edge), dtype=torch.uint8)
     start = time.perf_counter()
-    generate(model, [ids.astype(np.int64)], [tiles], max_new_tokens=16)
+    shown = Shown(tiles=tiles, groups=(1,) * grid.tiles)
+    generate(model, [ids.astype(np.int64)], [shown], max_new_tokens=16)
     print(
         json.dumps(
             {

@@ -149,10 +149,24 @@ def media_tiles(media: Iterable[Media], profile: PixelProfile) -> int:
     return total
 
 
-def visual_tokens(media: Iterable[Media], profile: PixelProfile) -> int:
+def tile_groups(kind: str, tiles: int, frame_average: int) -> list[int]:
+    """Return how many tiles each visual block of a medium averages, in order.
+
+    Args:
+        kind: of the medium; an image's tiles are never averaged.
+        tiles: of the medium; a clip has one a frame.
+        frame_average: consecutive frames to a block; the last may have fewer.
+    """
+    if kind == "image":
+        return [1] * tiles
+    return [min(frame_average, tiles - at) for at in range(0, tiles, frame_average)]
+
+
+def visual_tokens(media: Iterable[Media], profile: PixelProfile, *, frame_average: int = 1) -> int:
     """Return the tokens of all media blocks, markers included, frame labels not.
 
-    Frame labels and intros are text and belong to the chat style.
+    Frame labels and intros are text and belong to the chat style; so does `frame_average`, the
+    number of consecutive frames that share a block.
     """
     total = 0
     for m in media:
@@ -160,5 +174,6 @@ def visual_tokens(media: Iterable[Media], profile: PixelProfile) -> int:
             total += image_grid(m.width, m.height, profile).tokens(profile.tokens_per_tile)
         else:
             one = Grid(rows=0, cols=0).tokens(profile.tokens_per_tile)
-            total += one * len(clip_frames(m, profile))
+            frames = len(clip_frames(m, profile))
+            total += one * len(tile_groups(m.kind, frames, frame_average))
     return total

@@ -6,10 +6,10 @@ A `Profile` joins the two; its digest names the folders of counts, ids and seque
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import xxhash
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from smolmix.errors import UsageError, nearest
 
@@ -57,7 +57,7 @@ class ChatProfile:
     system_prompt: bool = True  # off for ablation
     system_prompts: tuple[tuple[str, str], ...] = ()  # (category or "*", prompt): the style's own
     media_intro: bool = True  # intro and outro around media; off for ablation
-    frame_average: int = 1  # consecutive frames whose embeddings are averaged; ablation only
+    frame_average: Annotated[int, Field(ge=1)] = 1  # frames averaged to one block; ablation only
 
     def digest(self) -> str:
         """Twelve hex digits that name what the ids depend on."""
