@@ -257,10 +257,7 @@ def _verdicts(
         found.append(folder)
     if policy.dedup.text.enabled and texts_of(filtered):
         origin = replace(origin, gone=tuple(f.url for f in found))
-        bands, folder = work.child("bands", corpus), work.child("texts", corpus)
-        run.stage(near_text.BANDS, near_text.band_units([origin], policy.dedup.text), bands)
-        run.stage(near_text.TEXTS, near_text.join_units([origin], policy.dedup.text, bands), folder)
-        found.append(folder)
+        found.append(near_text.find(run.stage, work, corpus, [origin], policy.dedup.text))
     origin = replace(origin, gone=tuple(f.url for f in found))
     contaminated = _contamination(run, work, corpus, policy, measured, origin)
     return [*found, contaminated] if contaminated else found

@@ -102,12 +102,8 @@ def across(corpora: Sequence[str], policy: Policy, run: Run) -> Summary:
     )
     run.stage(exact.STAGE, partitions, found[0])
     if policy.dedup.text.enabled and any(texts_of(Folder(o.filtered)) for o in origins):
-        bands, texts = work.child("bands", label), work.child("texts", label)
         rules = policy.dedup.text
-        run.stage(near_text.BANDS, near_text.band_units(origins, rules), bands)
-        joined = near_text.join_units(origins, rules, bands, across=True)
-        run.stage(near_text.TEXTS, joined, texts)
-        found.append(texts)
+        found.append(near_text.find(run.stage, work, label, origins, rules, across=True))
     unit = Unit(
         name="verdicts-00000",
         inputs={f.path.rsplit("/", 2)[-2]: stage_record(f).digest for f in found},

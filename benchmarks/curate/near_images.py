@@ -32,10 +32,12 @@ def main() -> None:
             low, high = np.minimum(i, j), np.maximum(i, j)
             found += int((high - low == args.hashes - planted).sum())
             pairs += len(i)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    peak = used.ru_maxrss / 1024
     print(
         json.dumps(
             {"hashes": args.hashes, "bits": args.bits, "seconds": round(time.monotonic() - at, 1),
+             "cpu_s": round(used.ru_utime + used.ru_stime, 1),
              "peak_mib": round(peak), "recall": found / planted, "other_pairs": pairs - found}
         )
     )  # fmt: skip

@@ -45,26 +45,44 @@ def documents(count: int, words: int = 220) -> Iterator[tuple[str, str]]:
 
 
 def truth(dropped: set[str], count: int) -> dict[str, object]:
-    """Return recall of exact and near copies, and how many drops are wrong."""
-    exact = {f"e{n}-{n - 3}" for n in range(3, count, 10)}
-    near = {f"n{n}-{n - 7}" for n in range(7, count, 10)}
-    # A group's keeper is free: count by group.
-    group = {i.split("-")[1] for i in dropped if i[0] == "o"}
-    found_exact = sum(i in dropped or i.split("-")[1] in group for i in exact)
-    found_near = sum(i in dropped or i.split("-")[1] in group for i in near)
-    planted = {i.split("-")[1] for i in exact | near}
-    wrong = sum(i[0] == "o" and i.split("-")[1] not in planted for i in dropped)
+    """Return recall of exact and near copies, and how many drops are wrong.
+
+    Which copy stays is free: an exact copy is found where not both it and its original stay, a
+    near copy where it does not stay beside either of them.
+    """
+    exact = near = groups = 0
+    names = set[str]()
+    for start in range(0, count - 9, 10):
+        one, same, alike = f"o{start}-{start}", f"e{start + 3}-{start}", f"n{start + 7}-{start}"
+        exact += one in dropped or same in dropped
+        near += alike in dropped or {one, same} <= dropped
+        groups, names = groups + 1, names | {one, same, alike}
     return {
-        "exact_recall": round(found_exact / max(1, len(exact)), 4),
-        "near_recall": round(found_near / max(1, len(near)), 4),
-        "wrong": wrong,
+        "exact_recall": round(exact / max(1, groups), 4),
+        "near_recall": round(near / max(1, groups), 4),
+        "wrong": len(dropped - names),
+    }
+
+
+def cpu_s() -> float:
+    """Return the seconds of CPU that this process and its ended children took."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    used = [resource.getrusage(kind) for kind in kinds]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def counted(at: float, cpu: float) -> dict[str, float]:
+    """Return wall and CPU seconds since `at` and `cpu`."""
+    return {
+        "counted_s": round(time.monotonic() - at, 2),
+        "counted_cpu_s": round(cpu_s() - cpu, 2),
     }
 
 
 def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     import pyarrow.parquet as pq
 
-    from smolmix.engine import run_stage
+    from smolmix.engine import Stage, Summary, Unit, run_stage
     from smolmix.pipelines.dedup import minhash, near_text, verdicts
     from smolmix.pipelines.dedup.origins import Origin
     from smolmix.pipelines.filters.policy import TextDedup
@@ -77,7 +95,7 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     filtered.local().mkdir(parents=True)
     started, parts, batch = time.monotonic(), dict[str, str](), list[tuple[int, Sample]]()
     writer, row = None, 0
-    signing = 0.0
+    signing = signing_cpu = 0.0
     for name, text in documents(count):
         if row % 50_000 == 0:
             if writer is not None:
@@ -94,10 +112,10 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
         batch.append((row, sample))
         row += 1
         if len(batch) == 1000:
-            at = time.monotonic()
+            at, cpu = time.monotonic(), cpu_s()
             assert writer is not None
             writer.write(batch)
-            signing += time.monotonic() - at
+            signing, signing_cpu = signing + time.monotonic() - at, signing_cpu + cpu_s() - cpu
             batch = []
     assert writer is not None
     writer.write(batch)
@@ -110,18 +128,18 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     filtered.write_json(STAGE_FILE, asdict(record))
     made = time.monotonic() - started
     origin = Origin(corpus="b", rank=0, filtered=filtered.url)
-    found = Folder(str(folder / "bands" / "bench"))
-    at = time.monotonic()
-    run_stage(
-        near_text.BANDS, near_text.band_units([origin], policy), folder=found, workers=0, quiet=True
-    )
-    joined = Folder(str(folder / "texts" / "bench"))
-    units = near_text.join_units([origin], policy, found)
-    run_stage(near_text.TEXTS, units, folder=joined, workers=0, quiet=True)
+    at, cpu = time.monotonic(), cpu_s()
+
+    def run(stage: Stage, units: list[Unit], folder: Folder) -> Summary:
+        return run_stage(stage, units, folder=folder, workers=0, quiet=True)
+
+    joined = near_text.find(run, Folder(str(folder)), "bench", [origin], policy)
     print(
         json.dumps({"making_s": round(made - signing, 1), "signatures_s": round(signing, 2),
                     "matching_s": round(time.monotonic() - at, 2),
-                    "counted_s": round(signing + time.monotonic() - at, 2)})
+                    "counted_s": round(signing + time.monotonic() - at, 2),
+                    "signatures_cpu_s": round(signing_cpu, 2),
+                    "counted_cpu_s": round(signing_cpu + cpu_s() - cpu, 2)})
     )  # fmt: skip
     ids: set[str] = set()
     for name in part_files(joined, verdicts.SUFFIX):
@@ -133,7 +151,7 @@ def _rensa(count: int) -> set[str]:
     from rensa import RMinHash, RMinHashLSH
 
     pairs = [(n, t.split(" ")) for n, t in documents(count)]
-    at, dropped = time.monotonic(), set[str]()
+    at, cpu, dropped = time.monotonic(), cpu_s(), set[str]()
     lsh = RMinHashLSH(threshold=0.7, num_perm=BANDS * ROWS, num_bands=BANDS)
     signed: list[RMinHash] = []
     for number, (_, said) in enumerate(pairs):
@@ -144,7 +162,7 @@ def _rensa(count: int) -> set[str]:
             dropped.add(pairs[number][0])
         signed.append(one)
         lsh.insert(number, one)
-    print(json.dumps({"counted_s": round(time.monotonic() - at, 2)}))
+    print(json.dumps(counted(at, cpu)))
     return dropped
 
 
@@ -160,7 +178,7 @@ def _let_it_hash_text() -> None:
     )
 
 
-def _datatrove(count: int, folder: Path) -> set[str]:
+def _datatrove(count: int, folder: Path, *, own_words: bool) -> set[str]:
     from datatrove.data import Document
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.dedup import MinhashDedupSignature
@@ -170,6 +188,7 @@ def _datatrove(count: int, folder: Path) -> set[str]:
         MinhashDedupCluster,
         MinhashDedupFilter,
     )
+    from datatrove.utils.typeshelper import Languages
     from datatrove.utils.word_tokenizers import WordTokenizer
 
     _let_it_hash_text()
@@ -184,9 +203,10 @@ def _datatrove(count: int, folder: Path) -> set[str]:
         def span_tokenize(self, text: str) -> list[tuple[int, int]]:
             return [(0, len(text))]
 
+    language = Languages.english if own_words else Split("en")
     config = MinhashConfig(n_grams=5, num_buckets=BANDS, hashes_per_bucket=ROWS)
     every = [Document(text=t, id=n) for n, t in documents(count)]
-    at, kept = time.monotonic(), set[str]()
+    at, cpu, kept = time.monotonic(), cpu_s(), set[str]()
 
     def read(data: object = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         yield from every
@@ -198,16 +218,16 @@ def _datatrove(count: int, folder: Path) -> set[str]:
 
     place = str(folder)
     steps = [
-        [read, MinhashDedupSignature(f"{place}/sig", config=config, language=Split("en"))],
+        [read, MinhashDedupSignature(f"{place}/sig", config=config, language=language)],
         [MinhashDedupCluster(f"{place}/buckets", f"{place}/remove", config=config)],
         [read, MinhashDedupFilter(f"{place}/remove"), note],
     ]
     LocalPipelineExecutor(steps[0], tasks=1, logging_dir=f"{place}/l1").run()
     buckets = MinhashDedupBuckets(f"{place}/sig", f"{place}/buckets", config=config)
-    LocalPipelineExecutor([buckets], tasks=BANDS, logging_dir=f"{place}/l2").run()
+    LocalPipelineExecutor([buckets], tasks=BANDS, workers=1, logging_dir=f"{place}/l2").run()
     LocalPipelineExecutor(steps[1], tasks=1, logging_dir=f"{place}/l3").run()
     LocalPipelineExecutor(steps[2], tasks=1, logging_dir=f"{place}/l4").run()
-    print(json.dumps({"counted_s": round(time.monotonic() - at, 2)}))
+    print(json.dumps(counted(at, cpu)))
     return {d.id for d in every} - kept
 
 
@@ -222,11 +242,11 @@ def _juicer(count: int) -> set[str]:
         tokenization="space", window_size=5, lowercase=False, num_permutations=BANDS * ROWS,
         num_bands=BANDS, num_rows_per_band=ROWS, ignore_pattern=None,
     )  # fmt: skip
-    at = time.monotonic()
+    at, cpu = time.monotonic(), cpu_s()
     data = NestedDataset.from_list(rows)
     data = data.map(operator.compute_hash, num_proc=1)
     data, _ = operator.process(data)
-    print(json.dumps({"counted_s": round(time.monotonic() - at, 2)}))
+    print(json.dumps(counted(at, cpu)))
     return {r["id"] for r in rows} - set(data["id"])
 
 
@@ -234,7 +254,8 @@ def main() -> None:
     """Run one system on one corpus and print its figures."""
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "system", choices=["ours", "ours-default", "datatrove", "rensa", "data-juicer"]
+        "system",
+        choices=["ours", "ours-default", "datatrove", "datatrove-split", "rensa", "data-juicer"],
     )
     parser.add_argument("--documents", type=int, default=20_000)
     args = parser.parse_args()
@@ -243,8 +264,9 @@ def main() -> None:
         if args.system.startswith("ours"):
             bands = (20, 6) if args.system == "ours-default" else (BANDS, ROWS)
             dropped = _ours(args.documents, folder, bands)
-        elif args.system == "datatrove":
-            dropped = _datatrove(args.documents, folder)
+        elif args.system.startswith("datatrove"):
+            own = args.system == "datatrove"
+            dropped = _datatrove(args.documents, folder, own_words=own)
         elif args.system == "rensa":
             dropped = _rensa(args.documents)
         else:

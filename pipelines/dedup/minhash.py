@@ -15,22 +15,23 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from smolmix.pipelines.dedup import shingles
+from smolmix.pipelines.dedup.shingles import Words
 from smolmix.pipelines.filters.policy import TextDedup
 from smolmix.sample import Sample
 
 SUFFIX = ".minhash.parquet"
 _SEED = 42
+_PACKED = {name: "zstd" for name in ("row", "id", "chars")}  # the rest is noise: nothing packs it
 
 
-def signatures(texts: Sequence[shingles.Hashes], policy: TextDedup) -> NDArray[np.uint32]:
-    """Return (texts, bands · rows) signatures of texts given as hashed words."""
-    sets = [shingles.shingles(said, policy.shingle_words) for said in texts]
+def signatures(texts: Words, policy: TextDedup) -> NDArray[np.uint32]:
+    """Return (texts, bands · rows) signatures of texts."""
+    runs = texts.shingles(policy.shingle_words)
     width = policy.bands * policy.rows
-    offsets = np.concatenate([[0], np.cumsum([len(s) for s in sets])]).astype(np.uint64)
-    flat = np.concatenate([*sets, np.zeros(0, np.uint64)])
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, width, _SEED)
-    return np.asarray(matrix.to_rows(), dtype=np.uint32).reshape(len(texts), width)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        runs.hashes, runs.offsets.astype(np.uint64), width, _SEED
+    )
+    return np.array(matrix.to_rows(), dtype=np.uint32).reshape(-1, width)
 
 
 def band_keys(signature: NDArray[np.uint32], policy: TextDedup) -> NDArray[np.uint64]:
@@ -66,7 +67,9 @@ class Writer:
         self.count = 0
         self._schema = schema(policy)
         self._file = (
-            pq.ParquetWriter(path, self._schema, compression="zstd") if policy.enabled else None
+            pq.ParquetWriter(path, self._schema, compression=_PACKED, use_dictionary=False)
+            if policy.enabled
+            else None
         )
 
     def __enter__(self) -> Self:
@@ -86,15 +89,17 @@ class Writer:
         if self._file is None or not samples:
             return
         self.count += len(samples)
-        said = [shingles.words("\n".join(t.text for t in s.turns)) for _, s in samples]
+        said = Words.of(["\n".join(t.text for t in s.turns) for _, s in samples])
         signature = signatures(said, self._policy)
         keys = band_keys(signature, self._policy)
         columns = [
             pa.array([row for row, _ in samples], pa.int64()),
             pa.array([s.id for _, s in samples], pa.string()),
             pa.array([s.text_chars for _, s in samples], pa.int64()),
-            pa.array([shingles.numbers(s) for s in said], pa.uint64()),
+            pa.array(said.numbers()),
             *(pa.array(keys[:, i]) for i in range(self._policy.bands)),
-            pa.array([s.tobytes() for s in signature], self._schema.field("signature").type),
+            pa.FixedSizeBinaryArray.from_buffers(
+                self._schema.field("signature").type, len(samples), [None, pa.py_buffer(signature)]
+            ),
         ]
         self._file.write_table(pa.Table.from_arrays(columns, schema=self._schema))

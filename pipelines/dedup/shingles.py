@@ -3,7 +3,13 @@
 A word's hash is odd when the word holds a digit, so a text's numbers can be compared alone.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
@@ -47,6 +53,53 @@ def words(text: str) -> Hashes:
     return kept
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """The hashed words of several texts, one after another."""
+
+    hashes: Hashes
+    offsets: NDArray[np.int64]  # (texts + 1,): where each text starts, and the last one ends
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Self:
+        """Return what `words` returns of each text, at a quarter of its cost."""
+        split = pc.utf8_split_whitespace(pa.array(map(unified, texts), pa.string()))
+        found = split.flatten().dictionary_encode()
+        known = np.fromiter(map(_WORDS.__getitem__, found.dictionary.to_pylist()), np.uint64)
+        hashed = known[found.indices.to_numpy()]
+        stays = hashed != _VANISHES
+        offsets = np.concatenate([[0], np.cumsum(stays)])[split.offsets.to_numpy()]
+        return cls(hashes=hashed[stays], offsets=offsets)
+
+    def shingles(self, size: int) -> "Words":
+        """Return the runs of `size` words of each text; a shorter text is one run."""
+        lengths = np.diff(self.offsets)
+        ends = np.repeat(self.offsets[1:], lengths)
+        starts = np.repeat(self.offsets[:-1], lengths)
+        place = np.arange(len(self.hashes))
+        total, power = self.hashes.copy(), _BASE
+        for at in range(1, size):
+            inside = max(0, len(total) - at)
+            said = self.hashes[at:] * np.uint64(power)
+            total[:inside] += np.where(place[at:] < ends[:inside], said, 0)
+            power = power * _BASE % (1 << 64)
+        whole_runs = (place + size <= ends) | (place == starts)
+        offsets = np.concatenate([[0], np.cumsum(whole_runs)])[self.offsets]
+        return Words(hashes=total[whole_runs], offsets=offsets)
+
+    def numbers(self) -> Hashes:
+        """Return a 64-bit key of each text's multiset of words that hold a digit."""
+        digits = np.where(self.hashes & np.uint64(1) == 1, _mixed(self.hashes), 0)
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(digits, dtype=np.uint64)])
+        return np.asarray(sums[self.offsets[1:]] - sums[self.offsets[:-1]])
+
+
+def _mixed(hashes: Hashes) -> Hashes:
+    """Return hashes whose sums tell one multiset from another."""
+    found = (hashes ^ (hashes >> np.uint64(32))) * np.uint64(_BASE)
+    return np.asarray(found ^ (found >> np.uint64(29)))
+
+
 def runs(said: Hashes, size: int) -> Hashes:
     """Return the hashes of all runs of `size` words; fewer words have none."""
     count = len(said) - size + 1
@@ -59,16 +112,6 @@ def runs(said: Hashes, size: int) -> Hashes:
     return total
 
 
-def shingles(said: Hashes, size: int) -> Hashes:
-    """Return the runs of `size` words; a shorter text is one run."""
-    return runs(said, min(size, max(1, len(said))))
-
-
 def whole(said: Hashes) -> int:
     """Return the hash of a whole text."""
     return xxhash.xxh3_64_intdigest(said.tobytes())
-
-
-def numbers(said: Hashes) -> int:
-    """Return a 64-bit key of the multiset of words that hold a digit."""
-    return whole(np.sort(said[said & np.uint64(1) == 1]))

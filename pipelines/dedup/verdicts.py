@@ -1,7 +1,7 @@
 """Verdicts of deduplication and decontamination: which row of which part leaves, and why."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,9 +39,10 @@ class Verdict:
 
 def write(path: Path, verdicts: Iterable[Verdict]) -> int:
     """Write verdicts in order of part and row; return how many."""
-    rows = [asdict(v) for v in sorted(verdicts)]
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, compression="zstd")
-    return len(rows)
+    found = sorted(verdicts)
+    columns = {name: [getattr(v, name) for v in found] for name in SCHEMA.names}
+    pq.write_table(pa.Table.from_pydict(columns, schema=SCHEMA), path, compression="zstd")
+    return len(found)
 
 
 def of_part(folders: Iterable[Folder], part: str) -> dict[int, Verdict]:
