@@ -1,18 +1,28 @@
-"""Evaluates an opened checkpoint on a corpus and keeps the result beside the run."""
+"""Evaluates an opened checkpoint on a corpus and keeps the result beside the run.
 
-import json
+`evaluation/<corpus>.parquet` has a row a question with every prediction, `<corpus>.json` the
+scores. Answers are kept from one call to the next: another metric or a judge scores them anew
+without asking the model again.
+"""
+
 import sys
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.errors import UsageError, nearest
-from smolmix.model.evaluate import METRICS, evaluate
+from smolmix.errors import DataError
+from smolmix.model.answering import Batching
+from smolmix.model.comparison import compare
+from smolmix.model.evaluate import MAX_NEW_TOKENS, answer_corpus
+from smolmix.model.judge import Judge
+from smolmix.model.judging import judged, verdicts_of, without_verdicts
 from smolmix.model.opened import Opened
+from smolmix.model.scores import scored, summary
+from smolmix.model.scoring import AUTO, METRICS, metric_names
 from smolmix.storage import Folder, Workspace, digest_json, stage_record
 
-_VERSION = 1
+_VERSION = 2
 
 
 def evaluate_corpus(
@@ -22,40 +32,104 @@ def evaluate_corpus(
     *,
     limit: int | None = None,
     metric: str = "exact_match",
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    batching: Batching | None = None,
+    judge: Judge | None = None,
 ) -> dict[str, Any]:
     """Return a corpus's scores; a result that is there for the same weights and data is reused.
 
+    Args:
+        opened: the checkpoint.
+        workspace: holds the curated corpus.
+        corpus: its id.
+        limit: answer this many questions, spread evenly.
+        metric: names of `smolmix.model.scoring`, or `auto`, with commas between; the first is the
+            one of `overall` and `by_…`; exact match is always among `metrics`.
+        max_new_tokens: longest answer.
+        batching: how much goes through the model at once; changes no answer.
+        judge: extracts the answers, for scores of its own under `judge`.
+
     Raises:
-        UsageError: the metric is unknown.
+        UsageError: a metric is unknown, or the judge cannot be used as asked.
         DataError: the corpus is not curated, or has no held-out samples.
     """
-    if metric not in METRICS:
-        raise UsageError(
-            f"--metric {metric}: unknown; known: {', '.join(METRICS)}{nearest(metric, METRICS)}"
-        )
+    metrics = metric_names(metric)
     data = stage_record(workspace.curated(corpus)).digest
-    key = digest_json([_VERSION, opened.digest, data, limit, metric])
+    answered = digest_json([_VERSION, opened.digest, data, limit, max_new_tokens])
+    key = digest_json([answered, metrics, judge.name if judge else None])
     name = f"{corpus}.json"
-    if opened.results.exists(name):
-        before: dict[str, Any] = opened.results.read_json(name)
-        if before.get("key") == key:
-            return before
-    result, table = evaluate(
-        opened.model, opened.profile, workspace, corpus, limit=limit, metric=metric, watch=_tell
-    )
-    result |= {"key": key, "checkpoint": opened.name}
-    _write_table(opened.results, f"{corpus}.parquet", table)
-    opened.results.write_json(name, json.loads(json.dumps(result)))
+    before = opened.results.read_json(name) if opened.results.exists(name) else {}
+    lost = before.get("judge", {}).get("failed", 0)
+    if before.get("key") == key and not lost:
+        return dict(before)
+    if before.get("answers") == answered:
+        table = predictions(opened.results, corpus)
+    else:
+        table = answer_corpus(
+            opened.model, opened.profile, workspace, corpus, limit=limit,
+            max_new_tokens=max_new_tokens, batching=batching, watch=_tell,
+        )  # fmt: skip
+    same_judge = judge and before.get("judge", {}).get("name") == judge.name
+    known = verdicts_of(table) if same_judge else {}
+    table = scored(without_verdicts(table), metrics)
+    result = {
+        "corpus": corpus,
+        "checkpoint": opened.name,
+        "answers": answered,
+        **summary(table, metrics),
+    }
+    if judge is not None:
+        _write(opened.results, corpus, table, result)  # the answers outlive a judge that fails
+        table, result["judge"] = judged(table, judge, known)
+    result["key"] = key
+    _write(opened.results, corpus, table, result)
     return result
+
+
+def compare_on(first: Opened, second: Opened, corpus: str) -> dict[str, Any]:
+    """Return the paired comparison of two evaluations of a corpus, one entry a metric.
+
+    It is kept beside the first run, as `evaluation/against/<second>/<corpus>.json`.
+
+    Raises:
+        UsageError: they did not answer the same questions.
+        DataError: one was not evaluated on the corpus.
+    """
+    a, b = (predictions(one.results, corpus) for one in (first, second))
+    both = set(a.column_names) & set(b.column_names)
+    shared = [m for m in (*METRICS, AUTO, "judge_score") if m in both]
+    found = {
+        "corpus": corpus,
+        "first": first.name,
+        "second": second.name,
+        "metrics": {m: compare(a, b, m) for m in shared},
+    }
+    folder = first.results.child("against", second.results.path.rsplit("/", 2)[-2])
+    folder.write_json(f"{corpus}.json", found)
+    return found
+
+
+def predictions(results: Folder, corpus: str) -> pa.Table:
+    """Return the table of answers that an evaluation wrote.
+
+    Raises:
+        DataError: it is not there.
+    """
+    if not results.exists(f"{corpus}.parquet"):
+        raise DataError(f"{results.at(corpus)}.parquet: no such file; `smolmix evaluate` writes it")
+    with results.open(f"{corpus}.parquet") as stream:
+        return pq.read_table(stream)
+
+
+def _write(results: Folder, corpus: str, table: pa.Table, result: dict[str, Any]) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    results.remove(f"{corpus}.json")  # written last: it says what the table holds
+    results.write_bytes(f"{corpus}.parquet", sink.getvalue().to_pybytes())
+    results.write_json(f"{corpus}.json", result)
 
 
 def _tell(done: int, total: int) -> None:
     if sys.stderr.isatty():
         end = "\n" if done == total else ""
         print(f"\r{done} of {total} questions answered", end=end, file=sys.stderr, flush=True)
-
-
-def _write_table(folder: Folder, name: str, table: pa.Table) -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    folder.write_bytes(name, sink.getvalue().to_pybytes())

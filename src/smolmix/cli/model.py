@@ -1,6 +1,6 @@
 """Verbs of the `model` room: train, evaluate, generate, build."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -72,7 +72,31 @@ def evaluate(
     corpora: Annotated[list[str], typer.Argument(help="Corpora with held-out samples.")],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer this many questions.")] = None,
-    metric: Annotated[str, typer.Option(help="How an answer is scored.")] = "exact_match",
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="exact_match, relaxed, anls, letter, overlap, or auto by category; "
+            "several with commas between, the first one leads."
+        ),
+    ] = "exact_match",
+    against: Annotated[
+        str | None, typer.Option(help="Another checkpoint, compared on the same questions.")
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="Extracts answers: a URL that /chat/completions stands below (its key in "
+            "SMOLMIX_JUDGE_KEY), or the folder of a chat model."
+        ),
+    ] = None,
+    judge_model: Annotated[
+        str | None, typer.Option(help="The judge's name at its URL; none where it serves one.")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Questions answered at once, at most.")] = 96,
+    batch_tiles: Annotated[
+        int | None, typer.Option(min=1, help="Tiles at once, padding counted; none: 256 MiB.")
+    ] = None,
     profile: Annotated[
         str | None, typer.Option(help="Pixel preset, for a checkpoint that is not smolmix's.")
     ] = None,
@@ -80,35 +104,41 @@ def evaluate(
 ) -> None:
     """Answer held-out questions and score them, beside answering from the question alone.
 
-    Example: smolmix evaluate demo easy-vqa
-    """
-    from smolmix.cli.options import open_workspace, print_json
-    from smolmix.model.evaluation import evaluate_corpus
+    Every prediction is kept beside the run, in evaluation/CORPUS.parquet. Intervals draw whole
+    media, since questions on one image are not independent.
 
+    Example: smolmix evaluate demo easy-vqa --metric auto --against baseline
+    """
+    from smolmix.cli.evaluation import print_comparison, print_scores
+    from smolmix.cli.options import open_workspace, print_json
+    from smolmix.model.answering import Batching
+    from smolmix.model.evaluation import compare_on, evaluate_corpus
+    from smolmix.model.judge import open_judge
+    from smolmix.model.scoring import metric_names
+
+    metric_names(metric)
     place = open_workspace(workspace, writable=True)
     opened = _opened(checkpoint, workspace, profile)
-    results = [evaluate_corpus(opened, place, c, limit=limit, metric=metric) for c in corpora]
+    other = _opened(against, workspace, profile) if against is not None else None
+    extractor = open_judge(judge, judge_model) if judge is not None else None
+    results = []
+    for corpus in corpora:
+        for one in (opened, other):
+            if one is None:
+                continue
+            result = evaluate_corpus(
+                one, place, corpus, limit=limit, metric=metric, max_new_tokens=max_new_tokens,
+                batching=Batching(prompts=batch, tiles=batch_tiles), judge=extractor,
+            )  # fmt: skip
+            results.append(result)
+            if not as_json:
+                print_scores(result)
+        if other is not None:
+            results.append(compare_on(opened, other, corpus))
+            if not as_json:
+                print_comparison(results[-1])
     if as_json:
         print_json(results)
-        return
-    for result in results:
-        _print_scores(result)
-
-
-def _print_scores(result: dict[str, Any]) -> None:
-    def line(name: str, score: dict[str, float]) -> str:
-        return (
-            f"{name:24} {score['questions']:>9.0f} {100 * score['score']:>7.1f} "
-            f"({100 * score['low']:.1f} to {100 * score['high']:.1f}) "
-            f"{100 * score['baseline']:>9.1f}"
-        )
-
-    print(f"{result['corpus']}, {result['metric']}, %; question alone on the right")
-    print(line("all", result["overall"]))
-    for group in ("by_category", "by_subset", "by_kind"):
-        if len(result[group]) > 1:
-            for name, score in result[group].items():
-                print(line(f"  {name}", score))
 
 
 def generate(

@@ -83,9 +83,11 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
         yield f"{'':<22} {'questions':>9} {'model':>22} {'question alone':>15}"
         rows = {"all": result["overall"]} | {f"  {k}": v for k, v in result["by_kind"].items()}
         for name, score in rows.items():
-            whole, low, high, alone = (100 * score[k] for k in ("score", "low", "high", "baseline"))
-            model = f"{whole:.1f} ({low:.1f}-{high:.1f})"
-            yield f"{name:<22} {score['questions']:>9,.0f} {model:>22} {alone:>15.1f}"
+            model = f"{100 * score['score']:.1f}"
+            if score["low"] is not None:
+                model += f" ({100 * score['low']:.1f}-{100 * score['high']:.1f})"
+            alone = f"{100 * score['baseline']:.1f}"
+            yield f"{name:<22} {score['questions']:>9,.0f} {model:>22} {alone:>15}"
     yield ""
     yield f"checkpoint  {outcome.trained.folder}"
     for page in outcome.reports:

@@ -1,0 +1,156 @@
+"""Metrics against values worked out by hand from their definitions."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smolmix.errors import UsageError
+from smolmix.model.scoring import (
+    METRICS,
+    anls,
+    chosen,
+    edit_distance,
+    fitting,
+    letter,
+    metric_names,
+    options,
+    overlap,
+    relaxed,
+)
+
+WORDS = st.text(alphabet="abcé 1.", max_size=12)
+LISTED = "What is it?\nA. a cat\nB. two dogs\nC. 3\nAnswer with the letter."
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "score"),
+    [
+        ("105", "100", 1), ("95", "100", 1), ("105.1", "100", 0), ("94.9", "100", 0),
+        ("-105", "-100", 1), ("105", "-100", 0), ("5%", "0.05", 1), ("5.2 %", "5%", 1),
+        ("0", "0", 1), ("0.0", "0", 0), ("0.01", "0", 0), ("Red", "red", 1), ("red", "reds", 0),
+        ("nan", "NaN", 1), ("inf", "100", 0), ("1e2", "100", 1), ("about 100", "100", 0),
+    ],
+)  # fmt: skip
+def test_relaxed_takes_five_percent_of_a_number_and_words_as_they_are(
+    answer: str, expected: str, score: float
+) -> None:
+    assert relaxed(answer, expected) == score
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "score"),
+    [
+        ("invoice", "invoice", 1), ("Invoice ", "  invoice", 1), ("two  words", "two words", 1),
+        ("invoce", "invoice", 1 - 1 / 7),  # one letter of seven is missing
+        ("abcd", "abxy", 0),  # 2 of 4: a distance of 0.5 is not under 0.5
+        ("abcde", "abcxy", 1 - 2 / 5), ("", "x", 0), ("", "", 1), ("long answer here", "lo", 0),
+    ],
+)  # fmt: skip
+def test_anls_is_one_minus_the_distance_cut_at_a_half(
+    answer: str, expected: str, score: float
+) -> None:
+    assert anls(answer, expected) == pytest.approx(score)
+
+
+def test_edit_distance_of_the_textbook_pairs() -> None:
+    assert edit_distance("kitten", "sitting") == 3
+    assert edit_distance("saturday", "sunday") == 3
+    assert edit_distance("", "abc") == 3
+
+
+def _slow_distance(one: str, other: str) -> int:
+    """The definition, by recursion."""
+    if not one or not other:
+        return len(one) + len(other)
+    return min(
+        _slow_distance(one[1:], other) + 1,
+        _slow_distance(one, other[1:]) + 1,
+        _slow_distance(one[1:], other[1:]) + (one[0] != other[0]),
+    )
+
+
+@given(st.text(alphabet="ab", max_size=5), st.text(alphabet="ab", max_size=5))
+def test_edit_distance_is_that_of_its_definition(one: str, other: str) -> None:
+    assert edit_distance(one, other) == _slow_distance(one, other)
+
+
+def test_overlap_counts_the_longest_common_run_of_words() -> None:
+    # Lin 2004 §3: "police kill the gunman" shares "police ... the gunman" with the reference.
+    assert overlap("police kill the gunman", "police killed the gunman") == pytest.approx(3 / 4)
+    assert overlap("the gunman kill police", "police killed the gunman") == pytest.approx(2 / 4)
+    assert overlap("Red!", "red") == 1
+    assert overlap("", "red") == 0
+    assert overlap("red ball", "a red ball there") == pytest.approx(2 * 2 / 6)
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        ("A", "A"), ("(A)", "A"), ("A.", "A"), ("a)", "A"), ("[C]", "C"), ("Answer: A", "A"),
+        ("The answer is (B).", "B"), ("**B**", "B"), ("B. two dogs", "B"), ("two dogs", "B"),
+        ("Two dogs.", "B"), ("The correct answer is two dogs", "B"), ("3", "C"), ("a cat", "A"),
+        ("Option C", "C"), ("Answer: (C) 3", "C"), ("D", None), ("A dog", None),
+        ("B or C", None), ("I think so", None), ("", None),
+    ],
+)  # fmt: skip
+def test_an_option_is_read_from_its_letter_or_its_words(answer: str, named: str | None) -> None:
+    assert chosen(answer, options(LISTED)) == named
+
+
+def test_letter_scores_what_is_named_however_it_is_written() -> None:
+    assert letter("(b)", "two dogs", LISTED) == 1
+    assert letter("a cat", "B", LISTED) == 0
+    assert letter("nothing of it", "B", LISTED) == 0
+    assert letter("B.", "Answer: B", "Which option is right?") == 1
+    assert letter("red", "Red", "Which colour?") == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("Which? (A) red (B) light, blue (C) x.y", {"A": "red", "B": "light, blue", "C": "x.y"}),
+        ("Pick: A) up B) down", {"A": "up", "B": "down"}),
+        ("A. one\nB. two\nC. three", {"A": "one", "B": "two", "C": "three"}),
+        ("Is A. Smith here?", {}),
+        ("B. two\nC. three", {}),
+        ("What is it?", {}),
+    ],
+)
+def test_options_are_those_that_run_from_a(question: str, found: dict[str, str]) -> None:
+    assert options(question) == found
+
+
+@given(WORDS, WORDS, st.sampled_from(["", LISTED]))
+def test_scores_lie_between_0_and_1_and_an_exact_answer_has_1(
+    answer: str, expected: str, question: str
+) -> None:
+    for name, metric in METRICS.items():
+        value = metric(answer, expected, question)
+        assert 0 <= value <= 1, name
+        assert math.isclose(metric(expected, expected, question), 1), name
+        assert metrics_agree_on_exact(name, answer, expected, question)
+
+
+def metrics_agree_on_exact(name: str, answer: str, expected: str, question: str) -> bool:
+    """No metric refuses what exact match grants."""
+    exact = METRICS["exact_match"](answer, expected, question)
+    return METRICS[name](answer, expected, question) >= exact
+
+
+def test_auto_takes_the_metric_that_fits() -> None:
+    assert fitting("vqa", LISTED, "B") == "letter"
+    assert fitting("caption", "Describe it.", "a cat") == "overlap"
+    assert fitting("document", "Total?", "12") == "anls"
+    assert fitting("ocr", "Read it.", "STOP") == "anls"
+    assert fitting("chart", "How much?", "12") == "relaxed"
+    assert fitting("vqa", "What colour?", "red") == "exact_match"
+    assert fitting("vqa", LISTED, "a horse") == "exact_match"  # no option is expected
+
+
+def test_several_metrics_are_named_with_commas_and_exact_match_is_always_there() -> None:
+    assert metric_names("auto, anls") == ("auto", "anls", "exact_match")
+    assert metric_names("exact_match") == ("exact_match",)
+    with pytest.raises(UsageError, match="did you mean 'anls'"):
+        metric_names("exact_match,alns")
