@@ -1,0 +1,104 @@
+"""Ranks on this machine without Ray: processes from a fork server, joined over gloo."""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tests.model.conftest  # noqa: F401  # its tiny preset
+import torch
+import torch.distributed as dist
+
+from smolmix.model.data import open_stages
+from smolmix.model.recipe import Recipe
+from smolmix.model.train import OpenData, StageData, train
+from smolmix.model.world import World
+from smolmix.storage import Workspace
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["tests.model.ranks"])
+
+
+class Noting:
+    """A loader that writes down the places it takes sequences from, read ahead or not."""
+
+    def __init__(self, source: Any, path: Path):
+        self._source, self._path = source, path
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        for item in self._source:
+            with self._path.open("a") as stream:
+                print(item["place"], file=stream)
+            yield item
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self._source.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._source.load_state_dict(state)
+
+
+def _noted(workspace: Workspace, recipe: Recipe, notes: Path) -> OpenData:
+    opened = open_stages(workspace, recipe)
+
+    def open_stage(stage: Any, world: World) -> StageData:
+        data = opened(stage, world)
+        source = Noting(data.source, notes / f"{stage.name}-{world.size}-{world.rank}.txt")
+        return StageData(source=source, sequences=data.sequences, digest=data.digest)
+
+    return open_stage
+
+
+def _one(
+    rank: int, size: int, meeting: Path, recipe: str, workspace: str, notes: Path, die_at: int
+) -> None:
+    torch.set_num_threads(1)
+    if size > 1:
+        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
+    one, place = Recipe.model_validate_json(recipe), Workspace(workspace)
+
+    def watch(_stage: Any, progress: Any) -> None:
+        if progress.step == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(
+        one, Path(place.run(one.name).path), _noted(place, one, notes),
+        world=World(rank=rank, size=size), device=torch.device("cpu"), tensorboard=False,
+        watch=watch,
+    )  # fmt: skip
+    if size > 1:
+        dist.destroy_process_group()
+
+
+def run(
+    recipe: Recipe, workspace: Workspace, notes: Path, *, ranks: int, die_at: int = 0
+) -> list[int | None]:
+    """Train on so many ranks, all of them killed after step `die_at`; return exit codes."""
+    notes.mkdir(parents=True, exist_ok=True)
+    meeting = notes / "meeting"
+    meeting.unlink(missing_ok=True)
+    started = [
+        _SERVER.Process(
+            target=_one,
+            args=(rank, ranks, meeting, recipe.model_dump_json(), workspace.url, notes, die_at),
+        )
+        for rank in range(ranks)
+    ]
+    for process in started:
+        process.start()
+    started[0].join()
+    if die_at:  # the rank that dies takes its peers with it
+        for process in started[1:]:
+            process.kill()
+    for process in started:
+        process.join()
+    return [process.exitcode for process in started]
+
+
+def metrics(workspace: Workspace, recipe: Recipe) -> list[dict[str, Any]]:
+    """Return what a run wrote, a step a row."""
+    lines = (Path(workspace.run(recipe.name).path) / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
