@@ -75,6 +75,8 @@ def save(
     record: Mapping[str, Any],
     state: Mapping[str, Any] | None,
     profile: Profile,
+    *,
+    weights: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a checkpoint folder, whole or not at all.
 
@@ -84,10 +86,11 @@ def save(
         record: readable facts: stage, step, digest of recipe and data.
         state: what a resumed run needs: optimizer, random states, loader; None for a final one.
         profile: decides the tokenizer and processor files beside the weights.
+        weights: the model's, gathered, where it is sharded.
     """
 
     def fill(inside: Path) -> None:
-        model.save_pretrained(inside)
+        model.save_pretrained(inside, state_dict=weights)
         processor_files.write(inside, profile)
         if state is not None:
             torch.save(dict(state), inside / STATE)

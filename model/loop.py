@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 
 from smolmix.errors import DataError, UsageError
-from smolmix.model import checkpoint, optimise
+from smolmix.model import checkpoint, optimise, sharding
 from smolmix.model.guards import Guard
 from smolmix.model.metrics import MetricsWriter, peak_memory_bytes
 from smolmix.model.prefetch import Prefetched, Sequences
@@ -67,12 +67,13 @@ class StageLoop:
         device: torch.device,
         writer: MetricsWriter | None,
         save: Saver,
+        sharded: bool = False,
         watch: Callable[[Progress], None] = lambda _: None,
     ):
         """Prepare the optimizer and freeze what the stage does not train.
 
         Args:
-            model: the SmolVLM, on `device`.
+            model: the SmolVLM, on `device`; where it is sharded, it is moved there.
             stage: how to train.
             source: this rank's sequences.
             steps: optimizer steps of the stage.
@@ -81,6 +82,7 @@ class StageLoop:
             device: where to compute.
             writer: of metrics; None on other ranks than 0.
             save: writes checkpoints.
+            sharded: each rank holds a share of the weights.
             watch: is told of each step.
 
         Raises:
@@ -96,6 +98,9 @@ class StageLoop:
             model.activation_checkpointing_enable({"use_reentrant": False})
         self.packed_model = PackedModel(model)
         self.packed_model.train()
+        self.sharded = sharded
+        if sharded:
+            sharding.shard(self.packed_model, world.size, device)
         self.trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizers = optimise.optimizers(model, stage)
         self.guard = Guard(stage.guards)
@@ -114,7 +119,7 @@ class StageLoop:
         """Return all that decides the steps to come."""
         return {
             "step": self.step,
-            "optimizers": [o.state_dict() for o in self.optimizers],
+            "optimizers": [sharding.whole(o.state_dict()) for o in self.optimizers],
             "guard": self.guard.state_dict(),
             "loader": self.loader_state,
             "random": checkpoint.random_state(),
@@ -124,7 +129,7 @@ class StageLoop:
         """Go on after the step a checkpoint was written at."""
         self.step = state["step"]
         for one, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            one.load_state_dict(saved)
+            sharding.load_optimizer(one, saved)
         self.guard.load_state_dict(state["guard"])
         self.loader_state = state["loader"]
         self.source.load_state_dict(state["loader"])
@@ -185,15 +190,17 @@ class StageLoop:
             with self._autocast():
                 losses = self.packed_model(packed)
             if losses.requires_grad:  # no text trains a frozen language model
-                (losses.sum() / max(1.0, supervised)).backward()
+                ranks = world.size if self.sharded else 1  # FSDP takes the mean over the ranks
+                (losses.sum() * ranks / max(1.0, supervised)).backward()
             total += float(losses.detach().double().sum())
             _add(groups, group_losses(sequence, packed, losses))
         loss = world.sum(total) / max(1.0, supervised)
         for parameter in self.trained:
             if parameter.grad is None:  # a tower that no sequence of this step used
                 parameter.grad = torch.zeros_like(parameter)
-        world.sum_gradients(self.trained)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.stage.clip))
+        if not self.sharded:
+            world.sum_gradients(self.trained)
+        norm = float(sharding.whole(torch.nn.utils.clip_grad_norm_(self.trained, self.stage.clip)))
         factor = optimise.rate_factor(self.step, self.steps, self.stage.schedule)
         rates = optimise.set_rates(self.optimizers, factor)
         taken = self.guard.allows(self.first + self.step + 1, loss, norm)

@@ -148,6 +148,7 @@ class Recipe(_Strict):
     model: ModelSpec
     seed: int = 0
     threads: Annotated[int, Field(gt=0)] | None = None  # torch threads; None: as torch decides
+    sharding: Literal["ddp", "fsdp"] = "ddp"  # fsdp: a rank holds a share of the weights
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)]
     evaluate: tuple[str, ...] = ()  # corpora whose held-out samples are answered at the end
 
@@ -156,6 +157,12 @@ class Recipe(_Strict):
         names = [s.name for s in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages share a name: {', '.join(names)}; each needs its own")
+        return self
+
+    @model_validator(mode="after")
+    def _shards(self) -> Self:
+        if self.sharding == "fsdp" and any(s.optimizer == "muon" for s in self.stages):
+            raise ValueError("sharding: fsdp goes with optimizer: adamw; muon needs whole matrices")
         return self
 
     @model_validator(mode="after")

@@ -115,7 +115,13 @@ def visual_tokens(
 
 
 def embeddings(
-    model: Any, ids: Tensor, tiles: Tensor, groups: Tensor | None = None, *, chunk: int = 0
+    model: Any,
+    ids: Tensor,
+    tiles: Tensor,
+    groups: Tensor | None = None,
+    *,
+    chunk: int = 0,
+    always_sees: bool = False,
 ) -> Tensor:
     """Return what the decoder reads: the tokens' embeddings, visual ones in their places.
 
@@ -125,24 +131,31 @@ def embeddings(
         tiles: (tiles, 3, edge, edge) uint8 of all rows, in order.
         groups: as for `visual_tokens`.
         chunk: tiles in the tower at once; 0 for all.
+        always_sees: run the vision tower even if there are no tiles, to no effect.
 
     Returns:
         (rows, tokens, hidden).
     """
     embedded: Tensor = model.model.text_model.embed_tokens(ids)
     if not tiles.shape[0]:
-        return embedded
+        if not always_sees:
+            return embedded
+        blank = tiles.new_zeros(1, *tiles.shape[1:])
+        return embedded + 0 * visual_tokens(model, blank).sum().to(embedded.dtype)
     visual = visual_tokens(model, tiles, groups, chunk=chunk).to(embedded.dtype)
     places = (ids == model.config.image_token_id)[..., None]
     assert int(places.sum()) == visual.shape[0], "image tokens and tiles do not match"
     return embedded.masked_scatter(places, visual)
 
 
-def hidden_states(model: Any, packed: Packed, *, tile_chunk: int = 0) -> Tensor:
+def hidden_states(
+    model: Any, packed: Packed, *, tile_chunk: int = 0, always_sees: bool = False
+) -> Tensor:
     """Return the decoder's last hidden states, (tokens, hidden)."""
     embedded = embeddings(
-        model, packed.input_ids[None], packed.tiles, packed.tile_groups, chunk=tile_chunk
-    )
+        model, packed.input_ids[None], packed.tiles, packed.tile_groups, chunk=tile_chunk,
+        always_sees=always_sees,
+    )  # fmt: skip
     return model.model.text_model(  # type: ignore[no-any-return]
         inputs_embeds=embedded,
         position_ids=packed.position_ids[None],
@@ -178,9 +191,12 @@ class PackedModel(torch.nn.Module):
         self.model = model
         self.chunk = chunk
         self.tile_chunk = tile_chunk
+        self.always_sees = False  # set where all ranks must run the same layers
         use_document_attention(model)
 
     def forward(self, packed: Packed) -> Tensor:
         """Return the loss of each supervised token of the sequence, (n,)."""
-        hidden = hidden_states(self.model, packed, tile_chunk=self.tile_chunk)
+        hidden = hidden_states(
+            self.model, packed, tile_chunk=self.tile_chunk, always_sees=self.always_sees
+        )
         return token_losses(self.model, hidden, packed, chunk=self.chunk)

@@ -19,6 +19,7 @@ from smolmix.model.loop import Progress, StageLoop, total_steps
 from smolmix.model.metrics import MetricsWriter
 from smolmix.model.prefetch import Sequences
 from smolmix.model.recipe import Recipe, StageSpec
+from smolmix.model.sharding import whole_weights
 from smolmix.model.world import World
 
 FINAL = "final"
@@ -56,7 +57,7 @@ def set_rope_base(model: Any, base: float) -> None:
 
 def run_digest(recipe: Recipe, data: Sequence[StageData]) -> str:
     """Return the identity of a run: its recipe and the sequences it reads."""
-    body = recipe.model_dump_json(exclude={"evaluate", "title", "threads"})
+    body = recipe.model_dump_json(exclude={"evaluate", "title", "threads", "sharding"})
     return xxhash.xxh3_128_hexdigest("\n".join([body, *(d.digest for d in data)]).encode())
 
 
@@ -152,7 +153,7 @@ class _Run:
                 )
             start, state = record["stage"], checkpoint.read_state(at)
         self.world.barrier()
-        model = build(self.recipe.model, seed=self.recipe.seed, checkpoint=at).to(self.device)
+        model = self._build(at)
         check_profile(model, self.recipe.full_profile().pixel)
         with contextlib.ExitStack() as open_files:
             writer = None
@@ -161,10 +162,21 @@ class _Run:
                     MetricsWriter(self.folder, resume_step=resumed, tensorboard=tensorboard)
                 )
             for index in range(start, len(self.plan)):
+                if self.sharded and index > start:  # what is frozen is fixed when it is sharded
+                    model = self._build(checkpoint.checkpoints(self.folder)[-1][1])
                 self._stage(model, index, state, writer)
                 state = {}
         self._write(model, FINAL, {"steps": self.steps})
         return resumed
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each rank holds a share of the weights."""
+        return self.recipe.sharding == "fsdp" and self.world.size > 1
+
+    def _build(self, at: Path | None) -> Any:
+        model = build(self.recipe.model, seed=self.recipe.seed, checkpoint=at)
+        return model if self.sharded else model.to(self.device)
 
     def _stage(
         self, model: Any, index: int, state: Mapping[str, Any], writer: MetricsWriter | None
@@ -188,6 +200,7 @@ class _Run:
             device=self.device,
             writer=writer,
             save=save,
+            sharded=self.sharded,
             watch=lambda progress: self.watch(stage, progress),
         )
         if state:
@@ -205,10 +218,11 @@ class _Run:
         state: Mapping[str, Any] | None = None,
     ) -> None:
         """Write a checkpoint folder on rank 0, and let the others wait for it."""
+        weights = whole_weights(model) if self.sharded else None
         if self.world.rank == 0:
             record = {"digest": self.digest, "recipe": self.recipe.name, **facts}
             profile = self.recipe.full_profile()
-            checkpoint.save(self.folder / name, model, record, state, profile)
+            checkpoint.save(self.folder / name, model, record, state, profile, weights=weights)
         self.world.barrier()
 
 

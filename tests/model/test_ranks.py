@@ -1,15 +1,24 @@
-"""Runs on several ranks: going on under another number of them."""
+"""Runs on several ranks: going on under another number of them, weights shared out or not."""
 
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torch.distributed as dist
+from pydantic import ValidationError
+from safetensors.torch import load_file
 from tests.model import ranks
+from tests.model.conftest import documents_of_every_modality, packed
 from tests.pipelines.tokenize.conftest import clip_medium, image_medium, put_curated, put_picks
 from tests.pipelines.tokenize.conftest import sample as made
+from torch.distributed.tensor import DTensor
 
-from smolmix.model.recipe import Recipe
+from smolmix.model.build import build
+from smolmix.model.recipe import ModelSpec, Recipe
+from smolmix.model.sharding import shard
+from smolmix.model.step import PackedModel, pack
 from smolmix.pipelines.pretokenize import tokenize_mixture
 from smolmix.profiles import profile
 from smolmix.storage import Workspace
@@ -81,3 +90,65 @@ def test_a_killed_run_goes_on_under_another_number_of_ranks(
     same(ranks.metrics(filled, one), undisturbed)
     order = taken(tmp_path, before, 4) + taken(tmp_path, after, 4)  # the last checkpoint was at 4
     assert order == list(range(16))
+
+
+def weights(workspace: Workspace, one: Recipe) -> dict[str, torch.Tensor]:
+    return load_file(Path(workspace.run(one.name).path) / "final" / "model.safetensors")
+
+
+def same_weights(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_a_killed_run_goes_on_with_its_weights_shared_out_or_whole(
+    filled: Workspace, undisturbed: list[Any], tmp_path: Path, before: int, after: int
+) -> None:
+    """One rank alone holds the whole model: checkpoints are gathered and scattered."""
+    one = recipe(f"fsdp-{before}-to-{after}", sharding="fsdp")
+    assert ranks.run(one, filled, tmp_path, ranks=before, die_at=5)[0] == -signal.SIGKILL
+    assert ranks.run(one, filled, tmp_path, ranks=after) == [0] * after
+    same(ranks.metrics(filled, one), undisturbed)
+    same_weights(weights(filled, one), weights(filled, recipe("undisturbed")))
+
+
+def test_a_tower_frozen_in_one_stage_and_trained_in_the_next_can_be_shared_out(
+    filled: Workspace, tmp_path: Path
+) -> None:
+    stage = recipe("x").stages[0].model_dump() | {"steps": 2}
+    frozen = stage | {"name": "zero", "learning_rate": {**stage["learning_rate"], "vision": 0}}
+    stages = [frozen, stage]
+    made = [recipe(f"stages-{n}", sharding="fsdp", stages=stages) for n in (1, 2)]
+    for one, count in zip(made, (1, 2), strict=True):
+        assert ranks.run(one, filled, tmp_path / one.name, ranks=count) == [0] * count
+    whole, shared = (ranks.metrics(filled, one) for one in made)
+    assert [m["loss"] for m in shared] == pytest.approx([m["loss"] for m in whole], abs=1e-5)
+    same_weights(*(weights(filled, one) for one in made))
+
+
+def test_every_weight_is_shared_out_and_the_loss_stays(tmp_path: Path) -> None:
+    model = build(ModelSpec(preset="tiny"))
+    documents = documents_of_every_modality()
+    sequences = [pack(packed(documents)), pack(packed(documents[1:2]))]  # the second has no tiles
+    plain = [PackedModel(model)(s).detach() for s in sequences]
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/m", rank=0, world_size=1)
+    try:
+        shared = PackedModel(model)
+        shard(shared, 1, torch.device("cpu"))
+        assert all(isinstance(p, DTensor) for p in shared.parameters())
+        for sequence, wanted in zip(sequences, plain, strict=True):
+            losses = shared(sequence)
+            torch.testing.assert_close(losses, wanted)
+            losses.sum().backward()
+            vision = [p.grad for p in model.model.vision_model.parameters()]
+            assert all(g is not None for g in vision)  # reduced with the other ranks' whatever
+    finally:
+        dist.destroy_process_group()
+
+
+def test_muon_cannot_be_shared_out() -> None:
+    stage = recipe("x").stages[0].model_dump() | {"optimizer": "muon"}
+    with pytest.raises(ValidationError, match="muon needs whole matrices"):
+        recipe("x", sharding="fsdp", stages=[stage])
