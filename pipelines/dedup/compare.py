@@ -24,7 +24,7 @@ from smolmix.pipelines.dedup.media_tables import Places
 from smolmix.pipelines.filters.policy import Dedup
 from smolmix.pipelines.measure.images import read_image
 from smolmix.pipelines.measure.signals import Signals
-from smolmix.pipelines.measure.videos import PROBES
+from smolmix.pipelines.measure.videos import PROBES, probes, read_video
 from smolmix.sample import Tally
 from smolmix.storage import Folder, Workspace, manifests, part_files, stage_record
 
@@ -162,15 +162,61 @@ class _Judge:
             if small < self._dedup.images.min_edge_px
             else pixels.compare_thumbs
         )
-        note = "mirrored, " if mirrored else ""
-        alike = 0
-        for left, (a, b) in zip(range(len(pairs), 0, -1), pairs, strict=True):
-            if alike + left < needed:
+
+        def turned(image: Image.Image) -> Image.Image:
+            return ImageOps.mirror(image) if mirrored else image
+
+        alike = list[tuple[int, pixels.Crop]]()
+        for number, (a, b) in enumerate(pairs):
+            if len(alike) + len(pairs) - number < needed:
                 return ""
-            alike += compare(a, ImageOps.mirror(b) if mirrored else b).same
-        if alike < needed:
+            if (found := compare(a, turned(b))).same:
+                alike.append((number, found.crop))
+        if compare is pixels.compare_thumbs and len(alike) >= needed:
+            whole = self._clip(first), self._clip(second)
+            if min(map(len, whole)) < len(pairs):
+                return ""
+            alike = [
+                (number, crop)
+                for number, crop in alike
+                if pixels.compare(whole[0][number], turned(whole[1][number]), crop).same
+            ]
+        if len(alike) < needed:
             return ""
-        return f"{note}{alike} of {len(pairs)} frames alike"
+        return f"{'mirrored, ' if mirrored else ''}{len(alike)} of {len(pairs)} frames alike"
+
+    def shown(self, one: str, other: str, mirrored: bool) -> str:
+        """Return how a clip shows a picture, or ""; which of the two is which does not matter."""
+        picture, clip = sorted(
+            (self._looks[one], self._looks[other]), key=lambda k: k.kind != "image"
+        )
+        asked, frames = self._frames(picture)[0], self._frames(clip)
+        if mirrored:
+            asked = ImageOps.mirror(asked)
+        thumbs = [pixels.compare_thumbs(asked, frame) for frame in frames]
+        if not any(t.same for t in thumbs):
+            return ""
+        whole, decoded = self._decoded(picture), self._clip(clip)
+        if whole is None or len(decoded) < len(frames):
+            return ""
+        if mirrored:
+            whole = ImageOps.mirror(whole)
+        for number, (thumb, frame) in enumerate(zip(thumbs, decoded, strict=True)):
+            if thumb.same and (found := pixels.compare(whole, frame, thumb.crop)).same:
+                return f"frame {number + 1} of {len(frames)} looked at, {found}"
+        return ""
+
+    def _clip(self, look: Signals) -> tuple[Image.Image, ...]:
+        """Return the frames looked at, at up to `_DECODE_PX`."""
+        self.opened += 1
+        try:
+            if look.kind == "frames":
+                refs = [look.refs[i] for i in probes(len(look.refs))]
+                facts = [read_image(self._reader.read(r), look_px=_DECODE_PX) for r in refs]
+                return tuple(f.pixels for f in facts if f.pixels is not None)
+            return read_video(self._reader.read(look.refs[0]), look_px=_DECODE_PX).looks
+        except (DataError, OSError):
+            return ()
 
 
 def _run(unit: Unit, context: UnitContext) -> Result:
@@ -179,11 +225,11 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     pairs = _pairs(payload)
     looks = payload.places.looks({*pairs["one"], *pairs["other"]} if len(pairs) else set())
     judge, union, rows = _Judge(payload, looks), UnionFind(), list[dict[str, str]]()
+    judges = {"image": judge.images, "video": judge.videos, "frame": judge.shown}
     for one, other, kind, mirrored, _ in pairs.iter_rows():
         if union.find(one) == union.find(other):
             continue
-        same = judge.images if kind == "image" else judge.videos
-        if how := same(one, other, mirrored):
+        if how := judges[kind](one, other, mirrored):
             union.join(one, other)
             rows.append({"one": one, "other": other, "how": how})
     pq.write_table(
@@ -195,7 +241,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     return Result(tally=Tally(), stats=stats)
 
 
-STAGE = Stage(name="compare", version=2, run=_run, timeout_s=3600.0)
+STAGE = Stage(name="compare", version=3, run=_run, timeout_s=3600.0)
 
 
 def units(workspace: Workspace, pairs: Folder, places: Places, dedup: Dedup) -> list[Unit]:

@@ -1,7 +1,8 @@
 """Stage "propose": pairs of media whose perceptual hashes are close. Hashes only propose.
 
 One unit a band of the hash; each pair comes from one band only. A picture's own hash is
-searched among the hashes of the other's crops and their mirror images.
+searched among the hashes of the other's crops and their mirror images. A benchmark's pictures are
+searched among the frames of clips too, and its clips' frames among pictures.
 """
 
 from collections.abc import Iterator
@@ -20,12 +21,13 @@ from smolmix.pipelines.measure.fingerprints import CROPS
 from smolmix.sample import Tally
 
 SUFFIX = ".pairs.parquet"
+_KINDS = {"image": ("image",), "video": ("video", "frames")}
 _SMALL_BITS = 2  # small pictures are compared pixel on pixel: nothing was cropped or scaled
 SCHEMA = pa.schema(
     [
         ("one", pa.string()),
         ("other", pa.string()),
-        ("kind", pa.string()),  # image | video
+        ("kind", pa.string()),  # image | video | frame: a picture and a clip
         ("mirrored", pa.bool_()),
         ("bits", pa.uint8()),
     ]
@@ -53,9 +55,12 @@ class _Table:
     hashes: NDArray[np.uint64]  # (media, variants)
 
 
-def _load(places: Places, payload: Payload) -> _Table:
-    """Return the distinct media of the payload's kind, by digest, with all their hashes."""
-    kind, columns = payload.kind, ["digest", "kind", "spread", "hashes", "fault"]
+_Close = tuple[_Table, _Table, bool, hamming.Indices, hamming.Indices, NDArray[np.uint8]]
+
+
+def _load(places: Places, payload: Payload, kind: str) -> _Table:
+    """Return the distinct media of a kind, by digest, with all their hashes."""
+    columns = ["digest", "kind", "spread", "hashes", "fault"]
     names: list[str] = []
     rows: list[list[int]] = []
     for batch in places.batches([*columns, "width", "height"]):
@@ -92,9 +97,7 @@ def _searches(table: _Table, payload: Payload) -> Iterator[tuple[int, int, bool]
             yield frame, wide + frame, True
 
 
-def _near(
-    table: _Table, second: _Table, payload: Payload
-) -> Iterator[tuple[_Table, _Table, bool, hamming.Indices, hamming.Indices, NDArray[np.uint8]]]:
+def _near(table: _Table, second: _Table, payload: Payload) -> Iterator[_Close]:
     """Yield pairs of close hashes, each table searched in the other where there are two."""
     ways = [(table, second)] if second is table else [(table, second), (second, table)]
     for one, other in ways:
@@ -107,17 +110,43 @@ def _near(
             for i, j, bits in hamming.near_in_band(
                 a, b, band=payload.band, max_bits=payload.max_bits
             ):
-                yield one, other, mirrored, i, j, bits.astype(np.uint8)
+                yield one, other, mirrored, i, j, bits
+
+
+def _near_frames(pictures: _Table, clips: _Table, payload: Payload) -> Iterator[_Close]:
+    """Yield pairs of a picture and a clip one of whose frames is close to it."""
+    if not (len(pictures.digests) and len(clips.digests)):
+        return
+    for mirrored in (False, True) if payload.flips else (False,):
+        whole = np.ascontiguousarray(pictures.hashes[:, len(CROPS) * mirrored])
+        for frame in range(clips.hashes.shape[1] // 2):
+            other = np.ascontiguousarray(clips.hashes[:, frame])
+            for i, j, bits in hamming.near_in_band(
+                whole, other, band=payload.band, max_bits=payload.max_bits
+            ):
+                yield pictures, clips, mirrored, i, j, bits
+
+
+def _close(payload: Payload) -> Iterator[_Close]:
+    """Yield all pairs of the unit."""
+    mine, others = payload.places, payload.against
+    if payload.kind == "frame":
+        assert others is not None
+        for pictures, clips in ((mine, others), (others, mine)):
+            tables = _load(pictures, payload, "image"), _load(clips, payload, "video")
+            yield from _near_frames(*tables, payload)
+        return
+    table = _load(mine, payload, payload.kind)
+    second = _load(others, payload, payload.kind) if others else table
+    yield from _near(table, second, payload)
 
 
 def _run(unit: Unit, context: UnitContext) -> Result:
     payload = unit.payload
     assert isinstance(payload, Payload)
-    table = _load(payload.places, payload)
-    second = _load(payload.against, payload) if payload.against else table
     found = 0
     with pq.ParquetWriter(context.out / f"{unit.name}{SUFFIX}", SCHEMA, compression="zstd") as out:
-        for one, other, mirrored, i, j, bits in _near(table, second, payload):
+        for one, other, mirrored, i, j, bits in _close(payload):
             a, b = one.digests[i], other.digests[j]
             apart = a != b
             a, b, bits = a[apart], b[apart], bits[apart]
@@ -130,27 +159,28 @@ def _run(unit: Unit, context: UnitContext) -> Result:
             ]
             out.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
             found += len(a)
-    return Result(tally=Tally(), stats={"media": len(table.digests), "pairs": found})
+    return Result(tally=Tally(), stats={"pairs": found})
 
 
-STAGE = Stage(name="propose", version=1, run=_run)
+STAGE = Stage(name="propose", version=2, run=_run)
 
 
 def units(places: Places, dedup: Dedup, against: Places | None = None) -> list[Unit]:
     """Return one unit a band of each kind of medium that the policy compares."""
     found: list[Unit] = []
     inputs = places.inputs() | (against.inputs() if against else {})
-    for kind, on, max_bits in (
-        ("image", dedup.images.enabled, dedup.images.max_bits),
-        ("small", dedup.images.enabled, min(_SMALL_BITS, dedup.images.max_bits)),
-        ("video", dedup.videos.enabled, dedup.videos.max_bits),
+    others, images = against or places, dedup.images
+    pictures, clips = (tuple(p.count(k) for p in (places, others)) for k in _KINDS.values())
+    few = 1 if against else 2
+    crossing = bool(against) and (pictures[0] * clips[1] or clips[0] * pictures[1])
+    for kind, there, max_bits in (
+        ("image", images.enabled and min(pictures) >= few, images.max_bits),
+        ("small", images.enabled and min(pictures) >= few, min(_SMALL_BITS, images.max_bits)),
+        ("video", dedup.videos.enabled and min(clips) >= few, dedup.videos.max_bits),
+        ("frame", images.enabled and crossing, images.max_bits),
     ):
-        kinds = ("video", "frames") if kind == "video" else ("image",)
-        counts = [p.count(kinds) for p in (places, against or places)]
-        if not on or min(counts) < (1 if against else 2):
-            continue
-        crops, flips = dedup.images.crops and kind != "small", dedup.images.flips
-        for band in range(hamming.bands_for(max_bits)):
+        for band in range(hamming.bands_for(max_bits) if there else 0):
+            crops = images.crops and kind != "small"
             found.append(
                 Unit(
                     name=f"{kind}-{band:02d}",
@@ -158,18 +188,18 @@ def units(places: Places, dedup: Dedup, against: Places | None = None) -> list[U
                     params={
                         "bits": max_bits,
                         "crops": crops,
-                        "flips": flips,
-                        "min_edge_px": dedup.images.min_edge_px,
+                        "flips": images.flips,
+                        "min_edge_px": images.min_edge_px,
                     },
                     payload=Payload(
                         places=places,
                         against=against,
-                        kind="video" if kind == "video" else "image",
+                        kind="image" if kind == "small" else kind,
                         band=band,
                         max_bits=max_bits,
                         crops=crops,
-                        flips=flips,
-                        min_edge_px=dedup.images.min_edge_px,
+                        flips=images.flips,
+                        min_edge_px=images.min_edge_px,
                         small=kind == "small",
                     ),
                 )

@@ -14,7 +14,7 @@ from smolmix.media import MediaReader
 from smolmix.pipelines.measure import fingerprints
 from smolmix.pipelines.measure.images import read_image
 from smolmix.pipelines.measure.signals import Signals
-from smolmix.pipelines.measure.videos import read_video
+from smolmix.pipelines.measure.videos import probes, read_video
 from smolmix.sample import Media, MediaRef
 
 _CACHED = 4096  # measured media kept by reference: samples that share one usually lie together
@@ -116,7 +116,7 @@ class MediaMeasurer:
 
     def _frames(self, media: Media, data: list[bytes]) -> tuple[Media, str]:
         """A folder of numbered frames is a clip at the rate the source names, or 1 a second."""
-        wanted = {int(i) for i in np.linspace(0, len(data) - 1, 8)}
+        wanted = set(probes(len(data)))
         looks, first, fault = list[Image.Image](), None, ""
         for index, one in enumerate(data):
             facts = read_image(one, look=self._look and index in wanted)

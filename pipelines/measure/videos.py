@@ -29,7 +29,7 @@ class VideoFacts:
     frames: int = 0
     fps: float = 0.0
     duration_s: float = 0.0  # frames / fps, as transformers reckons it
-    looks: tuple[Image.Image, ...] = ()  # RGB frames, longest edge at most `_LOOK_PX`
+    looks: tuple[Image.Image, ...] = ()  # RGB frames, longest edge at most `look_px`
 
 
 def _fault(reason: str, detail: object) -> str:
@@ -37,7 +37,7 @@ def _fault(reason: str, detail: object) -> str:
     return f"video-{reason}: {text[:200]}"
 
 
-def read_video(data: bytes, *, look: bool = True) -> VideoFacts:
+def read_video(data: bytes, *, look: bool = True, look_px: int = _LOOK_PX) -> VideoFacts:
     """Return the video's facts, with frames from start to end where `look` asks for them.
 
     Never raises for what the bytes hold: a fault says what is wrong.
@@ -50,7 +50,7 @@ def read_video(data: bytes, *, look: bool = True) -> VideoFacts:
         return VideoFacts(fault=_unopened(data, error))
     with container:
         try:
-            return _facts(container, look)
+            return _facts(container, look_px if look else 0)
         except _AV_ERRORS as error:
             return VideoFacts(fault=_fault("corrupt", error))
 
@@ -64,7 +64,7 @@ def _unopened(data: bytes, error: Exception) -> str:
     return _fault("not-a-video", f"{kind or 'unknown bytes'}, {len(data)} bytes")
 
 
-def _facts(container: Any, look: bool) -> VideoFacts:
+def _facts(container: Any, look_px: int) -> VideoFacts:
     name = container.format.name
     if not len(container.streams):
         return VideoFacts(fault=_fault("corrupt", f"a {name} file without any stream"))
@@ -93,10 +93,10 @@ def _facts(container: Any, look: bool) -> VideoFacts:
     }
     if cut := _cut(container, stream, frames, last + 1 / fps):
         return VideoFacts(fault=_fault("truncated", cut), **known)
-    if not look:
+    if not look_px:
         return VideoFacts(**known)
     try:
-        looks, turned = _looks(container, stream, frames)
+        looks, turned = _looks(container, stream, frames, look_px)
     except _AV_ERRORS as error:
         return VideoFacts(fault=_fault("corrupt", error), **known)
     if len(looks) < 3 and frames >= 3:
@@ -139,15 +139,22 @@ def _cut(container: Any, stream: Any, frames: int, end: float) -> str:
     return ""
 
 
-def _looks(container: Any, stream: Any, frames: int) -> tuple[list[Image.Image], bool]:
+def probes(frames: int) -> list[int]:
+    """Return which of so many frames are looked at, first and last included."""
+    return sorted({int(i) for i in np.linspace(0, frames - 1, PROBES)})
+
+
+def _looks(
+    container: Any, stream: Any, frames: int, look_px: int
+) -> tuple[list[Image.Image], bool]:
     """Return frames spread over the clip, and whether it is shown turned by a quarter."""
-    wanted = sorted({int(i) for i in np.linspace(0, frames - 1, PROBES)})
+    wanted = probes(frames)
     container.seek(0)
     stream.thread_type = "AUTO"
     looks, turned, found = list[Image.Image](), False, 0
     for index, frame in enumerate(_decoded(container, stream)):
         if found < len(wanted) and index >= wanted[found]:
-            scale = min(1.0, _LOOK_PX / max(frame.width, frame.height))
+            scale = min(1.0, look_px / max(frame.width, frame.height))
             size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
             looks.append(frame.to_image(width=size[0], height=size[1]))
             turned = turned or frame.rotation % 180 != 0
