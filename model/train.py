@@ -220,9 +220,12 @@ class _Run:
         """Write a checkpoint folder on rank 0, and let the others wait for it."""
         weights = whole_weights(model) if self.sharded else None
         if self.world.rank == 0:
-            record = {"digest": self.digest, "recipe": self.recipe.name, **facts}
+            mixtures = sorted({s.mixture for s in self.recipe.stages})  # the report asks for them
+            record = {"digest": self.digest, "recipe": self.recipe.name, "mixtures": mixtures}
             profile = self.recipe.full_profile()
-            checkpoint.save(self.folder / name, model, record, state, profile, weights=weights)
+            checkpoint.save(
+                self.folder / name, model, record | facts, state, profile, weights=weights
+            )
         self.world.barrier()
 
 

@@ -245,6 +245,51 @@ def bins(
     return Plot(id=id_, title=title, about=about, spec=_spec(chart, 220), rows=table)
 
 
+def durations(
+    buckets: Sequence[Mapping[str, Any]], *, marks: Mapping[str, float | None], about: str
+) -> Plot:
+    """Return clips by bucket of duration on an axis of seconds, with rules at lengths of note.
+
+    Args:
+        buckets: rows with `bucket`, `from_s`, `to_s` (None: no end) and `samples`.
+        marks: what each rule is called -> seconds; None draws no rule.
+        about: what to see.
+    """
+    ruled = [{"mark": f"{k} {v:.4g} s", "s": v} for k, v in marks.items() if v]
+    last = max((float(b["from_s"]) for b in buckets), default=0.0)
+    end = max([1.25 * last, *(1.1 * r["s"] for r in ruled)])
+    shown = [{**b, "to_s": b["to_s"] or end} for b in buckets]
+    # Clips are many short ones and few long ones: a root makes both wide enough to see.
+    scale = alt.Scale(type="sqrt", domain=[0, end], nice=False)
+    bars = (
+        alt.Chart(_data(shown))
+        .mark_bar(stroke="white", strokeWidth=1)
+        .encode(
+            x=alt.X("from_s:Q", title="seconds", scale=scale),
+            x2="to_s:Q",
+            y=alt.Y("samples:Q", title="samples"),
+            tooltip=["bucket:N", _count("samples")],
+        )
+    )
+    rules = alt.Chart(_data(ruled)).encode(
+        x=alt.X("s:Q", scale=scale),
+        color=alt.Color(
+            "mark:N",
+            title=None,
+            sort=None,
+            scale=alt.Scale(range=[PALETTE[1], PALETTE[7], PALETTE[8]]),
+            legend=alt.Legend(orient="top"),
+        ),
+        tooltip=["mark:N"],
+    )
+    chart = bars + rules.mark_rule(strokeWidth=2, strokeDash=[6, 3]) if ruled else bars
+    rows = [{"bucket": b["bucket"], "samples": b["samples"]} for b in buckets]
+    rows += [{"bucket": r["mark"], "samples": None} for r in ruled]
+    return Plot(
+        id="durations", title="Video durations", about=about, spec=_spec(chart, 220), rows=rows
+    )
+
+
 def heat(
     id_: str, title: str, rows: Sequence[Mapping[str, Any]], *, x: str, y: str, about: str
 ) -> Plot:

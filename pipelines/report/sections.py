@@ -199,12 +199,9 @@ def _media(figures: Mapping[str, Any]) -> Section:
         aim = f"; the target is {target:g} s" if target else "; no target was set"
         cap = f", none may exceed {video['max_s']:g} s" if video["max_s"] else ""
         plots.append(
-            charts.bins(
-                "durations",
-                "Video durations",
+            charts.durations(
                 video["buckets"],
-                x="bucket",
-                y="samples",
+                marks={"mean": video["mean_s"], "target": target, "limit": video["max_s"]},
                 about=f"Mean {video['mean_s']:.1f} s{aim}{cap}.",
             )
         )

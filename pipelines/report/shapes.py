@@ -100,6 +100,8 @@ def durations(seconds: pl.Series, buckets: Sequence[float]) -> dict[str, Any]:
         {
             "at": at,
             "bucket": f"over {low:g} s" if high == np.inf else f"{low:g} to {high:g} s",
+            "from_s": low,
+            "to_s": None if high == np.inf else high,
             "samples": int(table[at]),
         }
         for at, (low, high) in enumerate(pairwise(edges))

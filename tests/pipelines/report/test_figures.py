@@ -132,6 +132,8 @@ def test_images_and_durations_equal_what_polars_computes(shop: Workspace) -> Non
     assert found["durations"]["buckets"][0] == {
         "at": 0,
         "bucket": "0 to 30 s",
+        "from_s": 0.0,
+        "to_s": 30.0,
         "samples": seconds.len(),
     }
 
