@@ -122,7 +122,7 @@ def outcome(plan: Plan, results: Mapping[tuple[str, int], Mapping[str, Any]]) ->
             if arm != plan.baseline
         ]
         for expected in plan.expect:
-            if expected.on == measure:
+            if expected.measure == measure:
                 effect = _effect(expected.arm, expected.than, measure, values, spread, freedom)
                 verdicts.append(
                     Verdict(

@@ -36,7 +36,7 @@ class Expectation(_Strict):
     arm: str
     than: str
     is_: Annotated[Literal["better", "worse"], Field(alias="is")]
-    on: str  # a measure
+    measure: str
     source: str
 
 
@@ -132,19 +132,20 @@ def load_plan(name: str | Path) -> Plan:
                 f"{path}: arm {named!r} is unknown; known: {', '.join(arms)}{nearest(named, arms)}"
             )
     measures = file.measures or file.evaluate
-    for measure in (*measures, *(e.on for e in file.expect)):
+    for measure in (*measures, *(e.measure for e in file.expect)):
         if measure.split("/")[0] not in file.evaluate or measure.count("/") not in (0, 2):
             raise UsageError(
                 f"{path}: measure {measure!r}: write CORPUS or CORPUS/GROUP/MEMBER, where CORPUS "
                 f"is one of {', '.join(file.evaluate)}"
             )
-    measures = tuple(dict.fromkeys((*measures, *(e.on for e in file.expect))))
+    measures = tuple(dict.fromkeys((*measures, *(e.measure for e in file.expect))))
     base = _base(file, path)
     trials = tuple(
         _trial(file, base, arm, changes, seed, f"{path}: arm {arm}")
         for arm, changes in arms.items()
         for seed in file.seeds
     )
+    _check_differ(trials, path)
     return Plan(
         name=file.name,
         path=str(path),
@@ -160,6 +161,16 @@ def load_plan(name: str | Path) -> Plan:
         expect=file.expect,
         trials=trials,
     )
+
+
+def _check_differ(trials: tuple[Trial, ...], path: Path) -> None:
+    seen: dict[str, Trial] = {}
+    for one in trials:
+        same = seen.setdefault(f"{one.recipe.model_dump_json()} {one.policy}", one)
+        if same is not one:
+            raise UsageError(
+                f"{path}: arms {same.arm} and {one.arm} are the same; every arm changes something"
+            )
 
 
 def _line(path: Path, error: Any) -> str:
@@ -220,10 +231,11 @@ def _trial(
         spec = tree["specs"][stage["name"]]
         spec["seed"] = seed
         spec.pop("name", None)
-        spec["name"] = stage["mixture"] = f"{file.name}-{digest_json(spec)[:10]}"
+        # Named after what they say: equal ones are made and trained once, whatever the plan.
+        spec["name"] = stage["mixture"] = f"ablation-{digest_json(spec)[:10]}"
         readings[spec["name"]] = parse_spec(spec, where)
     tree["recipe"] |= {
-        "name": f"{file.name}-{arm.replace('%', 'pc')}-s{seed}",
+        "name": "ablation",
         "seed": seed,
         "evaluate": list(file.evaluate),
     }

@@ -35,7 +35,7 @@ def lines(plan: Plan, outcome: Outcome) -> Iterator[str]:
         claim, effect = verdict.expectation, verdict.effect
         yield (
             f"- **{verdict.verdict}**: {claim['arm']} is {claim['is']} than {claim['than']} on "
-            f"{claim['on']} ({claim['source']}): {_points(effect)}"
+            f"{claim['measure']} ({claim['source']}): {_points(effect)}"
         )
 
 

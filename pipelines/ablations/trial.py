@@ -1,6 +1,7 @@
 """Stage "trial": trains one arm under one seed and answers the held-out questions.
 
-The run lies in `runs/` like any other, so a killed trial goes on from its last checkpoint.
+The run lies in `runs/` like any other, so a killed trial goes on from its last checkpoint. It is
+named after its recipe and data, so that arms that are equal, in this plan or another, share it.
 """
 
 import json
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smolmix.engine import Result, Stage, Unit, UnitContext
+from smolmix.engine import Result, Stage, Unit, UnitContext, locked
 from smolmix.model.recipe import Recipe
 from smolmix.sample import Tally
 from smolmix.storage import Workspace, digest_json, stage_record
@@ -41,7 +42,7 @@ def unit(
 
     Args:
         name: of the unit.
-        recipe: what to train; its run is named after it and after what it reads.
+        recipe: what to train.
         workspace: holds sequences and curated corpora.
         sequences: digests of the stages' sequences.
         evaluate: corpora whose held-out questions are answered.
@@ -78,14 +79,15 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     assert isinstance(payload, _Payload)
     workspace, recipe = Workspace(payload.workspace), Recipe.model_validate_json(payload.recipe)
     run = local_run(workspace.run(recipe.name))
-    train(recipe, run, open_stages(workspace, recipe), tensorboard=False)
-    opened = open_checkpoint(recipe.name, workspace)
-    scores = {
-        corpus: evaluate_corpus(
-            opened, workspace, corpus, limit=payload.limit, metric=payload.metric
-        )
-        for corpus in payload.evaluate
-    }
+    with locked(workspace.run(recipe.name)):
+        train(recipe, run, open_stages(workspace, recipe), tensorboard=False)
+        opened = open_checkpoint(recipe.name, workspace)
+        scores = {
+            corpus: evaluate_corpus(
+                opened, workspace, corpus, limit=payload.limit, metric=payload.metric
+            )
+            for corpus in payload.evaluate
+        }
     result = {"run": recipe.name, "cost": _cost(run), "scores": scores}
     text = json.dumps(result, sort_keys=True, indent=1)
     (context.out / f"{unit.name}{RESULT_SUFFIX}").write_text(text + "\n")
