@@ -141,7 +141,7 @@ def _bucket(value: float, ends: Sequence[int], unit: str, step: int) -> str:
     low = step
     for end in ends:
         if value <= end:
-            return f"{low:,} to {end:,} {unit}" if low < end else f"{end:,} {unit}"
+            return f"{low:,} to {end:,} {unit}" if low < end else f"{end:,} {unit.rstrip('s')}"
         low = end + step
     return f"over {ends[-1]:,} {unit}"
 
