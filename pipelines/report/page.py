@@ -19,7 +19,7 @@ from markupsafe import Markup
 from smolmix import __version__
 from smolmix.pipelines.report.cards import Card
 from smolmix.pipelines.report.charts import PALETTE
-from smolmix.pipelines.report.sections import sections
+from smolmix.pipelines.report.sections import Section, sections
 from smolmix.pipelines.stats.terminal import number, size
 
 _WIDE = ("flow", "wishes-share")
@@ -74,22 +74,45 @@ def environment() -> jinja2.Environment:
 
 
 def report_page(figures: Mapping[str, Any], cards: Sequence[Card]) -> str:
-    """Return `index.html`.
+    """Return a mixture's `index.html`.
 
     Args:
         figures: from `smolmix.pipelines.report.figures`.
         cards: the samples to browse.
     """
-    parts = sections(figures)
+    return _page(
+        f"Mixture {figures['name']}",
+        sections(figures),
+        about=figures["about"],
+        made_from=f"picks {figures['provenance']['picks']}",
+        browser={"figures": Markup(json_text(figures)), "samples": Markup(json_text(cards))},
+    )
+
+
+def workspace_page(name: str, parts: Sequence[Section]) -> str:
+    """Return a workspace's `index.html`: sections of tables, no samples to browse."""
+    return _page(f"Workspace {name}", parts, about="", made_from="its stages", browser=None)
+
+
+def _page(
+    title: str,
+    parts: Sequence[Section],
+    *,
+    about: str,
+    made_from: str,
+    browser: Mapping[str, Markup] | None,
+) -> str:
     plots = {p.id: p.spec for s in parts for p in s.plots}
-    scripts = [vega_script(), *(asset(n) for n in ("plots.js", "cards.js", "browser.js"))]
-    scripts.append(asset("report.js"))
+    scripts = [vega_script()] if plots else []
+    scripts.append(asset("plots.js"))
+    if browser is not None:
+        scripts += [asset(n) for n in ("cards.js", "browser.js", "report.js")]
     return (
         environment()
         .get_template("report.html.jinja")
         .render(
-            title=f"Mixture {figures['name']}",
-            about=figures["about"],
+            title=title,
+            about=about,
             sections=parts,
             wide=_WIDE,
             limit=_ROWS_SHOWN,
@@ -97,10 +120,9 @@ def report_page(figures: Mapping[str, Any], cards: Sequence[Card]) -> str:
             policy=policy(scripts),
             plots=Markup(json_text(plots)),
             palette=Markup(json_text(PALETTE)),
-            figures=Markup(json_text(figures)),
-            samples=Markup(json_text(cards)),
+            browser_data=browser,
             scripts=[Markup(s) for s in scripts],
             version=__version__,
-            lock_digest=f"picks {figures['provenance']['picks']}",
+            made_from=made_from,
         )
     )

@@ -51,6 +51,7 @@ def test_two_runs_write_the_same_metrics_and_weights(tmp_path: Path) -> None:
     assert len(metrics(tmp_path / "a").splitlines()) == 9 == done[0].steps
     weights = [(d.folder / "model.safetensors").read_bytes() for d in done]
     assert weights[0] == weights[1]
+    assert checkpoint.read_record(done[0].folder)["mixtures"] == ["none"]
 
 
 def test_a_run_that_was_whole_is_not_trained_again(tmp_path: Path) -> None:

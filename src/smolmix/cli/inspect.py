@@ -61,7 +61,9 @@ def stats(
 
 
 def report(
-    name: Annotated[str, typer.Argument(help="A built mixture.")],
+    name: Annotated[
+        str | None, typer.Argument(help="A built mixture; none: a page of the whole workspace.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the draw of samples to show.")] = 0,
     samples: Annotated[
         int, typer.Option("--samples", min=0, help="Kept samples to show of each corpus.")
@@ -69,15 +71,24 @@ def report(
     json: JsonOption = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Write a mixture's HTML report and dataset card.
+    """Write a mixture's HTML report and dataset card, or a page of what the workspace holds.
 
     Example: smolmix report demo
     """
     from smolmix.cli.options import open_workspace
     from smolmix.pipelines.report.build import build_report
     from smolmix.pipelines.report.chosen import Budget
+    from smolmix.pipelines.report.workspace import build_overview
 
     place = open_workspace(workspace, writable=True)
+    if name is None:
+        overview = build_overview(place)
+        if json:
+            print_json({"page": overview.page, "totals": overview.totals})
+        else:
+            said = ", ".join(f"{n} {what}" for what, n in overview.totals.items())
+            print(f"{overview.page}: {said}")
+        return
     made = build_report(place, name, seed=seed, budget=Budget(kept=samples))
     if json:
         print_json(

@@ -158,6 +158,16 @@ def test_a_torn_last_line_of_metrics_is_left_out(shop: Workspace) -> None:
     assert curve == [(s, 5 / s) for s in range(1, 31)]
 
 
+@pytest.mark.parametrize(("mixtures", "shown"), [(["other"], 0), (["other", "small"], 1)])
+def test_a_run_that_says_what_it_used_is_shown_with_that_mixture_alone(
+    shop: Workspace, tmp_path: Path, mixtures: list[str], shown: int
+) -> None:
+    other = Workspace(tmp_path / "workspace")
+    shutil.copytree(shop.local(), other.local())
+    other.run("first").child("final").write_json("smolmix.json", {"mixtures": mixtures})
+    assert len(figures(other, "small")["runs"]) == shown
+
+
 @pytest.mark.usefixtures("report")
 def test_the_same_workspace_gives_the_same_bytes(shop: Workspace) -> None:
     before = shop.report("small").read_bytes("index.html")

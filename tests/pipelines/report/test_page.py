@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from smolmix.cli import app
 from smolmix.pipelines.report.build import Report, build_report
 from smolmix.pipelines.report.page import json_text
+from smolmix.pipelines.report.workspace import build_overview
 from smolmix.sample import Sample
 from smolmix.storage import Workspace
 
@@ -253,3 +256,27 @@ def test_one_sample_and_text_alone_make_a_sensible_report(
     assert "No run was trained on this mixture yet." in text
     assert here.page.text_content("#status").split()[0] == str(count)
     assert here.faults == []
+
+
+def test_an_empty_workspace_and_a_full_one_have_a_page_of_their_own(
+    workspace: Workspace, report: Report, shop: Workspace, visit: Visits
+) -> None:
+    assert report.samples
+    empty, full = build_overview(workspace), build_overview(shop)
+    assert set(empty.totals.values()) == {0}
+    assert full.totals == {"fetched": 3, "curated": 3, "mixtures": 1, "runs": 1}
+    here = visit(390, 844)
+    for made, said in ((empty, "Nothing was fetched yet"), (full, "reports/small/index.html")):
+        here.page.goto(Path(made.page).as_uri())
+        here.page.wait_for_selector("html[data-drawn=yes]", state="attached")
+        assert said in here.page.text_content("main")
+        assert here.page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert made.bytes_on_disk < 60_000
+    assert here.faults == []
+
+
+def test_report_without_a_name_writes_the_page_of_the_workspace(workspace: Workspace) -> None:
+    done = CliRunner().invoke(app, ["report", "--workspace", workspace.path])
+    assert done.exit_code == 0, done.output
+    assert "0 fetched, 0 curated, 0 mixtures, 0 runs" in done.output
+    assert workspace.child("reports").exists("index.html")
