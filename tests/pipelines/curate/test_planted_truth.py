@@ -316,7 +316,7 @@ def test_duplicates_are_found_and_look_alikes_stay(planted: Make, curated: Curat
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(4 * 3600)
 def test_duplicates_are_found_among_a_thousand_look_alikes(planted: Make, curated: Curate) -> None:
     run_truth(planted, curated, forms=330, bases=12, small=300, clips=24)
 
