@@ -47,7 +47,7 @@ def ask(
     paths = [*images, *([video] if video else [])]
     blobs = [_read(p) for p in paths]
     media = tuple(
-        _video(path, blob) if video else _image(path, blob, opened)
+        video_media(path, blob) if video else _image(path, blob, opened)
         for path, blob in zip(paths, blobs, strict=True)
     )
     parts = [Part(media=i) for i in range(len(media))] + [Part(text=prompt)]
@@ -124,7 +124,12 @@ def _image(path: str, blob: bytes, opened: Opened) -> Media:
     )
 
 
-def _video(path: str, blob: bytes) -> Media:
+def video_media(path: str, blob: bytes) -> Media:
+    """Return a video file as a medium: its size, frames and length.
+
+    Raises:
+        UsageError: it cannot be decoded.
+    """
     try:
         with av.open(path) as container:
             stream = container.streams.video[0]
