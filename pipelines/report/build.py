@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from smolmix.errors import DataError, nearest
 from smolmix.mixtures.lock import LOCK_FILE, read_lock
 from smolmix.pipelines.report import across
+from smolmix.pipelines.report.answers import answer_cards
 from smolmix.pipelines.report.cards import Card, CardMaker
 from smolmix.pipelines.report.chosen import Budget
 from smolmix.pipelines.report.dataset_card import dataset_card
@@ -69,6 +70,8 @@ def build_report(
             workspace, corpus, maker, seed=seed, budget=budget, picked=picked, across=left
         ):
             cards.setdefault(card["key"], card)
+    for card in answer_cards(workspace, [r["name"] for r in computed["runs"]], maker, seed=seed):
+        cards[card["key"]] = card
     folder = workspace.report(name)
     folder.remove_tree()
     size = 0

@@ -24,10 +24,13 @@ const smolmixCards = (() => {
     if (card.split === "heldout") add("held out");
     if (card.picked) add("in the mixture");
     if (card.reason) add(card.reason, "left");
+    if (card.answered) add(card.state, card.state === "answered wrong" ? "left" : "");
+    if (card.answered) add(card.answered.run);
     return box;
   }
 
   function firstText(card) {
+    if (card.answered) return `${card.answered.question}\nExpected: ${card.answered.expected}\nAnswered: ${card.answered.answer}`.slice(0, 400);
     for (const turn of card.turns) for (const part of turn.parts) if (part.text && part.text.trim()) return part.text.slice(0, 400);
     return card.detail || card.id;
   }
@@ -113,6 +116,21 @@ const smolmixCards = (() => {
     return make("div", {}, make("h4", {}, "As the model reads it: " + count), legend, box);
   }
 
+  function answered(one) {
+    const list = make("dl", { class: "meta answered" });
+    const add = (name, value) => value !== null && value !== undefined && list.append(make("dt", {}, name), make("dd", {}, String(value) || "(nothing)"));
+    add("question", one.question);
+    add("expected", one.expected);
+    add(`answer of ${one.run}`, one.answer);
+    add("from the question alone", one.baseline_answer);
+    add(one.metric, Math.round(1000 * one.score) / 1000);
+    add("the judge found", one.judge_answer);
+    add("the judge's score", one.judge_score);
+    add("the judge said", one.judge_reply);
+    add("no verdict", one.judge_error || null);
+    return list;
+  }
+
   function facts(card) {
     const list = make("dl", { class: "meta" });
     const add = (name, value) => value && list.append(make("dt", {}, name), make("dd", {}, value));
@@ -132,6 +150,7 @@ const smolmixCards = (() => {
 
   function full(card, pictures) {
     const box = make("article", { "data-key": card.key }, badges(card));
+    if (card.answered) box.append(answered(card.answered));
     box.append(make("div", { class: "media" }, ...card.media.map((one, index) => medium(one, index, pictures))));
     if (card.media_more) box.append(make("p", { class: "about" }, `${card.media_more} more media not shown`));
     card.turns.forEach((one) => box.append(turn(one)));
