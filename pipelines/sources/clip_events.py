@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _CLIPS = {"train": 720, "heldout": 150}  # a third of each length
-_FPS = 4
+_FPS = 8
 _STEP = _FPS // 2  # frames between two places of the shape
 _EDGES_PX = (48, 64)
 _LENGTHS: dict[str, dict[int, tuple[int, ...]]] = {  # seconds -> colours shown
