@@ -1,6 +1,7 @@
 """Stage "score": one model's score for each measured sample, `scores/<scorer>/<corpus>`.
 
-Workers hold the model and take a GPU where the scorer asks for one; a part is scored in batches.
+Workers are Ray actors: each holds the model from part to part and takes a GPU where the scorer asks
+for one; a part is scored in batches. With `workers=0` this process holds the model.
 """
 
 from dataclasses import dataclass, replace
@@ -50,7 +51,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     return Result(tally=Tally(), stats={"samples": start, "mean": mean})
 
 
-_STAGE = Stage(name="score", version=1, run=_run)
+_STAGE = Stage(name="score", version=1, run=_run, actors=True)
 
 
 def folder_of(workspace: Workspace, name: str, corpus: str) -> Folder:

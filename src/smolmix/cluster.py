@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from smolmix.engine import Job, execute
-from smolmix.errors import SmolmixError
+from smolmix.errors import SmolmixError, UsageError
 
 _CHANCES = 3
 _PROBES = 500  # worker deaths are about 1 s each: a bound on how long one unit is bisected
@@ -65,6 +65,14 @@ def _in_worker(job: Job) -> str:
     return ""
 
 
+class _Worker:
+    """An actor: a process that does one job after the other, and keeps what they load."""
+
+    def run(self, job: Job) -> str:
+        """Run one job; return why it failed, or an empty string."""
+        return _in_worker(job)
+
+
 class _Pool:
     """Submits jobs, never more than `workers` at once, and tells death from failure."""
 
@@ -73,17 +81,26 @@ class _Pool:
 
         self.ray = ray
         self.workers = workers
-        self.flying: dict[Any, tuple[Job, float]] = {}
+        self.flying: dict[Any, tuple[Job, float, Any]] = {}  # the actor, None for a task
+        self.idle: list[Any] = []  # actors without a job
 
     def submit(self, job: Job) -> None:
-        task = self.ray.remote(_in_worker).options(
-            num_cpus=1,
-            num_gpus=job.stage.num_gpus,
-            memory=job.stage.memory_bytes or None,
-            max_retries=0,
-            name=f"{job.stage.name}:{job.unit.name}",
-        )
-        self.flying[task.remote(job)] = (job, time.monotonic())
+        stage = job.stage
+        options = {
+            "num_cpus": 1,
+            "num_gpus": stage.num_gpus,
+            "memory": stage.memory_bytes or None,
+        }
+        actor = None
+        if stage.actors:
+            made = self.ray.remote(_Worker).options(**options, max_restarts=0)
+            actor = self.idle.pop() if self.idle else made.remote()
+            ref = actor.run.remote(job)
+        else:
+            name = f"{stage.name}:{job.unit.name}"
+            task = self.ray.remote(_in_worker).options(**options, max_retries=0, name=name)
+            ref = task.remote(job)
+        self.flying[ref] = (job, time.monotonic(), actor)
 
     def finished(self) -> list[tuple[Job, str | None, str]]:
         """Wait a moment; return (job, failure or None where the worker died, how it died)."""
@@ -91,21 +108,30 @@ class _Pool:
         ready, _ = self.ray.wait(list(self.flying), num_returns=1, timeout=_POLL_S)
         results: list[tuple[Job, str | None, str]] = []
         for ref in ready:
-            job, _ = self.flying.pop(ref)
+            job, _, actor = self.flying.pop(ref)
             try:
                 results.append((job, self.ray.get(ref), ""))
             except self.ray.exceptions.RayTaskError as error:
                 results.append((job, _one_line(error), ""))
             except self.ray.exceptions.RayError as error:
                 results.append((job, None, type(error).__name__))
+                continue  # a dead actor takes no more jobs
+            if actor is not None:
+                self.idle.append(actor)
         return results
 
     def _kill_late(self) -> None:
         now = time.monotonic()
-        for ref, (job, since) in self.flying.items():
+        for ref, (job, since, actor) in self.flying.items():
             limit = job.stage.timeout_s
             if limit is not None and now - since > limit:
-                self.ray.cancel(ref, force=True)
+                self._kill(ref, actor)
+
+    def _kill(self, ref: Any, actor: Any) -> None:
+        if actor is None:
+            self.ray.cancel(ref, force=True)
+        else:
+            self.ray.kill(actor)
 
     def survives(self, job: Job) -> bool:
         """Whether the job leaves its worker alive (it may still fail)."""
@@ -114,9 +140,16 @@ class _Pool:
             for _, failure, _ in self.finished():
                 return failure is not None
 
-    def cancel_all(self) -> None:
-        for ref in self.flying:
-            self.ray.cancel(ref, force=True)
+    def rest(self) -> None:
+        """Give back what actors without a job hold."""
+        while self.idle:
+            self.ray.kill(self.idle.pop())
+
+    def close(self) -> None:
+        """Stop what still runs too."""
+        for ref, (_, _, actor) in self.flying.items():
+            self._kill(ref, actor)
+        self.rest()
 
 
 def _one_line(error: Exception) -> str:
@@ -135,8 +168,12 @@ def run_jobs(
         workers: at most this many at once.
         address: a Ray cluster, or None for a local one.
         advance: called once for each unit that is finished.
+
+    Raises:
+        UsageError: a stage asks for more GPUs than any machine has.
     """
     start(workers, address)
+    _check_gpus(jobs)
     pool = _Pool(workers)
     waiting, deaths, deadly = list(reversed(jobs)), dict[str, int](), dict[str, tuple[Job, str]]()
     failed: dict[str, str] = {}
@@ -156,15 +193,29 @@ def run_jobs(
                 if failure:
                     failed[name] = failure
                 advance()
+            if not waiting:  # an actor that still waits for a CPU gets an idle one's
+                pool.rest()
         for name, (job, death) in sorted(deadly.items()):
             why = _bisect(pool, job, death)
             if why:
                 failed[name] = why
             advance()
-    except BaseException:
-        pool.cancel_all()
-        raise
+    finally:
+        pool.close()
     return failed
+
+
+def _check_gpus(jobs: Sequence[Job]) -> None:
+    """Refuse what no machine of the cluster could ever start; Ray would wait for it for ever."""
+    import ray
+
+    there = max((n["Resources"].get("GPU", 0) for n in ray.nodes() if n["Alive"]), default=0)
+    for job in jobs:
+        if job.stage.num_gpus > there:
+            raise UsageError(
+                f"{job.stage.name}: each worker asks for {job.stage.num_gpus:g} GPUs, the best "
+                f"machine has {there:g}; run it where there are, or with --workers 0"
+            )
 
 
 def _bisect(pool: _Pool, job: Job, death: str) -> str:

@@ -84,8 +84,9 @@ class Stage:
     run: Callable[[Unit, UnitContext], Result]  # a module's function: deterministic, same bytes
     count_rows: Callable[[Unit], int] | None = None  # allows bisection of a deadly unit
     timeout_s: float | None = None  # a unit that takes longer is killed like a dead worker
-    num_gpus: float = 0
+    num_gpus: float = 0  # of one worker; a fraction shares a device
     memory_bytes: int = 0
+    actors: bool = False  # workers live from unit to unit: what they load, a model, is loaded once
     filters: bool = False  # meant to drop something: says so when it drops nothing
 
 
