@@ -15,6 +15,7 @@ from smolmix.sample import (
     MediaRef,
     Sample,
     Tally,
+    Turn,
     dropped_from_table,
     dropped_table,
     from_table,
@@ -76,13 +77,45 @@ def test_another_schema_version_is_refused_by_name(tmp_path: Path) -> None:
         list(from_table(pq.read_table(path), where=str(path)))
 
 
-def test_text_that_reads_like_a_placeholder_changes_the_digest_not_the_media() -> None:
-    base = {"id": "a", "corpus": "c", "modality": "image", "category": "vqa", "licence": "MIT"}
-    where = {"source_file": "f", "source_row": 0}
+def test_the_digest_tells_apart_what_could_be_joined_or_cut_elsewhere() -> None:
+    """Every pair of conversations a model would see differently has two digests."""
     media = (Media(kind="image", refs=(MediaRef(uri="u"),), digest="d"),)
-    real = Sample(**base, **where, media=media, turns=turns_of(("user", [0, "hi"])))  # type: ignore[arg-type]  # literals
-    fake = Sample(**base, **where, media=media, turns=turns_of(("user", "<image>hi")))  # type: ignore[arg-type]  # literals
+    said: list[tuple[Turn, ...]] = [
+        turns_of(("user", "ab"), ("assistant", "c")),
+        turns_of(("user", "a"), ("assistant", "bc")),
+        turns_of(("user", ["a", "b"]), ("assistant", "c")),
+        turns_of(("assistant", "ab"), ("user", "c")),
+        turns_of(("user", "ab\x02-1 1 c"), ("assistant", "")),
+        turns_of(("user", "ab"), ("assistant", ""), ("user", "c")),
+        turns_of(("user", "ab\ud800"), ("assistant", "c")),
+        turns_of(("user", [0, "ab"]), ("assistant", "c")),
+        turns_of(("user", ["ab", 0]), ("assistant", "c")),
+        turns_of(("user", ["ab", 1]), ("assistant", "c")),
+        turns_of(("user", "ab\x010"), ("assistant", "c")),
+    ]
+    digests = {_sample(turns, shown).digest() for turns in said for shown in (media, media * 2)}
+    assert len(digests) == 2 * len(said)
+
+
+def test_text_that_reads_like_a_placeholder_changes_the_digest_not_the_media() -> None:
+    media = (Media(kind="image", refs=(MediaRef(uri="u"),), digest="d"),)
+    real = _sample(turns_of(("user", [0, "hi"])), media)
+    fake = _sample(turns_of(("user", "<image>hi")), media)
     assert real.digest() != fake.digest()
+
+
+def _sample(turns: tuple[Turn, ...], media: tuple[Media, ...]) -> Sample:
+    return Sample(
+        id="a",
+        corpus="c",
+        modality="image",
+        category="vqa",
+        licence="MIT",
+        source_file="f",
+        source_row=0,
+        turns=turns,
+        media=media,
+    )
 
 
 counts = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(0, 50), max_size=3)

@@ -23,6 +23,7 @@ from smolmix.pipelines.sources.source import Source
 from smolmix.sample import (
     DROPPED_SCHEMA,
     SAMPLE_SCHEMA,
+    SCHEMA_VERSION,
     Dropped,
     MediaRef,
     Sample,
@@ -161,7 +162,12 @@ def measure_corpus(
             header shows it, and near duplicates among media are not found.
         quiet: no progress.
     """
-    params = {"look": look, "tokenizer": _vocabulary().digest, "signals": 6}
+    params = {
+        "look": look,
+        "tokenizer": _vocabulary().digest,
+        "signals": 6,
+        "record schema": SCHEMA_VERSION,
+    }
     units = [
         Unit(
             name=raw.name,

@@ -5,7 +5,6 @@ A conversation's text and media are kept apart (a part is either text or an inde
 Media bytes are not in the record: `MediaRef` says where they lie under `raw/`.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self, get_args
@@ -15,7 +14,7 @@ import xxhash
 
 from smolmix.errors import DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # raised when the columns or the digest change: corpora are measured again
 
 Modality = Literal["text", "image", "multi-image", "video"]
 Cot = Literal["none", "declared", "detected"]
@@ -118,11 +117,16 @@ class Sample:
 
     def digest(self) -> str:
         """Identity of what a model would see: roles, text, media order and media bytes."""
-        body = [
-            [(t.role, [(p.text, p.media) for p in t.parts]) for t in self.turns],
-            [(m.kind, m.digest) for m in self.media],
-        ]
-        return xxhash.xxh3_128_hexdigest(json.dumps(body, ensure_ascii=True).encode())
+        said: list[bytes] = []
+        for turn in self.turns:
+            said.append(f"\x01{turn.role}".encode())
+            for part in turn.parts:
+                # A length before every text: no text can pass for the end of a part or turn.
+                text = (part.text or "").encode(errors="surrogatepass")
+                place = -1 if part.media is None else part.media
+                said += (b"\x02%d %d " % (place, -1 if part.text is None else len(text)), text)
+        said += (f"\x03{m.kind} {m.digest}".encode() for m in self.media)
+        return xxhash.xxh3_128_hexdigest(b"".join(said))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,10 @@ from PIL import Image
 
 from smolmix.errors import UsageError
 from smolmix.pipelines.filters import policy as policies
+from smolmix.pipelines.measure import stage
 from smolmix.pipelines.measure.texts import language, words
-from smolmix.storage import Workspace, stage_record
+from smolmix.sample import SCHEMA_VERSION
+from smolmix.storage import Workspace, manifests, stage_record
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -45,6 +47,22 @@ def test_measures_are_filled_in_and_every_row_is_accounted_for(
     assert found.dropped["gone"].reason == "image-missing"
     assert (found.fall.rows, found.fall.samples, found.fall.kept) == (4, 4, 2)
     assert stage_record(workspace.curated("planted")).tally.imbalance() == ""
+
+
+def test_a_corpus_of_another_record_schema_is_curated_again(
+    planted: Make, curated: Curate, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = planted()
+    corpus.add("text", ("user", "What is the capital of France?"), ("assistant", "Paris."))
+    made = corpus.write()
+    with monkeypatch.context() as before:
+        before.setattr(stage, "SCHEMA_VERSION", SCHEMA_VERSION - 1)
+        curated(made)
+    (old,) = manifests(workspace.measured("planted"))
+    assert list(curated(made).kept) == ["text"]
+    (new,) = manifests(workspace.measured("planted"))
+    changed = {name for name in new.inputs if new.inputs[name] != old.inputs[name]}
+    assert changed == {"parameter record schema"}
 
 
 def test_one_image_with_other_questions_stays_and_equal_samples_leave(
