@@ -269,7 +269,7 @@ def alike_units(sources: Sequence[Origin], policy: TextDedup, bands: Folder) -> 
 def join_units(
     sources: Sequence[Origin], policy: TextDedup, pairs: Folder, *, across: bool = False
 ) -> list[Unit]:
-    """Return the one unit that turns pairs into verdicts: of a pair it holds some 200 bytes."""
+    """Return the one unit that turns pairs into verdicts; it holds no more than those pairs."""
     return [
         Unit(
             name="texts-00000",
