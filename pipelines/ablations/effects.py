@@ -64,8 +64,9 @@ class Outcome:
     cost: Mapping[str, Mapping[str, float]]  # arm -> mean steps, tokens, supervised, tiles
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
+        """Return plain values; what one seed cannot say is None."""
+        value: dict[str, Any] = _without_nan(asdict(self))
+        return value
 
 
 def score_of(result: Mapping[str, Any], measure: str) -> Mapping[str, Any]:
@@ -183,3 +184,11 @@ def _verdict(expected: Expectation, effect: Effect) -> str:
 
 def _cost(costs: Sequence[Mapping[str, int]]) -> dict[str, float]:
     return {name: float(np.mean([c[name] for c in costs])) for name in costs[0]}
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

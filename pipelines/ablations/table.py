@@ -50,7 +50,8 @@ def _points(effect: Effect) -> str:
 
 
 def _data(rows: list[dict[str, Any]]) -> Any:
-    return {"values": rows}
+    """Return rows for Vega-Lite; one seed has no interval, and JSON no NaN."""
+    return {"values": [{k: None if v != v else v for k, v in row.items()} for row in rows]}
 
 
 def figure(plan: Plan, outcome: Outcome) -> str:
