@@ -260,7 +260,7 @@ def _rows(
     """Return how many rows the files hold, by reading them."""
     paths = {f"{root}/{file.path}" for file in files}
     part = record | {"files": [f for f in record["files"] if f["path"] in paths]}
-    units = raw_units(source, workspace, part | {"limit": None})
+    units = raw_units(source, workspace, part | {"limit": None, "selection": {}})
     return sum(count_rows(source, unit, workspace) for unit in units)
 
 

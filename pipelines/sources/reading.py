@@ -94,10 +94,18 @@ def raw_units(
         record: its fetch.json, where it is not the one on disk.
 
     Raises:
-        IncompleteError: it was not fetched, or not to the end.
+        IncompleteError: it was not fetched, or not to the end, or without its media.
     """
     record = fetched(source, workspace) if record is None else record
-    if record.get("selection", {}).get("picked"):
+    selection = record.get("selection", {})
+    if selection.get("annotations") and not record.get("media"):
+        raise IncompleteError(
+            f"{workspace.raw(source.id).at(FETCH_FILE)}: its rows are there and their media are "
+            "not (--annotations), and sizes of media decide tokens; to curate it run `smolmix "
+            f"fetch {source.id}`, which brings what is missing; `smolmix mix plan` needs no data, "
+            "only counts that the spec declares"
+        )
+    if selection.get("picked"):
         raise IncompleteError(
             f"{workspace.raw(source.id).at(FETCH_FILE)}: only the media that a mixture picks are "
             f"there; run `smolmix fetch {source.id}` to curate it"

@@ -34,12 +34,12 @@ def corpora(
     Example: smolmix corpora the-cauldron
     """
     from smolmix.cli.options import print_json
-    from smolmix.pipelines.sources import SOURCES
+    from smolmix.pipelines.sources import SOURCES, source_of
     from smolmix.pipelines.sources.table import entry, in_full, lines
 
     known = _known(catalogue)
     if name is not None:
-        source = _find(name, known)
+        source = known[name] if name in known else source_of(name)
         if as_json:
             print_json(entry(source))
         else:
@@ -91,10 +91,11 @@ def fetch(
     from smolmix.pipelines.fetch import fetch as bring
     from smolmix.pipelines.fetching.picked import lock_folder, picked_files
     from smolmix.pipelines.fetching.record import Selection
+    from smolmix.pipelines.sources import source_of
 
     known = _known(catalogue)
-    sources = [_find(name, known) for name in corpora]
     space = open_workspace(workspace, writable=not dry_run)
+    sources = [known[name] if name in known else source_of(name, space) for name in corpora]
     selection = Selection(
         limit=limit,
         files=tuple(files or ()),
@@ -143,12 +144,6 @@ def _known(catalogue: str | None) -> "dict[str, Source]":
             f"{catalogue}: corpora: {taken[0]} is a published corpus; give yours another id"
         )
     return {**SOURCES, **own}
-
-
-def _find(name: str, known: "dict[str, Source]") -> "Source":
-    from smolmix.pipelines.sources import source_of
-
-    return known[name] if name in known else source_of(name)
 
 
 def _bytes(text: str | None) -> int | None:

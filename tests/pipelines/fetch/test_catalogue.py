@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -93,6 +95,44 @@ def test_changed_files_are_seen_by_the_next_fetch(tmp_path: Path) -> None:
     assert len(_read("llava", tmp_path)[0]) == 1
     (tmp_path / "mine" / "gone.png").write_bytes(b"back")
     assert len(_read("llava", tmp_path)[0]) == 2
+
+
+_SPEC = """
+name: own
+profile: {preset: nano, style: inference}
+unit: samples
+components:
+  all: {corpus: own-data, take: all}
+"""
+
+
+def test_processes_that_never_saw_the_catalogue_curate_mix_and_fetch_again(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    chats = [
+        {"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]}
+        for q, a in (("Which river runs through Rome?", "The Tiber."), ("Who is it?", "A cat."))
+    ]
+    (tmp_path / "mine" / "rows.jsonl").write_text("\n".join(map(json.dumps, chats)))
+    (tmp_path / "own.yaml").write_text(
+        "corpora: [{id: own-data, path: mine, layout: llava, licence: CC0-1.0, modality: text}]"
+    )
+    (tmp_path / "mix.yaml").write_text(_SPEC)
+    for call in (
+        ["fetch", "own-data", "--catalogue", "own.yaml"],
+        ["curate", "own-data", "--workers", "0"],
+        ["mix", "build", "mix.yaml", "--workers", "0"],
+        ["fetch", "own-data"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", "from smolmix.cli import main; main()", *call],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "own-data: 1 files" in done.stdout
+    assert json.loads((tmp_path / "workspace/mixtures/own/lock.json").read_text())["draws"] == 2
 
 
 @pytest.mark.parametrize(

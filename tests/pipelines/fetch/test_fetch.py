@@ -183,11 +183,19 @@ def test_annotations_bring_rows_without_media_and_a_later_fetch_the_rest(
 ) -> None:
     fetch(source, workspace, Options(selection=Selection(annotations=True)))
     assert not list(workspace.local().rglob("*.tar"))
+    with pytest.raises(IncompleteError, match=r"media are not .*run `smolmix fetch served`"):
+        raw_units(source, workspace)
     site.requests.clear()
     fetch(source, workspace)
     brought = {path for method, path, _ in site.requests if method == "GET"}
     assert brought == {"/images-1.tar.gz", "/images-2.tar.gz"}
     assert len(read(source, workspace)[0]) == 19
+
+
+def test_the_first_rows_can_come_without_their_media(source: Source, workspace: Workspace) -> None:
+    done = fetch(source, workspace, Options(selection=Selection(annotations=True, limit=3)))
+    assert done.files == 1
+    assert not list(workspace.local().rglob("*.tar"))
 
 
 def test_a_dry_run_says_files_and_bytes_and_writes_nothing(
