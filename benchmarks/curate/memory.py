@@ -1,10 +1,12 @@
-"""Peak memory of curating 1x and 10x a corpus of texts and questions, each in a new process.
+"""Peak memory of curating 1x and 10x a corpus, of texts or of pictures, each in a new process.
 
 python benchmarks/curate/memory.py --samples 20000
+python benchmarks/curate/memory.py --samples 400 --pictures
 """
 
 import argparse
 import hashlib
+import io
 import json
 import random
 import resource
@@ -16,18 +18,36 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from smolmix.pipelines.sources.row import Row
-from smolmix.sample import Sample, turns_of
+import numpy as np
+from PIL import Image
 
-_CUT_BYTES = 2 << 20  # units of about 4,000 rows, so 1x is already several units
+from smolmix.pipelines.sources.row import Row
+from smolmix.sample import Media, MediaRef, Sample, turns_of
+
+_CUT_BYTES = {False: 2 << 20, True: 1 << 16}  # 4,000 texts, 130 pictures: 1x is several units
 
 
 def _adapt(row: Row) -> Iterator[Sample]:
     question, answer = row.text("question"), row.text("answer")
+    if uri := row.values.get("image"):
+        media = [Media(kind="image", refs=(MediaRef(uri=uri),))]
+        turns = turns_of(("user", [0, question]), ("assistant", answer))
+        yield row.sample(turns=turns, media=media, category="vqa")
+        return
     yield row.sample(turns=turns_of(("user", question), ("assistant", answer)), category="text")
 
 
-def _write(root: Path, samples: int) -> None:
+def _picture(number: int) -> bytes:
+    """Return a photograph-like JPEG; every tenth is a smaller copy of the one before it."""
+    rng = np.random.default_rng(number - (number % 10 == 9))
+    noise = rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)
+    size = (320, 240) if number % 10 == 9 else (640, 480)
+    stream = io.BytesIO()
+    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def _write(root: Path, samples: int, pictures: bool) -> None:
     folder = root / "raw" / "memory" / "r1"
     folder.mkdir(parents=True)
     rng = random.Random(4)
@@ -39,6 +59,9 @@ def _write(root: Path, samples: int) -> None:
                 "question": f"{number} " + " ".join(rng.choices(known, k=40)),
                 "answer": " ".join(rng.choices(known, k=20)),
             }
+            if pictures:
+                row["image"] = f"raw/memory/r1/{number}.jpg"
+                (folder / f"{number}.jpg").write_bytes(_picture(number))
             out.write(json.dumps(row) + "\n")
     entry = {
         "path": "raw/memory/r1/rows.jsonl",
@@ -53,7 +76,7 @@ def _write(root: Path, samples: int) -> None:
     (folder.parent / "fetch.json").write_text(json.dumps(record))
 
 
-def _curate(root: Path) -> None:
+def _curate(root: Path, pictures: bool) -> None:
     from smolmix.pipelines.curate import Run, curate_corpus
     from smolmix.pipelines.filters import policy
     from smolmix.pipelines.layouts.jsonl import JsonLines
@@ -61,8 +84,9 @@ def _curate(root: Path) -> None:
     from smolmix.storage import Workspace
 
     source = Source(
-        id="memory", title="", role="demo", modality="text", licence="MIT", origin=Local(url="."),
-        layout=JsonLines(cut_bytes=_CUT_BYTES), adapt=_adapt, rows_in=("*.jsonl",),
+        id="memory", title="", role="demo", modality="image" if pictures else "text",
+        licence="MIT", origin=Local(url="."), layout=JsonLines(cut_bytes=_CUT_BYTES[pictures]),
+        adapt=_adapt, rows_in=("*.jsonl",),
     )  # fmt: skip
     at = time.monotonic()
     run = Run(workspace=Workspace(root), workers=0, quiet=True)
@@ -76,16 +100,18 @@ def main() -> None:
     """Curate 1x and 10x, and print both peaks."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("--pictures", action="store_true")
     parser.add_argument("--inside", type=Path)
     args = parser.parse_args()
     if args.inside:
-        _curate(args.inside)
+        _curate(args.inside, args.pictures)
         return
     for times in (1, 10):
         root = Path(tempfile.mkdtemp())
         try:
-            _write(root, times * args.samples)
+            _write(root, times * args.samples, args.pictures)
             command = [sys.executable, __file__, "--inside", str(root)]
+            command += ["--pictures"] if args.pictures else []
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             print(f"{times}x", done.stdout.strip())
         finally:
