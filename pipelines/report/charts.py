@@ -263,11 +263,12 @@ def durations(
     scale = alt.Scale(type="sqrt", domain=[0, end], nice=False)
     bars = (
         alt.Chart(_data(shown))
-        .mark_bar(stroke="white", strokeWidth=1)
+        .mark_rect(fill=PALETTE[0], stroke=PALETTE[8], strokeWidth=0.5)
         .encode(
             x=alt.X("from_s:Q", title="seconds", scale=scale),
             x2="to_s:Q",
-            y=alt.Y("samples:Q", title="samples"),
+            y=alt.Y("samples:Q", title="samples", scale=alt.Scale(zero=True)),
+            y2=alt.datum(0),
             tooltip=["bucket:N", _count("samples")],
         )
     )

@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from smolmix.cli import app
+from smolmix.pipelines.report import charts
 from smolmix.pipelines.report.build import Report, build_report
 from smolmix.pipelines.report.page import json_text
 from smolmix.pipelines.report.workspace import build_overview
@@ -49,6 +50,35 @@ def test_every_plot_is_drawn_without_a_console_message_or_a_request_out(
     assert all(url.startswith((folder, "data:")) for url in here.requests)
     assert here.page.evaluate("document.documentElement.scrollWidth") <= width
     assert here.page.evaluate("document.documentElement.dataset.theme") == scheme
+
+
+def test_durations_stand_on_their_axis_under_a_rule_at_the_mean(
+    report: Report, visit: Visits
+) -> None:
+    here = visit()
+    here.open(_url(report))
+    boxes = here.page.evaluate(
+        "[...document.querySelectorAll('#vega-durations .mark-rect path')].map(m =>"
+        "[m.getBBox().y, m.getBBox().height])"
+    )
+    assert len({round(top + height, 1) for top, height in boxes}) == 1
+    assert max(height for _, height in boxes) > 100
+    assert "mean 4 s" in here.page.text_content("#plot-durations")
+
+
+def test_a_target_and_a_limit_of_durations_are_rules_of_their_own() -> None:
+    buckets = [
+        {"bucket": "0 to 30 s", "from_s": 0.0, "to_s": 30.0, "samples": 5},
+        {"bucket": "over 30 s", "from_s": 30.0, "to_s": None, "samples": 2},
+    ]
+    marks = {"mean": 12.5, "target": 210.0, "limit": None}
+    plot = charts.durations(buckets, marks=marks, about="")
+    bars, rules = plot.spec["layer"]
+    drawn = plot.spec["datasets"]
+    marked = [r["mark"] for r in drawn[rules["data"]["name"]]]
+    assert marked == ["mean 12.5 s", "target 210 s"]
+    (end,) = {b["to_s"] for b in drawn[bars["data"]["name"]]} - {30.0}
+    assert end == bars["encoding"]["x"]["scale"]["domain"][1] > 210
 
 
 def test_a_hostile_caption_stays_text(report: Report, visit: Visits, hostile: str) -> None:
