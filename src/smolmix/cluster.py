@@ -91,7 +91,7 @@ class _Pool:
             "num_gpus": stage.num_gpus,
             "memory": stage.memory_bytes or None,
         }
-        actor = None
+        actor: Any = None
         if stage.actors:
             made = self.ray.remote(_Worker).options(**options, max_restarts=0)
             actor = self.idle.pop() if self.idle else made.remote()
@@ -209,7 +209,8 @@ def _check_gpus(jobs: Sequence[Job]) -> None:
     """Refuse what no machine of the cluster could ever start; Ray would wait for it for ever."""
     import ray
 
-    there = max((n["Resources"].get("GPU", 0) for n in ray.nodes() if n["Alive"]), default=0)
+    nodes: Any = ray.nodes  # untyped
+    there = max((n["Resources"].get("GPU", 0) for n in nodes() if n["Alive"]), default=0)
     for job in jobs:
         if job.stage.num_gpus > there:
             raise UsageError(
