@@ -17,8 +17,9 @@ from smolmix.pipelines.sources.clip_events import _COLOURS
 from smolmix.profiles import profile
 from smolmix.sample import Media, Sample
 from smolmix.storage import Workspace
+from smolmix.tokenize import image
 
-MADE = ("clip-events", "made-chats", "read-tiles", "worked-sums")
+MADE = ("clip-events", "made-chats", "read-tiles", "tile-patterns", "worked-sums")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,8 @@ def test_nothing_that_is_held_out_is_trained_on(
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("clip-events", 0.45), ("read-tiles", 0.35), ("worked-sums", 0.2)]
+    ("name", "most"),
+    [("clip-events", 0.45), ("read-tiles", 0.35), ("tile-patterns", 0.4), ("worked-sums", 0.2)],
 )
 def test_the_question_alone_does_not_tell_the_answer(
     name: str, most: float, samples: dict[str, list[Sample]]
@@ -151,3 +153,42 @@ def test_every_place_and_every_sign_is_asked_for(samples: dict[str, list[Sample]
         assert len(answers[split, "read"]) == 10
         assert len(answers[split, "word"]) == 8
         assert len(answers[split, "locate"]) == 4
+
+
+def test_patterns_are_seen_in_sub_images_and_are_grey_in_the_global_tile(
+    samples: dict[str, list[Sample]], workspace: Workspace
+) -> None:
+    reader, nano = MediaReader(workspace), profile("nano").pixel
+    places = ("top left", "top right", "bottom left", "bottom right")
+    asked: set[str] = set()
+    for sample in [s for s in samples["tile-patterns"] if s.split == "heldout"][::5]:
+        picture = image.decode(reader.read(sample.media[0].refs[0]), exif="ignore")
+        _grid, tiles = image.split(picture, nano)
+        pixels = tiles.astype(float)
+        spread = pixels.std(axis=(1, 2)).mean(axis=1)  # of each tile
+        assert len(tiles) == 5
+        assert spread[4] < 0.15 * spread[:4].max()
+        shown = {places[i]: _pattern(pixels[i]) for i in range(4) if spread[i] > 5}
+        kind = dict(sample.tags)["question"]
+        question, answer = (t.text for t in sample.turns)
+        asked.add(kind)
+        if kind == "at":
+            assert answer == shown[question.removesuffix("?").split(" the ")[1]][0]
+        elif kind == "find":
+            wanted = question.removesuffix("?").split()[-1]
+            assert [p for p, (_, pattern) in shown.items() if pattern == wanted] == [answer]
+        else:
+            ((place, (colour, pattern)),) = shown.items()
+            assert answer == {"where": place, "color": colour, "pattern": pattern}[kind]
+    assert asked == {"at", "find", "color", "pattern", "where"}
+
+
+def _pattern(tile: NDArray[np.float64]) -> tuple[str, str]:
+    """Return colour and pattern: the colour's channel goes against the others, by rows or not."""
+    wave = tile - tile.mean(axis=(0, 1))
+    red, green, blue = wave[..., 0], wave[..., 1], wave[..., 2]
+    odd = {"red": (green * blue).sum(), "green": (red * blue).sum(), "blue": (red * green).sum()}
+    down = (wave[:-1] * wave[1:]).sum() < 0
+    across = (wave[:, :-1] * wave[:, 1:]).sum() < 0
+    name = "checks" if down and across else "rows" if down else "columns"
+    return max(odd, key=lambda c: odd[c]), name
