@@ -3,21 +3,25 @@
 Masks of 8,192² are never built. On a CPU documents of like length are stacked and attended
 causally in one call: padding lies behind every real token, so causality alone keeps it unseen
 and the result is exact. On CUDA the same boundaries go to FlashAttention's variable-length
-kernel where it is installed. Registered with transformers as attention `smolmix_documents`.
+kernel where it is installed, and to a compiled flex attention where it is not. Registered with
+transformers as attention `smolmix_documents`.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from transformers import AttentionInterface
 
 ATTENTION = "smolmix_documents"
 _PADDING = 0.8  # documents join a stack if at least this full
+_FLEX_DIM = 16  # smallest head that the compiled flex attention takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Documents:
     longest: int  # tokens attended together
     stacks: tuple[Stack, ...]  # empty: all attended as one document
     order: Tensor | None  # for each token, its place in the stacks' tokens laid end to end
+    mask: BlockMask | None = None  # for flex attention, where that is what will be used
 
     @classmethod
     def of_lengths(
@@ -72,7 +77,9 @@ class Documents:
             placed.append(take[inside])
         order = torch.empty(int(starts[-1]), dtype=torch.long)
         order[torch.cat(placed)] = torch.arange(int(starts[-1]))
-        return cls(boundaries, max(lengths), tuple(stacks), order.to(device))
+        on_flex = torch.device(device).type == "cuda" and _varlen() is None
+        mask = document_mask(lengths, device) if on_flex else None
+        return cls(boundaries, max(lengths), tuple(stacks), order.to(device), mask)
 
 
 def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -86,6 +93,38 @@ def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
         group.append(d)
     if group:
         yield group
+
+
+def document_mask(lengths: Sequence[int], device: torch.device | str) -> BlockMask:
+    """Return flex attention's mask: causal, within documents of these lengths laid end to end."""
+    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(device)
+
+    def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (query >= key) & (owner[query] == owner[key])
+
+    tokens = sum(lengths)
+    return create_block_mask(sees, None, None, tokens, tokens, device=str(device))
+
+
+@cache
+def _compiled_flex() -> Any:
+    return torch.compile(flex_attention)
+
+
+def flex(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: BlockMask,
+    *,
+    scale: float | None = None,
+    compiled: bool = True,
+) -> Tensor:
+    """Attend by a block mask, (1, heads, tokens, dim); uncompiled it builds every score."""
+    attend = _compiled_flex() if compiled else flex_attention
+    grouped = query.shape[1] != key.shape[1]
+    out: Tensor = attend(query, key, value, block_mask=mask, scale=scale, enable_gqa=grouped)
+    return out
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
@@ -123,6 +162,11 @@ def attention(
     assert attention_mask is None, "packed attention takes documents, not a mask"
     if documents is None or documents.order is None:
         return _causal(query, key, value, scaling).transpose(1, 2).contiguous(), None
+    if query.is_cuda and torch.is_autocast_enabled("cuda"):
+        # RoPE's cosines are in fp32 and leave queries and keys so; SDPA alone would cast them.
+        query, key = query.to(value.dtype), key.to(value.dtype)
+    if documents.mask is not None and query.shape[-1] >= _FLEX_DIM:
+        return flex(query, key, value, documents.mask, scale=scaling).transpose(1, 2), None
     if query.is_cuda and (varlen := _varlen()) is not None and query.dtype != torch.float32:
         out = varlen(
             query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1),

@@ -9,7 +9,13 @@ from torch.nn import functional
 from transformers import SmolVLMForConditionalGeneration
 from transformers.models.smolvlm.modeling_smolvlm import SmolVLMVisionEmbeddings
 
-from smolmix.model.documents import Documents, plain_attention
+from smolmix.model.documents import (
+    Documents,
+    attention,
+    document_mask,
+    flex,
+    plain_attention,
+)
 from smolmix.model.optimise import freeze
 from smolmix.model.presets import LM_NANO, PRESETS, ModelPreset, config
 from smolmix.model.recipe import Rates
@@ -214,3 +220,19 @@ def test_a_frozen_vision_tower_keeps_nothing_for_a_backward(documents: list[Docu
     PackedModel(model)(one).sum().backward()
     assert all(p.grad is None for p in model.model.vision_model.parameters())
     assert all(p.grad is not None for p in model.model.connector.parameters())
+
+
+@pytest.mark.parametrize("lengths", [[9, 7], [130, 1, 200, 3, 3, 90]])
+@pytest.mark.parametrize("kv_heads", [4, 2])
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_uncompiled_equals_ours(lengths: list[int], kv_heads: int) -> None:
+    """What CUDA uses without FlashAttention; on a CPU it has no backward and is not compiled."""
+    tokens = sum(lengths)
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, n, tokens, 16) for n in (4, kv_heads, kv_heads))
+    ours, _ = attention(
+        torch.nn.Identity(), q, k, v, None, scaling=0.3, documents=Documents.of_lengths(lengths)
+    )
+    mask = document_mask(lengths, "cpu")
+    flexed = flex(q, k, v, mask, scale=0.3, compiled=False).transpose(1, 2)
+    torch.testing.assert_close(flexed, ours, atol=1e-5, rtol=1e-5)
