@@ -221,11 +221,14 @@ class _Run:
         weights = whole_weights(model) if self.sharded else None
         if self.world.rank == 0:
             mixtures = sorted({s.mixture for s in self.recipe.stages})  # the report asks for them
-            record = {"digest": self.digest, "recipe": self.recipe.name, "mixtures": mixtures}
+            record: dict[str, Any] = {
+                "digest": self.digest,
+                "recipe": self.recipe.name,
+                "mixtures": mixtures,
+                **facts,
+            }
             profile = self.recipe.full_profile()
-            checkpoint.save(
-                self.folder / name, model, record | facts, state, profile, weights=weights
-            )
+            checkpoint.save(self.folder / name, model, record, state, profile, weights=weights)
         self.world.barrier()
 
 

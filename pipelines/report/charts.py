@@ -255,9 +255,10 @@ def durations(
         marks: what each rule is called -> seconds; None draws no rule.
         about: what to see.
     """
-    ruled = [{"mark": f"{k} {v:.4g} s", "s": v} for k, v in marks.items() if v]
+    lengths = {f"{k} {v:.4g} s": v for k, v in marks.items() if v}
+    ruled = [{"mark": k, "s": v} for k, v in lengths.items()]
     last = max((float(b["from_s"]) for b in buckets), default=0.0)
-    end = max([1.25 * last, *(1.1 * r["s"] for r in ruled)])
+    end = max([1.25 * last, *(1.1 * v for v in lengths.values())])
     shown = [{**b, "to_s": b["to_s"] or end} for b in buckets]
     # Clips are many short ones and few long ones: a root makes both wide enough to see.
     scale = alt.Scale(type="sqrt", domain=[0, end], nice=False)
