@@ -12,7 +12,7 @@ BASE: dict[str, Any] = {
     "question": "Does it help?",
     "recipe": {
         "name": "tiny",
-        "profile": "nano",
+        "profile": {"preset": "nano"},
         "model": {"preset": "nano"},
         "stages": [
             {
@@ -28,7 +28,7 @@ BASE: dict[str, Any] = {
     "specs": {
         "train": {
             "name": "any",
-            "profile": "nano",
+            "profile": {"preset": "nano"},
             "components": {"sums": {"corpus": "worked-sums", "subset": "plain"}},
         }
     },
