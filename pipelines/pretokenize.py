@@ -36,6 +36,7 @@ from smolmix.tokenize.plan import (
     RECORD_FILE,
     Document,
     Record,
+    packing_digest,
     sequences_folder,
     write_plan,
 )
@@ -160,7 +161,8 @@ def _plan(
     folder.remove(RECORD_FILE)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / PLAN_FILE
-        digest = write_plan(path, shards.documents(packing), tiles)
+        documents = shards.documents(packing)
+        digest = write_plan(path, documents, tiles)
         folder.write_bytes(PLAN_FILE, path.read_bytes())
         table = Path(scratch) / DROPPED_FILE
         pl.DataFrame(dropped_table(dropped)).write_parquet(table)
@@ -191,6 +193,7 @@ def _plan(
         ids_shards=shards.ids_shards,
         tile_shards=shards.tile_shards,
         plan_digest=digest,
+        packing_digest=packing_digest(documents),
     )
     record.write(folder)
     return record

@@ -12,12 +12,13 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 
 from smolmix.errors import IncompleteError, IntegrityError, UsageError
 from smolmix.profiles import ChatProfile, PixelProfile, Profile
 from smolmix.storage import Folder, Workspace, digest_file, digest_json
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 PLAN_FILE = "plan.arrow"
 RECORD_FILE = "plan.json"
 DROPPED_FILE = "dropped.parquet"
@@ -95,6 +96,7 @@ class Record:
     ids_shards: tuple[str, ...]  # paths below the workspace
     tile_shards: tuple[str, ...]
     plan_digest: str  # xxh3_128 of plan.arrow
+    packing_digest: str  # of which tokens of which samples are in which sequence
 
     @property
     def profile(self) -> Profile:
@@ -105,8 +107,12 @@ class Record:
 
     @property
     def digest(self) -> str:
-        """Identity of the sequences, for checkpoints to remember."""
-        return digest_json([self.plan_digest, self.ids_shards, self.tile_shards, self.vocabulary])
+        """Identity of the sequences, for checkpoints to remember.
+
+        Of what they hold, not of where it lies: other mixtures may add shards to the caches.
+        """
+        held = [self.packing_digest, self.lock_digest, self.vocabulary, self.pixel, self.chat]
+        return digest_json(held)
 
     @classmethod
     def read(cls, folder: Folder) -> Self:
@@ -130,6 +136,15 @@ class Record:
     def write(self, folder: Folder) -> None:
         """Write the record; last, since it is what makes the plan whole."""
         folder.write_json(RECORD_FILE, json.loads(json.dumps(asdict(self))))
+
+
+def packing_digest(sequences: Sequence[Sequence[Document]]) -> str:
+    """Return the digest of which tokens of which samples are in which sequence, in order."""
+    state = xxhash.xxh3_128()
+    for documents in sequences:
+        rows = [(d.sample, d.start, d.stop) for d in documents]
+        state.update(np.array([(len(rows), 0, 0), *rows], dtype="<i8").tobytes())
+    return state.hexdigest()
 
 
 def write_plan(path: Path, sequences: Sequence[Sequence[Document]], tiles: Sequence[int]) -> str:
