@@ -76,6 +76,7 @@ def _asked(number: int, chance: random.Random) -> tuple[dict[int, Figure], list[
 
 
 def _write(folder: Path) -> None:
+    drawn: set[bytes] = set()
     for split, count in _IMAGES.items():
         lines: dict[str, list[str]] = {}
         with tarfile.open(folder / f"{split}.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
@@ -83,7 +84,11 @@ def _write(folder: Path) -> None:
                 name = f"{split}-{number:04d}.png"
                 chance = random.Random(f"tile-patterns 1 {name}")
                 figures, asked = _asked(number, chance)
-                add(archive, name, _draw(figures, chance))
+                picture = _draw(figures, chance)
+                while picture in drawn:  # so that no held-out picture is trained on
+                    picture = _draw(figures, chance)
+                drawn.add(picture)
+                add(archive, name, picture)
                 for kind, question, answer in asked:
                     row = {"image": name, "question": question, "answer": answer}
                     lines.setdefault(kind, []).append(json.dumps(row))

@@ -94,8 +94,9 @@ def fetch(
     from smolmix.pipelines.sources import source_of
 
     known = _known(catalogue)
-    space = open_workspace(workspace, writable=not dry_run)
+    space = open_workspace(workspace)
     sources = [known[name] if name in known else source_of(name, space) for name in corpora]
+    open_workspace(workspace, writable=not dry_run)
     selection = Selection(
         limit=limit,
         files=tuple(files or ()),

@@ -62,7 +62,7 @@ def test_nothing_that_is_held_out_is_trained_on(
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("clip-events", 0.45), ("read-tiles", 0.35), ("tile-patterns", 0.4), ("worked-sums", 0.2)],
+    [("clip-events", 0.45), ("read-tiles", 0.35), ("tile-patterns", 0.45), ("worked-sums", 0.2)],
 )
 def test_the_question_alone_does_not_tell_the_answer(
     name: str, most: float, samples: dict[str, list[Sample]]
