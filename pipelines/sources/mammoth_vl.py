@@ -5,12 +5,13 @@ Two JSON arrays of 21.8 and 4.05 GB beside gzipped tars of media, which `load_da
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from smolmix.pipelines.layouts.json_array import JsonArray
 from smolmix.pipelines.sources.conversation import ANY, messages_of, turns_with_media
 from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.pipelines.sources.source import Hub, Source, Subset
-from smolmix.sample import Cot, Media, Sample
+from smolmix.sample import Cot, Media, MediaKind, Sample
 
 _FOLDERS = {
     "si": ("single_image_data", "multi_image_data", "video_data"),
@@ -19,23 +20,13 @@ _FOLDERS = {
 
 
 def _media(row: Row) -> list[Media]:
-    folders = _FOLDERS.get(row.subset, _FOLDERS["si"])
-    video = row.values.get("video")
-    images = row.values.get("image")
-    if video:
-        paths, kind = (video if isinstance(video, list) else [video]), "video"
-    else:
-        paths, kind = (images if isinstance(images, list) else [images] if images else []), "image"
+    kind: MediaKind = "video" if row.values.get("video") else "image"
+    named = row.values.get(kind) or []
+    paths = named if isinstance(named, list) else [named]
     if not all(isinstance(path, str) for path in paths):
         raise RowError("field-type", f"{kind}: {paths!r}")
-    return [
-        row.find(
-            *(f"{folder}/{path}" for folder in folders),
-            path,
-            kind="video" if kind == "video" else "image",
-        )
-        for path in paths
-    ]
+    folders = _FOLDERS.get(row.subset, _FOLDERS["si"])
+    return [row.find(*(f"{f}/{path}" for f in folders), path, kind=kind) for path in paths]
 
 
 def _sample(row: Row, cot: Cot, evidence: str) -> Iterator[Sample]:
@@ -62,47 +53,36 @@ def _adapt_cot(row: Row) -> Iterator[Sample]:
     return _sample(row, "declared", "the paper's CoT corpus")
 
 
-_HUB = Hub(repo="MAmmoTH-VL/MAmmoTH-VL-Instruct-12M")
-_ROWS = ("mammoth_si_10M.json", "mammoth_ov_2M.json")
-_SHARDS = tuple(f"{folder}/*.tar.gz" for folder in _FOLDERS["si"])
-_PARTS = (Subset(name="si", rows=10_000_000), Subset(name="ov", rows=2_000_000))
-
-SOURCES = (
-    Source(
-        id="mammoth-vl-12m",
-        title="MAmmoTH-VL-Instruct-12M",
-        role="multi-image",
-        modality="multi-image",
-        licence="Apache-2.0",
-        origin=_HUB,
-        layout=JsonArray(),
-        adapt=_adapt,
-        rows_in=_ROWS,
-        media_in=_SHARDS,
-        subset_of=r"mammoth_(si|ov)_",
-        rows=12_000_000,
-        subsets=_PARTS,
-        unverified="the text-only share, the mark used in video rows, total bytes",
-        warnings=(
-            "Repeats much of LLaVA-OneVision and M4-Instruct: deduplicate across corpora.",
-            "Answers are rationales rewritten by models: many are chain of thought.",
-        ),
-    ),
-    Source(
-        id="cot-mammoth",
-        title="MAmmoTH-VL as the paper's chain of thought",
-        role="cot",
-        modality="image",
-        licence="Apache-2.0",
-        origin=_HUB,
-        layout=JsonArray(),
-        adapt=_adapt_cot,
-        rows_in=_ROWS,
-        media_in=_SHARDS,
-        subset_of=r"mammoth_(si|ov)_",
-        subsets=_PARTS,
-        verified=False,
-        unverified="which MAmmoTH the paper means (Yue et al., 2024b), and which of its rows",
-        warnings=("The same files as mammoth-vl-12m: take a small part, with --limit.",),
+_MAMMOTH = Source(
+    id="mammoth-vl-12m",
+    title="MAmmoTH-VL-Instruct-12M",
+    role="multi-image",
+    modality="multi-image",
+    licence="Apache-2.0",
+    origin=Hub(repo="MAmmoTH-VL/MAmmoTH-VL-Instruct-12M"),
+    layout=JsonArray(),
+    adapt=_adapt,
+    rows_in=("mammoth_si_10M.json", "mammoth_ov_2M.json"),
+    media_in=tuple(f"{folder}/*.tar.gz" for folder in _FOLDERS["si"]),
+    subset_of=r"mammoth_(si|ov)_",
+    rows=12_000_000,
+    subsets=(Subset(name="si", rows=10_000_000), Subset(name="ov", rows=2_000_000)),
+    unverified="the text-only share, the mark used in video rows, total bytes",
+    warnings=(
+        "Repeats much of LLaVA-OneVision and M4-Instruct: deduplicate across corpora.",
+        "Answers are rationales rewritten by models: many are chain of thought.",
     ),
 )
+_COT = replace(
+    _MAMMOTH,
+    id="cot-mammoth",
+    title="MAmmoTH-VL as the paper's chain of thought",
+    role="cot",
+    modality="image",
+    adapt=_adapt_cot,
+    rows=None,
+    verified=False,
+    unverified="which MAmmoTH the paper means (Yue et al., 2024b), and which of its rows",
+    warnings=("The same files as mammoth-vl-12m: take a small part, with --limit.",),
+)
+SOURCES = (_MAMMOTH, _COT)
