@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from smolmix.cost import Grid, clip_frames, image_grid
+from smolmix.cost import Grid, clip_frames, displayed, image_grid, media_grid
 from smolmix.profiles import PixelProfile
 from smolmix.sample import Media
 from smolmix.tokenize.codec import encode_tiles
@@ -34,11 +34,11 @@ def cut(media: Media, blobs: Sequence[bytes], profile: PixelProfile) -> TilesRow
         return _row(media, Grid(rows=0, cols=0), len(tiles), codec, encode_tiles(tiles, codec))
     image = decode(blobs[0], exif=profile.exif)
     grid = image_grid(image.width, image.height, profile)
-    planned_grid = image_grid(media.width, media.height, profile)
-    if grid != planned_grid:
+    if grid != media_grid(media, profile):
+        width, height = displayed(media, profile)
         raise ImageError(
             "plan-mismatch",
-            f"{image.width} × {image.height} pixels; measured as {media.width} × {media.height}",
+            f"{image.width} × {image.height} pixels; measured as {width} × {height}",
         )
     if profile.codec == "source":
         return _row(media, grid, grid.tiles, "source", [blobs[0]])
@@ -64,7 +64,7 @@ def stored_bytes(media: Media, profile: PixelProfile) -> int:
         return max(media.bytes_on_disk, 1024)
     one = profile.tile_px**2 * 3
     tiles = (
-        image_grid(media.width, media.height, profile).tiles
+        media_grid(media, profile).tiles
         if media.kind == "image"
         else len(clip_frames(media, profile))
     )

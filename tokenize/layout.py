@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from num2words import num2words
 
-from smolmix.cost import Grid, clip_timing, frame_indices, image_grid
+from smolmix.cost import Grid, clip_timing, frame_indices, media_grid
 from smolmix.profiles import Profile
 from smolmix.sample import Media, Part, Role, Sample, Turn
 from smolmix.tokenize import special
@@ -212,8 +212,7 @@ class _Renderer:
             if medium.kind == "image":
                 if intro and position == 0:
                     yield Text(self._image_intro(), self._full)
-                grid = image_grid(medium.width, medium.height, self._profile.pixel)
-                yield Block(part.media, grid, 0)
+                yield Block(part.media, media_grid(medium, self._profile.pixel), 0)
             else:
                 yield from self._clip(part.media, medium, intro and position == 0)
             if self._words and (index, position) == self._last_medium:

@@ -62,7 +62,7 @@ def clip_tiles(
     if media.kind == "frames":
         if wanted[-1] >= len(blobs):
             raise VideoError("plan-mismatch", f"{len(blobs)} frames; measured as {media.frames}")
-        frames: Iterator[Frame] = (np.asarray(decode(blobs[i])) for i in wanted)
+        frames: Iterator[Frame] = (np.asarray(decode(blobs[i], exif=profile.exif)) for i in wanted)
     else:
         frames = read_frames(blobs[0], wanted, backend=backend)
     return np.stack([squash(frame, profile) for frame in frames])

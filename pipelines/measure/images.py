@@ -45,7 +45,7 @@ class ImageFacts:
     mode: str = ""
     width: int = 0
     height: int = 0
-    orientation: int = 1  # EXIF
+    orientation: int = 1  # EXIF, 1 to 8: how Pillow would still turn the pixels it reads
     frames: int = 1
     pixels: Image.Image | None = None  # RGB, possibly reduced; None when only headers were read
 
@@ -92,7 +92,7 @@ def _unidentified(data: bytes) -> str:
 
 def _facts(image: Image.Image, data: bytes, look_px: int) -> ImageFacts:
     try:
-        orientation = int(image.getexif().get(_ORIENTATION, 1))
+        orientation = _orientation(image)
     except DECODER_ERRORS:
         orientation = 1  # broken EXIF does not spoil the picture
     try:
@@ -120,6 +120,13 @@ def _facts(image: Image.Image, data: bytes, look_px: int) -> ImageFacts:
         cut = any(w in str(error).lower() for w in ("truncated", "premature end of jpeg"))
         return ImageFacts(fault=_fault("truncated" if cut else "corrupt", error), **known)  # type: ignore[arg-type]
     return ImageFacts(pixels=pixels, **known)  # type: ignore[arg-type]
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF":
+        return 1  # Pillow turns these itself, and gives their size as turned
+    found = image.getexif().get(_ORIENTATION, 1)
+    return int(found) if found in range(1, 9) else 1
 
 
 def _pixels(image: Image.Image, data: bytes, look_px: int) -> Image.Image:

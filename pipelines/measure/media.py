@@ -73,7 +73,13 @@ class MediaMeasurer:
 
     def _image(self, media: Media, data: bytes) -> tuple[Media, str]:
         facts = read_image(data, look=self._look)
-        media = replace(media, format=facts.format, width=facts.width, height=facts.height)
+        media = replace(
+            media,
+            format=facts.format,
+            width=facts.width,
+            height=facts.height,
+            orientation=facts.orientation,
+        )
         if media.digest not in self.signals:
             signals = Signals(
                 digest=media.digest,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from smolmix.cost import clip_frames, clip_timing, image_grid
+from smolmix.cost import clip_frames, clip_timing, media_grid
 from smolmix.errors import SmolmixError
 from smolmix.media import MediaReader
 from smolmix.profiles import PIXEL_PRESETS, PixelProfile
@@ -85,7 +85,7 @@ def describe(
             small = thumbnail(decode(reader.read(media.refs[0]), exif=rates.exif), EDGE_PX)
             about["picture"] = small.name
             if pixel is not None and media.width and media.height:
-                grid = image_grid(media.width, media.height, pixel)
+                grid = media_grid(media, pixel)
                 about["grid"] = [grid.rows, grid.cols]
             return about, [small]
         seconds, fps = clip_timing(media) if media.frames else (0.0, 1.0)

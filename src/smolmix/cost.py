@@ -91,6 +91,18 @@ def image_grid(width: int, height: int, profile: PixelProfile) -> Grid:
     return Grid(rows=high // profile.tile_px, cols=wide // profile.tile_px)
 
 
+def displayed(media: Media, profile: PixelProfile) -> tuple[int, int]:
+    """Return (width, height) of an image as it is cut: turned by its EXIF where that is applied."""
+    if profile.exif == "apply" and media.orientation >= 5:  # a quarter turn, mirrored or not
+        return media.height, media.width
+    return media.width, media.height
+
+
+def media_grid(media: Media, profile: PixelProfile) -> Grid:
+    """Return the grid that an image of the record is cut into."""
+    return image_grid(*displayed(media, profile), profile)
+
+
 def frame_count(duration_s: float, frames: int, fps: float, profile: PixelProfile) -> int:
     """Return how many frames are sampled from a clip; `frame_indices` says which."""
     return len(frame_indices(duration_s, frames, fps, profile))
@@ -143,7 +155,7 @@ def media_tiles(media: Iterable[Media], profile: PixelProfile) -> int:
     total = 0
     for m in media:
         if m.kind == "image":
-            total += image_grid(m.width, m.height, profile).tiles
+            total += media_grid(m, profile).tiles
         else:
             total += len(clip_frames(m, profile))
     return total
@@ -171,7 +183,7 @@ def visual_tokens(media: Iterable[Media], profile: PixelProfile, *, frame_averag
     total = 0
     for m in media:
         if m.kind == "image":
-            total += image_grid(m.width, m.height, profile).tokens(profile.tokens_per_tile)
+            total += media_grid(m, profile).tokens(profile.tokens_per_tile)
         else:
             one = Grid(rows=0, cols=0).tokens(profile.tokens_per_tile)
             frames = len(clip_frames(m, profile))

@@ -14,7 +14,7 @@ import xxhash
 
 from smolmix.errors import DataError
 
-SCHEMA_VERSION = 2  # raised when the columns or the digest change: corpora are measured again
+SCHEMA_VERSION = 3  # raised when the columns or the digest change: corpora are measured again
 
 Modality = Literal["text", "image", "multi-image", "video"]
 Cot = Literal["none", "declared", "detected"]
@@ -52,8 +52,9 @@ class Media:
     refs: tuple[MediaRef, ...]  # one; for "frames", one per frame in order
     digest: str = ""  # xxh3_128 hex of the bytes (of all frames in order for "frames")
     format: str = ""  # "jpeg", "png", "h264", ...
-    width: int = 0  # pixels as displayed: after rotation metadata, and EXIF by policy
+    width: int = 0  # pixels: of a video as displayed, of an image as stored
     height: int = 0
+    orientation: int = 1  # EXIF, of an image: how to turn it, 1 to 8; `exif: apply` does
     frames: int = 1  # of a video: as its header or index says
     fps: float = 0.0  # 0 for an image
     duration_s: float = 0.0  # 0 for an image
@@ -162,6 +163,7 @@ _MEDIA = pa.struct(
         ("format", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("orientation", pa.int8()),
         ("frames", pa.int32()),
         ("fps", pa.float64()),
         ("duration_s", pa.float64()),
