@@ -23,7 +23,7 @@ components:
   problems: {corpus: word-problems}
 """
 CURATE = ("curate", CORPUS, "--workers", "2")
-TOKENIZE = ("tokenize", "killed", "--profile", "nano", "--tokens", "1024", "--workers", "2")
+TOKENIZE = ("tokenize", "killed", "--tokens", "1024", "--workers", "2")
 DEADLINE_S = 240.0
 
 

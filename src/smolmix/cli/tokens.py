@@ -17,38 +17,83 @@ from smolmix.cli.options import (
 
 if TYPE_CHECKING:
     from smolmix.pipelines.pretokenize import Tokenized
+    from smolmix.profiles import Profile
     from smolmix.storage import Folder, Workspace
 
 ProfileOption = Annotated[
-    str, typer.Option("--profile", "-p", help="Preset: nano, 256m, 500m or 2.2b.")
+    str | None,
+    typer.Option(
+        "--profile",
+        "-p",
+        help="Preset: nano, 256m, 500m or 2.2b; default: the profile of the mixture's spec.",
+    ),
 ]
 StyleOption = Annotated[
-    str, typer.Option("--style", help="Chat style: inference, released or paper.")
+    str | None,
+    typer.Option("--style", help="Chat style: inference, released or paper; default: the spec's."),
 ]
 
 
-def _profile(preset: str, style: str, codec: str, resize: str) -> Any:
-    from dataclasses import replace
+def _profile(
+    workspace: "Workspace", mixture: str, preset: str | None, style: str | None, override: bool
+) -> "Profile":
+    """Return the profile of the mixture's spec; another one only where that is said.
+
+    Raises:
+        UsageError: a word is unknown, or names another profile and `override` is off.
+        IncompleteError: the mixture is not built.
+    """
     from typing import get_args
 
-    from smolmix.errors import UsageError, nearest
-    from smolmix.profiles import Style, profile
-    from smolmix.tokenize.codec import check
+    from smolmix.errors import IncompleteError, UsageError, nearest
+    from smolmix.mixtures.lock import LOCK_FILE, read_lock
+    from smolmix.profiles import ProfileChoice, Style, pixel_preset
 
     styles = get_args(Style)
-    if style not in styles:
+    if style is not None and style not in styles:
         raise UsageError(f"--style {style}: known: {', '.join(styles)}{nearest(style, styles)}")
-    if resize not in ("exact", "fast"):
+    if preset is not None:
+        pixel_preset(preset)
+    folder = workspace.mixture(mixture)
+    if not folder.exists(LOCK_FILE):
+        raise IncompleteError(f"{folder.url}: no {LOCK_FILE}; run `smolmix mix build` first")
+    spec = ProfileChoice.model_validate(read_lock(folder).spec.get("profile", {}))
+    asked = spec.model_copy(
+        update={k: v for k, v in (("preset", preset), ("style", style)) if v is not None}
+    )
+    if asked != spec and not override:
+        raise UsageError(
+            f"mixture {mixture} was solved for the profile ({spec}); asked for is ({asked}), whose "
+            "counts differ: leave --profile and --style out, write the other profile in the spec "
+            "and run `smolmix mix build` again, or add --override to tokenize its picks as asked"
+        )
+    return asked.profile()
+
+
+def _stored(profile: "Profile", codec: str | None, resize: str | None) -> "Profile":
+    """Return the profile with another way of storing and resizing tiles, where one is named."""
+    from dataclasses import replace
+
+    from smolmix.errors import UsageError
+    from smolmix.tokenize.codec import check
+
+    if resize not in (None, "exact", "fast"):
         raise UsageError(f"--resize {resize}: exact or fast")
-    found = profile(preset, style=style)  # type: ignore[arg-type]
-    pixel = replace(found.pixel, codec=check(codec), resize=resize)  # type: ignore[arg-type]
-    return replace(found, pixel=pixel)
+    changes: dict[str, Any] = {"codec": codec and check(codec), "resize": resize}
+    pixel = replace(profile.pixel, **{k: v for k, v in changes.items() if v is not None})
+    return replace(profile, pixel=pixel)
 
 
 def tokenize(
     mixture: Annotated[str, typer.Argument(help="A mixture that `mix build` has built.")],
-    profile: ProfileOption = "256m",
-    style: StyleOption = "inference",
+    profile: ProfileOption = None,
+    style: StyleOption = None,
+    override: Annotated[
+        bool,
+        typer.Option(
+            "--override", help="Let --profile and --style differ from the mixture's spec."
+        ),
+    ] = False,
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of a sequence.")] = 8192,
     tiles: Annotated[
         int | None,
@@ -57,33 +102,38 @@ def tokenize(
         ),
     ] = None,
     codec: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--codec",
             help="How tiles are stored: source (an image's own bytes, the smallest, without "
-            "loss), raw, png or jpeg:Q.",
+            "loss), raw, png or jpeg:Q; default: the spec's, or source.",
         ),
-    ] = "source",
+    ] = None,
     resize: Annotated[
-        str, typer.Option("--resize", help="exact (as released, bit for bit) or fast.")
-    ] = "exact",
+        str | None,
+        typer.Option(
+            "--resize",
+            help="exact (as released, bit for bit) or fast; default: the spec's, or exact.",
+        ),
+    ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     workers: WorkersOption = DEFAULT_WORKERS,
     ray_address: RayAddressOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Tokenize a mixture: token ids, tiles and packed sequences.
+    """Tokenize a mixture: token ids, tiles and packed sequences, under the profile of its spec.
 
     Only what no earlier run has made is made.
 
-    Example: smolmix tokenize demo --profile nano --tokens 1024
+    Example: smolmix tokenize demo --tokens 1024
     """
     from smolmix.pipelines.pretokenize import tokenize_mixture
 
+    here = open_workspace(workspace, writable=True)
     made = tokenize_mixture(
-        open_workspace(workspace, writable=True),
+        here,
         mixture,
-        _profile(profile, style, codec, resize),
+        _stored(_profile(here, mixture, profile, style, override), codec, resize),
         tokens,
         tiles,
         workers=workers,

@@ -1,9 +1,10 @@
 """A small curated workspace with images, clips, text and picks, made in a second."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,9 +15,12 @@ import xxhash
 from PIL import Image
 
 from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
+from smolmix.mixtures.lock import FORMAT, LOCK_FILE, Lock
 from smolmix.profiles import Profile, pixel_preset, profile
 from smolmix.sample import Media, MediaRef, Sample, Tally, to_table, turns_of
 from smolmix.storage import Workspace
+
+NANO = {"preset": "nano", "style": "inference"}  # the profile of every mixture made here
 
 
 def image_bytes(width: int, height: int, seed: int, kind: str = "PNG") -> bytes:
@@ -111,6 +115,14 @@ def put_curated(workspace: Workspace, corpus: str, samples: Sequence[Sample]) ->
     run_stage(_CURATE, units, folder=workspace.curated(corpus), workers=0, quiet=True)
 
 
+def lock_of(mixture: str, spec: Mapping[str, Any], seed: int = 0) -> Lock:
+    return Lock(
+        format=FORMAT, smolmix="", name=mixture, spec_file="", spec=spec, sources={}, seed=seed,
+        profile="", corpora={}, verdicts="", left_out={}, unpublished={}, solution=(),
+        reached={}, licences={}, draws=0, picks="",
+    )  # fmt: skip
+
+
 def put_picks(workspace: Workspace, mixture: str, corpora: Sequence[str], seed: int = 0) -> int:
     rows = []
     for corpus in corpora:
@@ -126,7 +138,7 @@ def put_picks(workspace: Workspace, mixture: str, corpora: Sequence[str], seed: 
     stream = io.BytesIO()
     table.write_parquet(stream)
     folder.write_bytes("picks.parquet", stream.getvalue())
-    folder.write_json("lock.json", {"name": mixture, "seed": seed})
+    folder.write_json(LOCK_FILE, lock_of(mixture, {"profile": NANO}, seed).to_json())
     return len(rows)
 
 
