@@ -19,8 +19,9 @@ def test_every_plan_that_comes_with_smolmix_is_valid(path: Path) -> None:
     assert len(plan.seeds) >= 3
     assert len(plan.trials) == len(plan.arms) * len(plan.seeds)
     for trial in plan.trials:
-        (reading,) = trial.readings.values()
-        assert reading.spec.profile.profile() == trial.recipe.full_profile()
+        assert trial.readings.keys() == {stage.mixture for stage in trial.recipe.stages}
+        for reading in trial.readings.values():
+            assert reading.spec.profile.profile() == trial.recipe.full_profile()
 
 
 def test_seeds_reach_recipe_and_spec_and_equal_mixtures_share_a_name(written: Written) -> None:
