@@ -1,9 +1,9 @@
 """Stage "curate": measured samples to the kept ones, and each loss with its reason.
 
 The steps of one corpus, each resumable by itself: measure (media and text, once), filter (the
-policy's rules), duplicates (exact; near ones by hash and pixels), contamination, and last the
-curated parts, which apply the verdicts. Only `measure` opens media, and of those again only
-the pairs that hashes propose.
+policy's rules), duplicates (exact; near ones by hash and pixels), contamination, merging where
+the policy asks for it, and last the curated parts, which apply the verdicts. Only `measure` opens
+media, and of those again only the pairs that hashes propose.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from smolmix.engine import Result, Stage, Summary, Unit, UnitContext, run_stage
 from smolmix.pipelines.decontaminate import stage as decontaminate
-from smolmix.pipelines.dedup import compare, exact, near_text, proposals, verdicts
+from smolmix.pipelines.dedup import compare, exact, merge, near_text, proposals, verdicts
 from smolmix.pipelines.dedup.media_tables import Places
 from smolmix.pipelines.dedup.origins import Origin
 from smolmix.pipelines.dedup.verdicts import Verdict
@@ -40,6 +40,7 @@ class Payload:
     measured: str
     filtered: str
     verdicts: tuple[str, ...]  # folders; the first that names a row decides
+    merged: str  # folder of merged samples, or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,11 @@ def _run(unit: Unit, context: UnitContext) -> Result:
         rows = pq.read_table(stream, columns=["row", "reason", "detail"]).to_pylist()
     losses = {r["row"]: (r["reason"], r["detail"]) for r in rows if r["reason"]}
     tally, dropped = Tally(samples=len(rows)), list[Dropped]()
+    heads, left_out = (
+        merge.of_part(Folder(payload.merged), unit.name) if payload.merged else ({}, 0)
+    )
+    if left_out:
+        tally.turns_dropped = {merge.ASKED_ALREADY: 2 * left_out}
     out = context.out / f"{unit.name}.parquet"
     with Folder(payload.measured).open(f"{unit.name}.parquet") as stream:
         file, start = pq.ParquetFile(stream), 0
@@ -93,11 +99,16 @@ def _run(unit: Unit, context: UnitContext) -> Result:
                     if start + i not in losses and start + i not in found
                 ]
                 dropped += _dropped(table, start, set(kept), losses, found)
-                writer.write_table(table.take(pa.array(kept, pa.int64())))
+                own = table.take(pa.array(kept, pa.int64()))
+                writer.write_table(
+                    _with(own, {k: heads.get(start + i) for k, i in enumerate(kept)})
+                )
                 tally.kept += len(kept)
                 start += table.num_rows
     for one in dropped:
-        if one.reason.startswith(("duplicate", "same-image")):
+        if one.reason == merge.MERGED:
+            tally.merged += 1
+        elif one.reason.startswith(("duplicate", "same-")):
             tally.duplicates += 1
         else:
             tally.drop(one)
@@ -105,8 +116,19 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     pq.write_table(
         dropped_table(dropped), context.out / f"{unit.name}.dropped.parquet", compression="zstd"
     )
-    duplicates = {r: n for r, n in verdicts.count_reasons(found).items() if r not in tally.dropped}
+    apart = {merge.MERGED, *tally.dropped}
+    duplicates = {r: n for r, n in verdicts.count_reasons(found).items() if r not in apart}
     return Result(tally=tally, stats={"duplicates": duplicates})
+
+
+def _with(table: pa.Table, instead: Mapping[int, pa.Table | None]) -> pa.Table:
+    """Return the table with some of its rows replaced by tables of one row."""
+    pieces, at = list[pa.Table](), 0
+    for row, other in sorted(instead.items()):
+        if other is not None:
+            pieces += [table.slice(at, row - at), other.cast(table.schema)]
+            at = row + 1
+    return pa.concat_tables([*pieces, table.slice(at)]).combine_chunks() if pieces else table
 
 
 def _dropped(
@@ -143,7 +165,7 @@ def _dropped(
     return dropped
 
 
-STAGE = Stage(name="curate", version=1, run=_run)
+STAGE = Stage(name="curate", version=2, run=_run)
 
 
 def curate_corpus(source: Source, policy: Policy, run: Run, *, look: bool = True) -> Summary:
@@ -289,7 +311,17 @@ def apply_policy(
         quiet=run.quiet,
     )
     found = _verdicts(run, work, corpus, policy, measured, filtered, step)
-    digests = {f"verdicts {f.name}": stage_record(f).digest for f in found}
+    merged = None
+    if policy.dedup.same_image == "merge":
+        origin = Origin(
+            corpus=corpus, rank=0, filtered=filtered.url, gone=tuple(f.url for f in found)
+        )
+        merged = work.child("merge", corpus)
+        parts = merge.units(measured, origin, step.tally.samples, policy.dedup.merge)
+        run.stage(merge.STAGE, parts, merged)
+        found.append(merged)
+    steps = {f.path.rsplit("/", 2)[-2]: f for f in found}
+    digests = {f"verdicts {name}": stage_record(f).digest for name, f in steps.items()}
     units = [
         Unit(
             name=name,
@@ -299,9 +331,11 @@ def apply_policy(
                 measured=measured.url,
                 filtered=filtered.url,
                 verdicts=tuple(f.url for f in found),
+                merged=merged.url if merged else "",
             ),
         )
         for name, digest in record.units.items()
     ]
     info = dict(record.info) | {"policy": policy.name, "policy_digest": policy.digest()}
+    info |= {"steps": sorted(steps)}
     return run.stage(STAGE, units, folder, info)

@@ -21,8 +21,6 @@ from smolmix.pipelines.filters.policy import Policy
 from smolmix.sample import Tally
 from smolmix.storage import Folder, Workspace, digest_json, part_files, stage_record
 
-_STEPS = ("exact", "texts", "contamination")  # of a corpus alone, as `dedup/<step>/<corpus>`
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
@@ -65,12 +63,13 @@ def set_folder(workspace: Workspace, corpora: Sequence[str]) -> Folder:
 
 def _origin(workspace: Workspace, corpus: str, rank: int) -> Origin:
     work = workspace.child("dedup")
-    gone = [work.child(step, corpus) for step in _STEPS]
+    steps = stage_record(workspace.curated(corpus)).info["steps"]  # an older policy's may lie there
     return Origin(
         corpus=corpus,
         rank=rank,
         filtered=work.child("filter", corpus).url,
-        gone=tuple(f.url for f in gone if f.exists("stage.json")),
+        gone=tuple(work.child(step, corpus).url for step in steps),
+        merged=work.child("merge", corpus).url if "merge" in steps else "",
     )
 
 

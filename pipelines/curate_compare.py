@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from smolmix.pipelines.curate import Run, apply_policy
 from smolmix.pipelines.curate_waterfall import Waterfall, waterfall
+from smolmix.pipelines.dedup.merge import MERGED
 from smolmix.pipelines.filters.policy import Policy
 from smolmix.storage import Folder, part_files
 
@@ -31,7 +32,10 @@ class Comparison:
     def lines(self) -> list[str]:
         """Return the comparison as a table for a terminal."""
         rows = [("samples", self.one.samples, self.other.samples)]
-        first, second = (w.dropped | w.duplicates for w in (self.one, self.other))
+        first, second = (
+            w.dropped | w.duplicates | ({MERGED: w.merged} if w.merged else {})
+            for w in (self.one, self.other)
+        )
         rows += [(f"- {r}", first.get(r, 0), second.get(r, 0)) for r in sorted(first | second)]
         rows.append(("kept", self.one.kept, self.other.kept))
         wide = max(len(name) for name, _, _ in rows)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 
+from smolmix.pipelines.dedup.merge import MERGED
 from smolmix.storage import Folder, Workspace, manifests, stage_record
 
 
@@ -18,6 +19,7 @@ class Waterfall:
     dropped: dict[str, int]  # by the policy: reason -> samples
     duplicates: dict[str, int]  # reason -> samples
     kept: int
+    merged: int = 0  # samples whose turns live on in another one
     turns_dropped: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
@@ -33,6 +35,8 @@ class Waterfall:
         steps += [(f"- {r}", n, "measure") for r, n in self.lost.items()]
         steps += [(f"- {r}", n, "") for r, n in self.dropped.items()]
         steps += [(f"- {r}", n, "") for r, n in self.duplicates.items()]
+        if self.merged:
+            steps.append((f"- {MERGED}", self.merged, "into conversations that are kept"))
         share = f"{self.kept / self.samples:.2%} of samples" if self.samples else ""
         steps.append(("kept", self.kept, share))
         width = max(len(name) for name, _, _ in steps)
@@ -70,5 +74,6 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
         dropped=dict(after.tally.dropped),
         duplicates=dict(sorted(duplicates.items())),
         kept=after.tally.kept,
-        turns_dropped=dict(before.turns_dropped),
+        merged=after.tally.merged,
+        turns_dropped=(before + after.tally).turns_dropped,
     )

@@ -56,7 +56,8 @@ def truth(dropped: set[str], count: int) -> dict[str, object]:
         one, same, alike = f"o{start}-{start}", f"e{start + 3}-{start}", f"n{start + 7}-{start}"
         exact += one in dropped or same in dropped
         near += alike in dropped or {one, same} <= dropped
-        groups, names = groups + 1, names | {one, same, alike}
+        groups += 1
+        names.update((one, same, alike))
     return {
         "exact_recall": round(exact / max(1, groups), 4),
         "near_recall": round(near / max(1, groups), 4),

@@ -13,7 +13,7 @@ import polars as pl
 import xxhash
 
 from smolmix.engine import Result, Stage, Unit, UnitContext
-from smolmix.pipelines.dedup import origins, verdicts
+from smolmix.pipelines.dedup import merge, origins, verdicts
 from smolmix.pipelines.dedup.clusters import Clusters
 from smolmix.pipelines.dedup.origins import Origin
 from smolmix.pipelines.dedup.verdicts import Verdict
@@ -66,14 +66,15 @@ def _rows(payload: Payload, canonical: Mapping[str, str]) -> pl.DataFrame:
     for origin in payload.origins:
         for part in origin.parts():
             found: list[tuple[object, ...]] = []
+            heads = merge.text_hashes(Folder(origin.merged), part) if origin.merged else {}
             for row in origin.rows(part, ROWS, columns, [("reason", "=", "")]):
-                media = row["media"]
+                media, said = row["media"], heads.get(row["row"], row["text_hash"])
                 alone = payload.same_image == "one" and media
                 shown = [canonical.get(d, d) for d in media]
-                key = _key("" if alone else row["text_hash"], shown)
+                key = _key("" if alone else said, shown)
                 if key % payload.partitions == payload.partition:
                     held = row["split"] == "heldout"
-                    raw = f"{row['text_hash']} {' '.join(media)}"
+                    raw = f"{said} {' '.join(media)}"
                     place = (row["id"], part, row["row"], origin.corpus, raw)
                     found.append((key, held, origin.rank, row["pixels"], *place))
             frames.append(pl.DataFrame(found, schema=_TABLE, orient="row"))

@@ -18,6 +18,7 @@ class Origin:
     rank: int  # of two copies in two corpora the one of the lower rank stays
     filtered: str
     gone: tuple[str, ...] = ()
+    merged: str = ""  # folder of the samples that were merged, or "": others than the filter saw
 
     def parts(self) -> tuple[str, ...]:
         """Return the names of its parts, in order."""

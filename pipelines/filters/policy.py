@@ -63,6 +63,14 @@ class VideoDedup(_Strict):
     max_length_gap: float = Field(default=0.05, ge=0)  # relative
 
 
+class Merge(_Strict):
+    """How conversations over the same media become one, under `same_image: merge`."""
+
+    max_pairs: int = Field(default=64, ge=2)  # of question and answer in one conversation
+    max_text_tokens: int = Field(default=1024, ge=1)
+    tags: Literal["must-match", "ignore"] = "must-match"  # mixtures select by them
+
+
 class Dedup(_Strict):
     """What counts as a duplicate, and which copy stays."""
 
@@ -70,7 +78,8 @@ class Dedup(_Strict):
     text: TextDedup = TextDedup()
     images: ImageDedup = ImageDedup()
     videos: VideoDedup = VideoDedup()
-    same_image: Literal["keep", "one"] = "keep"  # other questions on one image
+    same_image: Literal["keep", "one", "merge"] = "keep"  # other questions on one image
+    merge: Merge = Merge()
     priority: tuple[str, ...] = ()  # corpora, the first keeps its copy; then unnamed ones by name
 
 

@@ -34,18 +34,31 @@ class SampleMeasurer:
             media.append(measured)
             if fault:
                 faults.append(f"{fault} (media {number})" if len(sample.media) > 1 else fault)
-        answers = [t.text for t in sample.turns if t.role == "assistant"]
-        whole = "\n".join(t.text for t in sample.turns if t.role != "system")
         evidence = "" if sample.cot == "declared" else cot.detect(sample.turns)
-        return replace(
+        sample = replace(
             sample,
             media=tuple(media),
             cot="detected" if evidence else sample.cot,
             cot_evidence=evidence or sample.cot_evidence,
-            text_chars=sum(len(t.text) for t in sample.turns),
-            text_tokens=tokens,
-            answer_chars=sum(map(len, answers)),
-            language=texts.language(whole[:600]),
-            text_hash=texts.text_hash(sample.turns),
             faults=(*sample.faults, *faults),
         )
+        return text_measures(sample, tokens)
+
+
+def text_measures(sample: Sample, tokens: int) -> Sample:
+    """Return the sample with the measures that its text alone decides.
+
+    Args:
+        sample: its turns are final.
+        tokens: of its text parts, each tokenized by itself.
+    """
+    answers = [t.text for t in sample.turns if t.role == "assistant"]
+    whole = "\n".join(t.text for t in sample.turns if t.role != "system")
+    return replace(
+        sample,
+        text_chars=sum(len(t.text) for t in sample.turns),
+        text_tokens=tokens,
+        answer_chars=sum(map(len, answers)),
+        language=texts.language(whole[:600]),
+        text_hash=texts.text_hash(sample.turns),
+    )

@@ -42,6 +42,7 @@ def _curated(workspace: Workspace) -> list[dict[str, Any]]:
     for corpus in _names(workspace, "curated", STAGE_FILE):
         tally = stage_record(workspace.curated(corpus)).tally
         gone = {"dropped": sum(tally.dropped.values()), "duplicates": tally.duplicates}
+        gone["merged"] = tally.merged
         rows.append({"corpus": corpus, "samples": tally.samples, **gone, "kept": tally.kept})
     return rows
 

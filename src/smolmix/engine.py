@@ -374,6 +374,8 @@ def _line(label: str, summary: Summary) -> str:
         parts.append(f"{tally.kept:,} of {tally.samples:,} samples kept")
     if tally.duplicates:
         parts.append(f"{tally.duplicates:,} duplicates")
+    if tally.merged:
+        parts.append(f"{tally.merged:,} merged into others")
     gone = tally.rows_dropped | tally.dropped
     if gone:
         parts.append("dropped " + ", ".join(f"{n:,} {why}" for why, n in sorted(gone.items())))

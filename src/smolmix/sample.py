@@ -318,7 +318,7 @@ class Tally:
     """What a stage did to its rows, and the proof that none was lost.
 
     rows = rows_adapted + dropped rows (one row may become several samples);
-    samples = kept + dropped + duplicates.
+    samples = kept + dropped + duplicates + merged.
     """
 
     rows: int = 0
@@ -328,12 +328,13 @@ class Tally:
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> samples
     duplicates: int = 0
+    merged: int = 0  # samples whose turns live on in another one
     turns_dropped: dict[str, int] = field(default_factory=dict)  # reason -> turns
 
     def __add__(self, other: Self) -> "Tally":
         total = Tally()
         for one in (self, other):
-            for name in ("rows", "rows_adapted", "samples", "kept", "duplicates"):
+            for name in ("rows", "rows_adapted", "samples", "kept", "duplicates", "merged"):
                 setattr(total, name, getattr(total, name) + getattr(one, name))
             for name in ("rows_dropped", "dropped", "turns_dropped"):
                 into: dict[str, int] = getattr(total, name)
@@ -356,12 +357,12 @@ class Tally:
                 f"{self.rows} rows came in, {self.rows_adapted} were adapted and "
                 f"{sum(self.rows_dropped.values())} dropped: {self.rows - rows_out} unaccounted for"
             )
-        out = self.kept + sum(self.dropped.values()) + self.duplicates
+        out = self.kept + sum(self.dropped.values()) + self.duplicates + self.merged
         if self.samples != out:
             return (
                 f"{self.samples} samples came in, {self.kept} were kept, "
-                f"{sum(self.dropped.values())} dropped and {self.duplicates} were duplicates: "
-                f"{self.samples - out} unaccounted for"
+                f"{sum(self.dropped.values())} dropped, {self.duplicates} were duplicates and "
+                f"{self.merged} merged: {self.samples - out} unaccounted for"
             )
         return ""
 

@@ -62,6 +62,7 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
     yield f"{'corpus':<20} {'rows':>8} {'samples':>8} {'kept':>8}  left, and why"
     for fall in outcome.corpora:
         gone = fall.rows_dropped | fall.lost | fall.dropped | fall.duplicates
+        gone |= {"merged": fall.merged} if fall.merged else {}
         why = ", ".join(f"{n:,} {reason}" for reason, n in gone.items()) or "nothing"
         yield f"{fall.corpus:<20} {fall.rows:>8,} {fall.samples:>8,} {fall.kept:>8,}  {why}"
     for lock in outcome.mixtures.values():
