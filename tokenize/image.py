@@ -8,20 +8,18 @@ belong to the device.
 import io
 import warnings
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from smolmix.cost import Grid, image_grid, resized, split_size
 from smolmix.errors import DataError
 from smolmix.profiles import PixelProfile
+from smolmix.tokenize.resample import Pixels, resize
 
 Tiles = NDArray[np.uint8]  # (tiles, tile_px, tile_px, 3)
 
-LANCZOS = Image.Resampling.LANCZOS
 MAX_PIXELS = 178_956_970  # Pillow's own bound: a header beyond it is refused before decoding
 
 
@@ -75,43 +73,43 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def split(image: Image.Image, profile: PixelProfile) -> tuple[Grid, Tiles]:
+def split(image: Image.Image | Pixels, profile: PixelProfile) -> tuple[Grid, Tiles]:
     """Return the image's grid and its tiles, sub-images row by row and the global one last.
 
     Args:
-        image: RGB.
-        profile: sizes, whether to split, and how exactly to resize.
+        image: RGB, of Pillow or (height, width, 3) uint8.
+        profile: sizes, whether to split, and whether to resize in the two steps of the release
+            (`exact`) or straight from the source (`fast`).
 
     Returns:
         The grid, and tiles (rows · cols + 1, tile_px, tile_px, 3) uint8.
     """
-    grid = image_grid(image.width, image.height, profile)
-    resize = _resize_fast if profile.resize == "fast" else _resize_exact
-    tile = profile.tile_px
-    square = (tile, tile)
+    source: Pixels = np.asarray(image)
+    height, width = source.shape[:2]
+    grid = image_grid(width, height, profile)
+    tile, fast = profile.tile_px, profile.resize == "fast"
+    first = source if fast else resize(source, *resized(width, height, profile))
+    if grid.rows == 0 and (fast or not profile.split):
+        return grid, resize(first, tile, tile)[None]
+    whole = resize(first, *split_size(width, height, profile))
     if grid.rows == 0:
-        sizes = [resized(image.width, image.height, profile), square]
-        if profile.split:
-            sizes.insert(1, split_size(image.width, image.height, profile))
-        return grid, np.asarray(resize(image, sizes))[None]
-    whole_size = split_size(image.width, image.height, profile)
-    whole = resize(image, [resized(image.width, image.height, profile), whole_size])
+        return grid, resize(whole, tile, tile)[None]
     tiles = np.empty((grid.tiles, tile, tile, 3), dtype=np.uint8)
     # The view has the shape of the cut image, so that pixels are copied once.
-    tiles[:-1].reshape(grid.rows, grid.cols, tile, tile, 3).swapaxes(1, 2)[...] = np.asarray(
-        whole
-    ).reshape(grid.rows, tile, grid.cols, tile, 3)
+    tiles[:-1].reshape(grid.rows, grid.cols, tile, tile, 3).swapaxes(1, 2)[...] = whole.reshape(
+        grid.rows, tile, grid.cols, tile, 3
+    )
     # As released, the global tile is made from the enlarged image; fast makes it from the source.
-    tiles[-1] = np.asarray(resize(image if profile.resize == "fast" else whole, [square]))
+    tiles[-1] = resize(source if fast else whole, tile, tile)
     return grid, tiles
 
 
-def squash(frame: Tiles, profile: PixelProfile) -> Tiles:
+def squash(frame: Pixels, profile: PixelProfile) -> Pixels:
     """Return a video frame as one tile: to the tile's edge, then to a square.
 
     Args:
         frame: (height, width, 3) uint8.
-        profile: its tile size, and how exactly to resize.
+        profile: its tile size, and whether to resize in two steps.
 
     Returns:
         (tile_px, tile_px, 3) uint8.
@@ -120,25 +118,5 @@ def squash(frame: Tiles, profile: PixelProfile) -> Tiles:
     transformers' unsplit image path.
     """
     one = replace(profile, longest_edge_px=profile.tile_px, split=False, upscale=True)
-    tile: Tiles = split(Image.fromarray(frame), one)[1][0]
+    tile: Pixels = split(frame, one)[1][0]
     return tile
-
-
-def _resize_exact(image: Image.Image, sizes: list[tuple[int, int]]) -> Image.Image:
-    for size in sizes:
-        if image.size != size:  # Pillow copies where the size is right already
-            image = image.resize(size, LANCZOS)
-    return image
-
-
-def _resize_fast(image: Image.Image, sizes: list[tuple[int, int]]) -> Any:
-    """Go to the last size in one step, with torch's fixed-point antialiased Lanczos."""
-    width, height = sizes[-1]
-    if image.size == (width, height):
-        return image
-    # (1, 3, h, w) in channels-last memory, which is how the pixels lie already.
-    batch = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
-    out = torch.nn.functional.interpolate(
-        batch, size=(height, width), mode="lanczos", antialias=True
-    )
-    return out[0].permute(1, 2, 0).numpy()
