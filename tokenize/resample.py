@@ -13,7 +13,7 @@ equal, and `pillows_order` asks again in every process that resizes.
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -35,8 +35,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _compiled(function: _F) -> _F:
-    made: _F = numba.njit(cache=True, nogil=True)(function)
-    return made
+    return cast(_F, numba.njit(cache=True, nogil=True)(function))
 
 
 @_compiled

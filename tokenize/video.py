@@ -6,7 +6,7 @@ in benchmarks/tokenize); decord, through its maintained fork decord2, gives the 
 
 import io
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,8 @@ Backend = Literal["pyav", "decord"]
 Frame = NDArray[np.uint8]  # (height, width, 3) RGB, upright
 
 DEFAULT_BACKEND: Backend = "pyav"
+_STAMPED = frozenset({"mp4", "matroska"})  # containers whose packets say when each is shown
+_SKIPPING = frozenset({"h264", "hevc"})  # of AV1, dropping a packet changes what is shown later
 
 
 class VideoError(DataError):
@@ -92,8 +94,11 @@ def read_frames(
         raise VideoError("plan-mismatch", f"{found} of {len(indices)} frames could be decoded")
 
 
-def _upright(frame: Frame, degrees: int) -> Frame:
-    return np.ascontiguousarray(np.rot90(frame, (degrees // 90) % 4)) if degrees else frame
+def _array(frame: Any) -> Frame:
+    """Return PyAV's frame in RGB, turned upright."""
+    pixels: Frame = frame.to_ndarray(format="rgb24")
+    turns = int(frame.rotation) // 90 % 4
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
 def _pyav(data: bytes, indices: list[int]) -> Iterator[Frame]:
@@ -107,6 +112,9 @@ def _pyav(data: bytes, indices: list[int]) -> Iterator[Frame]:
                 raise VideoError("video-empty", "no video stream")
             stream = container.streams.video[0]
             stream.thread_type = "NONE"
+            if not _STAMPED.intersection(container.format.name.split(",")):
+                yield from _counted(container, stream, indices)
+                return
             stamps, keys = _time_stamps(container, stream)
             if indices and indices[-1] >= len(stamps):
                 raise VideoError(
@@ -115,6 +123,18 @@ def _pyav(data: bytes, indices: list[int]) -> Iterator[Frame]:
             yield from _decode_at(container, stream, [stamps[i] for i in indices], keys)
     except (av.error.FFmpegError, ValueError, IndexError, EOFError) as error:
         raise VideoError("video-corrupt", f"{type(error).__name__}: {error}") from error
+
+
+def _counted(container: Any, stream: Any, indices: Iterable[int]) -> Iterator[Frame]:
+    """Yield frames by their number: AVI and transport streams cannot be sought by time."""
+    left = iter(indices)
+    wanted = next(left, None)
+    for number, frame in enumerate(container.decode(stream)):
+        if number == wanted:
+            yield _array(frame)
+            wanted = next(left, None)
+        if wanted is None:
+            return
 
 
 def _time_stamps(container: Any, stream: Any) -> tuple[list[int], list[int]]:
@@ -137,15 +157,24 @@ def _decode_at(container: Any, stream: Any, wanted: list[int], keys: list[int]) 
         key = keys[bisect_right(keys, target) - 1] if keys and keys[0] <= target else None
         if last is None or (key is not None and key > last):
             container.seek(target if key is None else key, stream=stream)
-            frames = container.decode(stream)
+            frames = _decoded(container, stream, set(wanted))
         for frame in frames:
             if frame.pts is None or frame.pts < target:
                 continue
             last = frame.pts
-            yield _upright(frame.to_ndarray(format="rgb24"), int(frame.rotation))
+            yield _array(frame)
             break
         else:
             return
+
+
+def _decoded(container: Any, stream: Any, wanted: Set[int]) -> Iterator[Any]:
+    """Yield frames from here on; those that no other frame needs only if they are wanted."""
+    for packet in container.demux(stream):
+        if stream.codec_context.name in _SKIPPING:
+            unwanted = packet.pts is not None and packet.pts not in wanted
+            stream.codec_context.skip_frame = "NONREF" if unwanted else "DEFAULT"
+        yield from packet.decode()
 
 
 def _decord(data: bytes, indices: list[int]) -> Iterator[Frame]:

@@ -88,6 +88,27 @@ def test_other_codecs_and_containers_are_read(codec: str, container: str) -> Non
     assert np.allclose(got, [shades(30)[i] for i in (0, 10, 29)], atol=6)
 
 
+@pytest.mark.parametrize(
+    ("codec", "containers"),
+    [
+        ("libx264", ("mp4", "matroska", "mpegts", "avi")),
+        ("libx265", ("mp4", "matroska", "mpegts")),
+        ("mpeg4", ("mp4", "matroska", "mpegts", "avi")),
+        ("libvpx-vp9", ("mp4", "webm", "avi")),
+        ("libsvtav1", ("mp4", "matroska")),
+    ],
+)
+def test_frames_picked_are_those_of_decoding_all(codec: str, containers: tuple[str, ...]) -> None:
+    for container in containers:
+        data = encode(70, codec=codec, container=container, bframes=3, gop=30)
+        with av.open(io.BytesIO(data)) as opened:
+            every = [f.to_ndarray(format="rgb24") for f in opened.decode(video=0)]
+        assert len(every) == 70
+        for wanted in ([1], [0, 3, 4, 33, 69], list(range(0, 70, 9)), list(range(2, 70, 4))):
+            got = list(read_frames(data, wanted))
+            assert all(np.array_equal(a, every[i]) for a, i in zip(got, wanted, strict=True))
+
+
 def _turned(data: bytes) -> bytes:
     """Return the clip with the display matrix of a phone held upright written in its header."""
     at = data.index(b"tkhd") + 4
