@@ -101,6 +101,7 @@ def test_other_codecs_and_containers_are_read(codec: str, container: str) -> Non
 def test_frames_picked_are_those_of_decoding_all(codec: str, containers: tuple[str, ...]) -> None:
     for container in containers:
         data = encode(70, codec=codec, container=container, bframes=3, gop=30)
+        opened: Any
         with av.open(io.BytesIO(data)) as opened:
             every = [f.to_ndarray(format="rgb24") for f in opened.decode(video=0)]
         assert len(every) == 70
