@@ -31,7 +31,7 @@ from smolmix.mixtures.reading import Reading, parse_spec
 from smolmix.mixtures.solving import Mix, arrange, solve_spec
 from smolmix.mixtures.spec import Spec
 from smolmix.mixtures.strata import Sorted, stratify
-from smolmix.mixtures.supply import QUANTITIES
+from smolmix.mixtures.supply import QUANTITIES, Ints
 from smolmix.mixtures.verdicts import across_corpora
 from smolmix.profiles import Profile
 from smolmix.storage import Workspace
@@ -157,8 +157,23 @@ def build(
     folder.remove(LOCK_FILE)
     digest = write_picks(folder, PICKS_FILE, measured.pool, measured.ordered, stratum, within)
     lock = _lock(reading, workspace, measured, digest, len(stratum), missing)
+    lock = replace(lock, assumed=_assumed(measured, stratum, within))
     folder.write_json(LOCK_FILE, lock.to_json())
     return lock
+
+
+def _assumed(measured: Measured, stratum: Ints, within: Ints) -> dict[str, int]:
+    """Return how many picks of each corpus have media that are not fetched."""
+    pool, ordered = measured.pool, measured.ordered
+    if not pool.unseen.any():
+        return {}
+    rows = ordered.rows[ordered.starts[stratum] + within % np.diff(ordered.starts)[stratum]]
+    parts = np.bincount(pool.part[rows[pool.unseen[rows]]], minlength=len(pool.parts))
+    found: dict[str, int] = {}
+    for (corpus, _), count in zip(pool.parts, parts, strict=True):
+        if count:
+            found[corpus] = found.get(corpus, 0) + int(count)
+    return found
 
 
 def _lock(

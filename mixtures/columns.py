@@ -16,6 +16,7 @@ from smolmix.storage import Folder, Workspace, part_files, stage_record
 
 # Read of every sample, whatever the spec speaks of.
 ALWAYS = ("modality", "category", "cot", "licence")
+_UNSEEN = ("unseen_images", "unseen_clips")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,13 @@ class Part:
     names: dict[str, tuple[NDArray[np.int64], list[str]]]  # field -> codes, values
     numbers: dict[str, NDArray[np.float64] | NDArray[np.int64]]
     train: NDArray[np.bool_]
+    unseen_images: NDArray[np.int64]  # media not fetched, whose costs are in no number
+    unseen_clips: NDArray[np.int64]
+
+    @property
+    def unseen(self) -> NDArray[np.bool_]:
+        """Return (rows,) which have media that are not fetched."""
+        return np.asarray(self.unseen_images + self.unseen_clips > 0, np.bool_)
 
     def mask(self, where: Where) -> NDArray[np.bool_]:
         """Return (rows,) which rows meet the condition."""
@@ -65,7 +73,13 @@ def _tag(table: pa.Table, key: str) -> tuple[NDArray[np.int64], list[str]]:
     return _coded(pa.chunked_array([found]).cast(pa.string()))
 
 
-def _read(folder: Folder, name: str, columns: list[str], coded: Sequence[str]) -> pa.Table:
+def _read(
+    folder: Folder,
+    name: str,
+    columns: list[str],
+    coded: Sequence[str],
+    optional: Sequence[str] = (),
+) -> pa.Table:
     with folder.open(name) as stream:
         file = pq.ParquetFile(stream, read_dictionary=list(coded))
         if folder.path.rsplit("/", 2)[-2] == "curated":
@@ -73,7 +87,13 @@ def _read(folder: Folder, name: str, columns: list[str], coded: Sequence[str]) -
         missing = [c for c in columns if c not in file.schema_arrow.names]
         if missing:
             raise DataError(f"{folder.at(name)}: no column {missing[0]!r}; run its stage again")
-        return file.read(columns=columns)
+        return file.read(columns=[*columns, *(c for c in optional if c in file.schema_arrow.names)])
+
+
+def _counts_of(table: pa.Table, column: str) -> NDArray[np.int64]:
+    if column not in table.column_names:
+        return np.zeros(table.num_rows, np.int64)
+    return np.asarray(table[column].combine_chunks().to_numpy(zero_copy_only=False), np.int64)
 
 
 def corpus_parts(
@@ -105,7 +125,7 @@ def corpus_parts(
     columns = ["id", "split", *names, *measures, *(["tags"] if tags else [])]
     for file in part_files(curated):
         table = _read(curated, file, columns, [*names, "split"])
-        tokens = _read(counts, file, ["id", *counted], [])
+        tokens = _read(counts, file, ["id", *counted], [], _UNSEEN)
         ids = pa.concat_arrays(table["id"].chunks) if table.num_rows else pa.array([], pa.string())
         if not table["id"].equals(tokens["id"]):
             raise DataError(
@@ -116,6 +136,7 @@ def corpus_parts(
         coded["corpus"] = (np.zeros(len(ids), np.int64), [corpus])
         coded.update({f"{TAG_PREFIX}{t}": _tag(table, t) for t in tags})
         split, splits = _coded(table["split"])
+        unseen = {c: _counts_of(tokens, c) for c in _UNSEEN}
         yield Part(
             corpus=corpus,
             name=file.removesuffix(".parquet"),
@@ -126,4 +147,5 @@ def corpus_parts(
                 **{c: tokens[c].combine_chunks().to_numpy(zero_copy_only=False) for c in counted},
             },
             train=np.array([v != "heldout" for v in splits], np.bool_)[split],
+            **unseen,
         )

@@ -77,7 +77,7 @@ def read_counts(path: Path) -> dict[str, Declared]:
     return out
 
 
-def _visual(modality: str, duration_s: float, pixel: PixelProfile) -> tuple[float, float]:
+def visual(modality: str, duration_s: float, pixel: PixelProfile) -> tuple[float, float]:
     """Return (visual tokens, extra text tokens) of a sample of that modality."""
     if modality == "text":
         return 0.0, 0.0
@@ -89,7 +89,7 @@ def _visual(modality: str, duration_s: float, pixel: PixelProfile) -> tuple[floa
     return float(photo * (IMAGES if modality == "multi-image" else 1)), 0.0
 
 
-def _lengths(declared: Declared) -> list[tuple[float, float]]:
+def lengths(declared: Declared) -> list[tuple[float, float]]:
     """Return (mean duration, share of the samples) of each length bucket."""
     if not declared.durations:
         return [(declared.duration_s or 0.0, 1.0)]
@@ -178,7 +178,7 @@ def declared_strata(
     if len(component.subset) == 1:
         tags["subset"] = component.subset[0]
     cot = said.cot or 0.0
-    for length, share in _lengths(said):
+    for length, share in lengths(said):
         for kind, part in (("declared", cot), ("none", 1.0 - cot)):
             count = round(samples * share * part)
             facts: dict[str, object] = {**tags, "cot": kind, "licence": tags["licence"] or None}
@@ -212,7 +212,7 @@ def declared_strata(
 def _means(
     said: Declared, modality: str, length: float, pixel: PixelProfile, guess: Guess
 ) -> dict[str, float]:
-    visual, labels = _visual(modality, length, pixel)
+    looks, labels = visual(modality, length, pixel)
     text, why = TEXT_TOKENS.get(modality, TEXT_TOKENS["image"])
     text += labels
     if said.text_tokens is not None:
@@ -220,7 +220,7 @@ def _means(
     else:
         guess.known["text_tokens"], guess.sources["text_tokens"] = "assumed", why
     if said.visual_tokens is not None:
-        visual, guess.known["visual_tokens"] = said.visual_tokens, "declared"
+        looks, guess.known["visual_tokens"] = said.visual_tokens, "declared"
     elif modality == "video" and guess.known.get("duration_s") == "declared":
         guess.known["visual_tokens"] = "declared"
         guess.sources["visual_tokens"] = "frames follow from the declared length"
@@ -229,7 +229,7 @@ def _means(
         guess.sources["visual_tokens"] = f"photos of {PHOTO_PX[0]} × {PHOTO_PX[1]}"
         if modality == "multi-image":
             guess.sources["visual_tokens"] += f", {IMAGES} a sample"
-    means = {"text_tokens": text, "visual_tokens": visual, "tokens": text + visual}
+    means = {"text_tokens": text, "visual_tokens": looks, "tokens": text + looks}
     if said.supervised_tokens is not None:
         means["supervised_tokens"] = said.supervised_tokens
         guess.known["supervised_tokens"] = "declared"

@@ -56,6 +56,8 @@ class Lock:
     licences: Mapping[str, int]  # licence -> draws
     draws: int
     picks: str  # digest of the picks' content
+    assumed: Mapping[str, int] = field(default_factory=dict)  # corpus -> picks whose media are
+    # not fetched: what they cost is assumed, and they cannot be tokenized
 
     def to_json(self) -> dict[str, Any]:
         """Return the lock as plain JSON values."""

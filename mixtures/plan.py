@@ -10,7 +10,7 @@ from smolmix.errors import IncompleteError, UsageError
 from smolmix.mixtures.account import Account, Line, buckets, licences, mean_video, shares
 from smolmix.mixtures.catalogue import Catalogue, check_corpora
 from smolmix.mixtures.declared import Guess, declared_strata
-from smolmix.mixtures.figures import Figure, summed
+from smolmix.mixtures.figures import Figure, Known, summed
 from smolmix.mixtures.reading import Reading
 from smolmix.mixtures.rounding import Reached
 from smolmix.mixtures.solving import solve_spec
@@ -101,6 +101,7 @@ def make_plan(
     here = [n for n, c in spec.components.items() if not c.unpublished]
     here = [n for n in here if _measured(spec, workspace, n)]
     supply: Supply | None = None
+    assumed: dict[str, int] = {}
     if here and workspace is not None:
         # Polars, pyarrow and the data are touched only where there are data.
         from smolmix.mixtures.pool import load_pool
@@ -108,6 +109,7 @@ def make_plan(
 
         pool = load_pool(spec, workspace, counted_name, here, where)
         supply, _ = stratify(spec, pool, where)
+        assumed = pool.assumed()
     pixel = spec.profile.profile().pixel
     guesses = {
         name: declared_strata(spec, name, catalogue.get(c.corpus), (counts or {}).get(name), pixel)
@@ -131,8 +133,29 @@ def make_plan(
         guesses=guesses,
         catalogue=catalogue,
         fetched=_fetched(workspace, {spec.components[n].corpus for n in here}),
+        unseen=_unseen(spec, assumed, catalogue),
     )
-    return _report(reading, account, uncounted)
+    unseen = [
+        f"{name}: media of {count:,} samples are not fetched; their text is counted and what "
+        "their media cost is assumed"
+        for name, count in assumed.items()
+    ]
+    return _report(reading, account, [*uncounted, *unseen])
+
+
+def _unseen(
+    spec: Spec, assumed: Iterable[str], catalogue: Catalogue
+) -> dict[str, dict[str, Known]]:
+    """Return how the costs of components are known whose media are not fetched."""
+    from smolmix.mixtures.unseen import how_known
+
+    found = {}
+    for name in assumed:
+        component = spec.components[name]
+        row = catalogue.get(component.corpus)
+        modality = component.modality or (row.modality if row else "")
+        found[name] = how_known(component, modality)
+    return found
 
 
 def _fetched(workspace: Workspace | None, corpora: Iterable[str]) -> dict[str, int]:
@@ -141,7 +164,10 @@ def _fetched(workspace: Workspace | None, corpora: Iterable[str]) -> dict[str, i
     for corpus in corpora:
         folder = workspace.raw(corpus) if workspace is not None else None
         if folder is not None and folder.exists("fetch.json"):
-            files = folder.read_json("fetch.json").get("files", ())
+            record = folder.read_json("fetch.json")
+            if record.get("selection", {}).get("annotations"):
+                continue  # its media are not all here
+            files = record.get("files", ())
             found[corpus] = sum(int(f.get("size") or 0) for f in files)
     return found
 

@@ -12,6 +12,7 @@ from smolmix.errors import UsageError
 from smolmix.mixtures.columns import ALWAYS, Part, corpus_parts
 from smolmix.mixtures.hashing import hash_ids
 from smolmix.mixtures.spec import Component, Spec
+from smolmix.mixtures.unseen import with_assumed
 from smolmix.mixtures.where import Where
 from smolmix.storage import Workspace
 
@@ -33,9 +34,15 @@ class Pool:
     duration_s: NDArray[np.float64]
     tags: Mapping[str, tuple[NDArray[np.int16], list[str]]]  # family -> codes, values
     left_out: Mapping[str, int]  # why curated samples are no candidates -> how many
+    unseen: NDArray[np.bool_]  # whose media are not fetched: what those cost is assumed
 
     def __len__(self) -> int:
         return len(self.hashes)
+
+    def assumed(self) -> dict[str, int]:
+        """Return how many candidates of each component have assumed costs; those with any."""
+        counts = np.bincount(self.component[self.unseen], minlength=len(self.components))
+        return {n: int(c) for n, c in zip(self.components, counts, strict=True) if c}
 
 
 @dataclass(slots=True)
@@ -136,6 +143,7 @@ def _gather(
     out.add("component", owner[kept])
     out.add("part", np.full(len(kept), index, np.int32))
     out.add("row", kept.astype(np.int32))
+    out.add("unseen", part.unseen[kept])
     out.add("duration_s", part.numbers["duration_s"][kept].astype(np.float64))
     for name in TOKENS:
         out.add(name, part.numbers[name][kept].astype(np.int32))
@@ -187,9 +195,15 @@ def load_pool(
         by_corpus.setdefault(spec.components[name].corpus, []).append(name)
     wanted = {f for f in fields(spec) if f != "component"}
     for corpus in sorted(by_corpus):
-        for part in corpus_parts(workspace, corpus, profile, wanted):
+        for found in corpus_parts(workspace, corpus, profile, wanted):
+            part = with_assumed(found, spec, by_corpus[corpus], where)
             _gather(part, spec, by_corpus[corpus], where, leaving, out)
-    empty: dict[str, type] = {"hash": np.uint64, "component": np.int16, "duration_s": np.float64}
+    empty: dict[str, type] = {
+        "hash": np.uint64,
+        "component": np.int16,
+        "duration_s": np.float64,
+        "unseen": np.bool_,
+    }
 
     def column(name: str) -> Any:
         parts = out.columns.pop(name, [])
@@ -207,4 +221,5 @@ def load_pool(
         duration_s=column("duration_s"),
         tags={f: _sorted(out, f) for f in families(spec) if f in out.codes},
         left_out=dict(sorted(out.left_out.items())),
+        unseen=column("unseen"),
     )

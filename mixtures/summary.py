@@ -88,6 +88,7 @@ def facts(lock: Lock) -> Mapping[str, object]:
         "licences": dict(lock.licences),
         "left_out": dict(lock.left_out),
         "unpublished": dict(lock.unpublished),
+        "assumed": dict(lock.assumed),
         "picks": lock.picks,
     }
 
@@ -118,7 +119,22 @@ def lines(lock: Lock) -> list[str]:
         left = ", ".join(f"{k} {v:,}" for k, v in lock.left_out.items())
         out.append(f"left out: {left}")
     out.extend(f"unpublished: {k}: {v}" for k, v in lock.unpublished.items())
+    if lock.assumed:
+        count = sum(lock.assumed.values())
+        out.append(
+            f"assumed: what the media of {count:,} picks cost; they are not fetched: "
+            f"{next_step(lock)}"
+        )
     return out
+
+
+def next_step(lock: Lock) -> str:
+    """Return what makes a mixture whole whose picks' media are not fetched."""
+    corpora = " ".join(sorted(lock.assumed))
+    return (
+        f"run `smolmix fetch {corpora} --for {lock.name}`, then `smolmix curate {corpora}` and "
+        f"`smolmix mix build {lock.spec_file}`"
+    )
 
 
 def cot_line(lock: Lock) -> str:

@@ -1,22 +1,26 @@
 """What every curated sample costs under a profile: tokens, tiles, frames. No media is opened.
 
 One table a curated part, row for row with it. Mixtures are solved on these numbers, and
-tokenization produces exactly them.
+tokenization produces exactly them. Of a sample whose media are not fetched the text is counted, and
+how many media are still to be reckoned; a mixture's spec says with what.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smolmix import cost
 from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
 from smolmix.profiles import Profile
-from smolmix.sample import SAMPLE_SCHEMA, Tally, from_table
+from smolmix.sample import SAMPLE_SCHEMA, Sample, Tally, from_table
 from smolmix.storage import Workspace, stage_record
 from smolmix.tokenize import chat, tokenizer
 
 _BATCH = 512
+_EDGE_PX = 512  # of a stand-in; what it costs is taken off again
+_COUNTED = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens", "tiles", "frames")
 
 COUNTS_SCHEMA = pa.schema(
     [
@@ -27,6 +31,8 @@ COUNTS_SCHEMA = pa.schema(
         ("tokens", pa.int64()),  # the exact length of input_ids
         ("tiles", pa.int32()),
         ("frames", pa.int32()),
+        ("unseen_images", pa.int32()),  # not fetched, and in none of the numbers above
+        ("unseen_clips", pa.int32()),  # so too, but for the text of one frame of each
     ]
 )
 
@@ -51,8 +57,9 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     ):
         for batch in pq.ParquetFile(stream).iter_batches(_BATCH):
             samples = list(from_table(pa.Table.from_batches([batch], schema=SAMPLE_SCHEMA)))
-            counts = list(chat.count(samples, payload.profile, vocabulary))
-            table = _table([s.id for s in samples], counts)
+            counts = list(chat.count(list(map(_stand_in, samples)), payload.profile, vocabulary))
+            counts = [_seen(s, c, payload.profile) for s, c in zip(samples, counts, strict=True)]
+            table = _table(samples, counts)
             writer.write_table(table)
             rows += len(samples)
             tokens += sum(c.tokens for c in counts)
@@ -61,14 +68,46 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     return Result(tally=tally, stats={"tokens": tokens, "tiles": tiles})
 
 
-def _table(ids: Sequence[str], counts: Sequence[chat.Count]) -> pa.Table:
-    columns: dict[str, list[int] | list[str]] = {"id": list(ids)}
-    for name in COUNTS_SCHEMA.names[1:]:
+def _table(samples: Sequence[Sample], counts: Sequence[chat.Count]) -> pa.Table:
+    columns: dict[str, list[int] | list[str]] = {"id": [s.id for s in samples]}
+    for name in _COUNTED:
         columns[name] = [int(getattr(c, name)) for c in counts]
+    unseen = [[m for m in s.media if m.names] for s in samples]
+    columns["unseen_images"] = [sum(m.kind == "image" for m in media) for media in unseen]
+    columns["unseen_clips"] = [sum(m.kind != "image" for m in media) for media in unseen]
     return pa.table(columns, schema=COUNTS_SCHEMA)
 
 
-STAGE = Stage(name="counts", version=1, run=_run)
+def _stand_in(sample: Sample) -> Sample:
+    """Return the sample with an image or a clip of one frame for each medium not fetched."""
+    if not any(m.names for m in sample.media):
+        return sample
+    media = [
+        replace(m, width=_EDGE_PX, height=_EDGE_PX, frames=1, fps=1.0, duration_s=1.0)
+        if m.names
+        else m
+        for m in sample.media
+    ]
+    return replace(sample, media=tuple(media))
+
+
+def _seen(sample: Sample, count: chat.Count, profile: Profile) -> chat.Count:
+    """Return the count without what stands in for media that are not fetched."""
+    unseen = [m for m in _stand_in(sample).media if m.names]
+    if not unseen:
+        return count
+    average = profile.chat.frame_average
+    visual = cost.visual_tokens(unseen, profile.pixel, frame_average=average)
+    return replace(
+        count,
+        tokens=count.tokens - visual,
+        visual_tokens=count.visual_tokens - visual,
+        tiles=count.tiles - cost.media_tiles(unseen, profile.pixel),
+        frames=count.frames - sum(m.kind != "image" for m in unseen),
+    )
+
+
+STAGE = Stage(name="counts", version=2, run=_run)
 
 
 def ensure_counts(

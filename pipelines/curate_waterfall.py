@@ -21,6 +21,7 @@ class Waterfall:
     kept: int
     merged: int = 0  # samples whose turns live on in another one
     turns_dropped: dict[str, int] = field(default_factory=dict)
+    not_looked_at: int = 0  # samples measured whose media are not fetched
 
     def to_json(self) -> dict[str, object]:
         """Return the waterfall as plain JSON values."""
@@ -43,6 +44,11 @@ class Waterfall:
         digits = max(len(f"{n:,}") for _, n, _ in steps)
         lines = [f"{self.corpus} (policy {self.policy})"]
         lines += [f"  {name:<{width}}  {n:>{digits},}  {note}".rstrip() for name, n, note in steps]
+        if self.not_looked_at:
+            lines.append(
+                f"  not looked at: media of {self.not_looked_at:,} samples, not fetched; rules on "
+                "media, duplicate media and contaminated media passed them by"
+            )
         if self.turns_dropped:
             gone = ", ".join(f"{n:,} {r}" for r, n in self.turns_dropped.items())
             lines.append(f"  turns left out: {gone}")
@@ -58,7 +64,8 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
         curated: its curated folder where that is not `curated/<corpus>`.
     """
     folder = curated or workspace.curated(corpus)
-    before = stage_record(workspace.measured(corpus)).tally
+    measured = workspace.measured(corpus)
+    before = stage_record(measured).tally
     after = stage_record(folder)
     duplicates: dict[str, int] = {}
     for manifest in manifests(folder):
@@ -76,4 +83,5 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
         kept=after.tally.kept,
         merged=after.tally.merged,
         turns_dropped=(before + after.tally).turns_dropped,
+        not_looked_at=sum(int(m.stats.get("unseen", 0)) for m in manifests(measured)),
     )

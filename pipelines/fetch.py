@@ -5,7 +5,7 @@ trust nothing else. Killed at any point, the same call goes on where it stopped.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from smolmix.errors import DataError, LockedError, UsageError
 from smolmix.pipelines.fetching.archives import archives_to_rewrite, rewrite_archives
+from smolmix.pipelines.fetching.holders import files_with
 from smolmix.pipelines.fetching.index import index_folder, index_media
 from smolmix.pipelines.fetching.listing import (
     Listing,
@@ -28,7 +29,8 @@ from smolmix.pipelines.fetching.local import link_files, make_files
 from smolmix.pipelines.fetching.picked import published
 from smolmix.pipelines.fetching.record import Selection, is_there, read_record, write_record
 from smolmix.pipelines.fetching.transfer import Transfer
-from smolmix.pipelines.sources.reading import count_rows, raw_units
+from smolmix.pipelines.layouts.media_index import MediaIndex
+from smolmix.pipelines.sources.reading import INDEX, count_rows, raw_units
 from smolmix.pipelines.sources.source import Http, Hub, Local, Made, Source
 from smolmix.storage import Folder, Workspace, digest_json
 
@@ -71,12 +73,13 @@ def fetch(source: Source, workspace: Workspace, options: Options | None = None) 
     options = options or Options()
     if source.refused:
         raise UsageError(f"{source.id}: {source.refused}")
-    if options.selection.annotations and not source.media_in:
+    if options.selection.annotations and (not source.media_in or source.expand):
         raise UsageError(
             f"{source.id}: its media lie in the same files as its rows; --annotations works where "
             "they lie apart; take a part with --limit or --files"
         )
     record = read_record(workspace, source.id)
+    options = replace(options, selection=options.selection.beside(record.get("selection", {})))
     if _is_whole(source, record, workspace, options):
         return _fetched(source, record, fresh=False)
     if options.dry_run:
@@ -112,6 +115,8 @@ def _fetch(source: Source, workspace: Workspace, options: Options) -> Fetched:
         assert found is not None
         _remote_files(source, workspace, options, record, found, root)
     _media(source, workspace, options, record, root)
+    if named := options.selection.named:
+        _say_unfound(named, MediaIndex(workspace.child(root, INDEX)), options.say)
     record["complete"] = True
     write_record(workspace, record)
     return _fetched(source, record, fresh=True)
@@ -128,7 +133,7 @@ def _remote_files(
     """Bring what the selection wants of the listing; the record is written as it grows."""
     if found.beside:
         record["beside"] = found.beside
-    selection = _selection(options, found)
+    selection = _selection(source, options, found)
     wanted = selection.of(found.files)
     if not selection.picked and not any(f.kind == "rows" for f in wanted) and not source.expand:
         raise UsageError(
@@ -200,6 +205,18 @@ def _media(
         }
 
 
+def _say_unfound(named: Sequence[str], index: MediaIndex, say: Callable[[str], None]) -> None:
+    media = [medium.split("\n") for medium in named]
+    names = {name for medium in media for name in medium}
+    found = index.find(names, folders=names)
+    lost = [m[0] for m in media if not any(n in found.files or n in found.folders for n in m)]
+    if lost:
+        say(
+            f"{len(lost):,} of {len(media):,} picked media are in no published file, {lost[0]} "
+            "among them; curate will drop their samples"
+        )
+
+
 def _is_whole(
     source: Source, record: dict[str, Any], workspace: Workspace, options: Options
 ) -> bool:
@@ -217,12 +234,18 @@ def _is_whole(
     )
 
 
-def _selection(options: Options, found: Listing) -> Selection:
-    """Return the selection with picked shards turned into the archives they come from."""
-    if not options.selection.picked:
-        return options.selection
-    files = published(dict(options.selection.picked), [f.path for f in found.files])
-    return replace(options.selection, picked=tuple(sorted(files.items())))
+def _selection(source: Source, options: Options, found: Listing) -> Selection:
+    """Return the selection with picks turned into the published files that hold them."""
+    chosen = options.selection
+    if not chosen.picked and not chosen.named:
+        return chosen
+    files = published(dict(chosen.picked), [f.path for f in found.files])
+    if chosen.named:
+        held = files_with(
+            chosen.named, found.files, downloader(source), jobs=options.jobs, say=options.say
+        )
+        files |= {path: () for path in held if path not in files}
+    return replace(chosen, picked=tuple(sorted(files.items())))
 
 
 def _listing(source: Source, record: dict[str, Any], options: Options) -> Listing:
@@ -240,7 +263,7 @@ def _would_fetch(
             corpus=source.id, revision=source.revision, files=0, bytes=0, fresh=False, dry_run=True
         )
     found = _listing(source, record, options)
-    wanted = _selection(options, found).of(found.files)
+    wanted = _selection(source, options, found).of(found.files)
     for file in wanted:
         size = f"{file.target.size:,} bytes" if file.target.size is not None else "size not stated"
         options.say(f"{file.kind:5} {file.path}  {size}")

@@ -16,7 +16,9 @@ import numpy as np
 import polars as pl
 
 from smolmix.engine import locked, run_stage
-from smolmix.errors import DataError
+from smolmix.errors import DataError, IncompleteError
+from smolmix.mixtures.lock import LOCK_FILE, read_lock
+from smolmix.mixtures.summary import next_step
 from smolmix.pipelines.token_units import (
     IDS_STAGE,
     TILES_STAGE,
@@ -78,12 +80,14 @@ def tokenize_mixture(
         quiet: no progress.
 
     Raises:
-        IncompleteError: the mixture is not built or a corpus not curated.
+        IncompleteError: the mixture is not built, a corpus not curated, or media of picks are not
+            fetched.
         DataError: no sample is left.
         UsageError: the profile's codec is not known.
     """
     codec.check(profile.pixel.codec)
     lock = workspace.mixture(mixture)
+    _check_fetched(lock)
     picks = _picks(lock)
     made = {"ids": 0, "tiles": 0}
     for corpus in sorted(picks["corpus"].unique().to_list()):
@@ -113,6 +117,23 @@ def tokenize_mixture(
             workspace, folder, mixture, picks, profile, (budget_tokens, budget_tiles), seed
         )
     return Tokenized(folder=folder, record=record, new_ids=made["ids"], new_tiles=made["tiles"])
+
+
+def _check_fetched(folder: Folder) -> None:
+    """Refuse picks whose media are not here.
+
+    Raises:
+        IncompleteError: the lock says so.
+    """
+    if not folder.exists(LOCK_FILE):
+        return
+    lock = read_lock(folder)
+    if lock.assumed:
+        count = sum(lock.assumed.values())
+        raise IncompleteError(
+            f"{folder.at(LOCK_FILE)}: the media of {count:,} picks are not fetched, and what they "
+            f"cost is assumed; {next_step(lock)}"
+        )
 
 
 def _picks(lock: Folder) -> pl.DataFrame:

@@ -77,10 +77,22 @@ def _members(folder: Folder, path: str, uri: str, above: str, between: str) -> I
     with folder.open(path) as stream:
         found = _zip(stream, path, uri) if path.endswith(".zip") else _tar(stream, path, uri)
         for name, ref in found:
-            place = f"{above}/{name}" if above else name
-            yield Entry(path=place, ref=ref)
-            if between and not place.startswith(f"{between}/"):
-                yield Entry(path=f"{between}/{name}", ref=ref)
+            for place in known_as(name, above, between):
+                yield Entry(path=place, ref=ref)
+
+
+def known_as(member: str, above: str, between: str) -> Iterator[str]:
+    """Yield the paths that rows may know an archive's member by.
+
+    Args:
+        member: its name in the archive.
+        above: the folder the archive lies in.
+        between: the archive's own path without its ending, where that may stand for a folder.
+    """
+    place = f"{above}/{member}" if above else member
+    yield place
+    if between and not place.startswith(f"{between}/"):
+        yield f"{between}/{member}"
 
 
 def _tar(stream: object, path: str, uri: str) -> Iterator[tuple[str, MediaRef]]:

@@ -5,6 +5,7 @@ lock and the curated parts needs a fraction of what the corpora publish.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,21 @@ import pyarrow.parquet as pq
 
 from smolmix.errors import DataError, UsageError
 from smolmix.pipelines.fetching.archives import SHARDS, archives_to_rewrite
+from smolmix.sample import FIND
 from smolmix.storage import Folder, Workspace
 
 _LOCK, _PICKS = "lock.json", "picks.parquet"
 
 Picked = dict[str, tuple[int, ...]]  # published path -> rows; none: the whole file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """What a mixture's picks need of one corpus."""
+
+    revision: str  # the locked one
+    files: Picked  # by their path in the revision's folder, shards of rewritten archives included
+    named: tuple[str, ...]  # media not fetched yet: the names of each, a line each, best first
 
 
 def lock_folder(lock: str, workspace: Workspace) -> Folder:
@@ -36,10 +47,8 @@ def lock_folder(lock: str, workspace: Workspace) -> Folder:
     )
 
 
-def picked_files(corpus: str, folder: Folder, workspace: Workspace) -> tuple[str, Picked]:
-    """Return the locked revision of a corpus, and the raw files its picks need.
-
-    Paths are those of `raw/<corpus>/<revision>/`, shards of rewritten archives included.
+def picked_files(corpus: str, folder: Folder, workspace: Workspace) -> Needed:
+    """Return what the picks of a lock need of a corpus.
 
     Raises:
         UsageError: the mixture has nothing of this corpus.
@@ -60,14 +69,21 @@ def picked_files(corpus: str, folder: Folder, workspace: Workspace) -> tuple[str
     revision = str(corpora[corpus]["revision"])
     root = f"raw/{corpus}/{revision}/"
     needed: dict[str, set[int]] = {}
+    named: set[str] = set()
     for part, wanted in sorted(rows.items()):
         for ref in _refs(workspace.curated(corpus), f"{part}.parquet", wanted):
+            if ref["uri"].startswith(FIND):
+                named.add(ref["uri"].removeprefix(FIND))
             if not ref["uri"].startswith(root):
-                continue  # the user's own media
+                continue  # not fetched, or the user's own media
             cells = needed.setdefault(ref["uri"].removeprefix(root), set())
             if ref["row"] is not None:
                 cells.add(ref["row"])
-    return revision, {path: tuple(sorted(cells)) for path, cells in sorted(needed.items())}
+    return Needed(
+        revision=revision,
+        files={path: tuple(sorted(cells)) for path, cells in sorted(needed.items())},
+        named=tuple(sorted(named)),
+    )
 
 
 def published(picked: Mapping[str, tuple[int, ...]], paths: list[str]) -> Picked:

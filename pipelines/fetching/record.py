@@ -1,8 +1,8 @@
 """fetch.json: what of a corpus is there, at which revision, and which part of it was asked for."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Self
 
 from smolmix.pipelines.fetching.listing import Remote
 from smolmix.pipelines.sources.reading import FETCH_FILE
@@ -18,13 +18,20 @@ class Selection:
     max_bytes: int | None = None  # rows first, then media, in order, while they fit
     picked: tuple[tuple[str, tuple[int, ...]], ...] = ()  # published files a mixture needs, and
     # the rows of each (none: the whole file)
-    annotations: bool = False  # rows without the media that lie in other files
+    named: tuple[str, ...] = ()  # media a mixture needs, each by the names its row knows, a line
+    # each; fetch finds the published files that hold them
+    annotations: bool = False  # rows without the media that lie in other files; with `picked`
+    # or `named`: the rows, and of the media those
 
     def of(self, files: tuple[Remote, ...]) -> tuple[Remote, ...]:
         """Return the files that are wanted, rows first."""
         if self.picked:
             names = {path for path, _ in self.picked}
-            return tuple(f for f in files if f.path in names)
+            picked = tuple(f for f in files if f.path in names)
+            if not self.annotations:
+                return picked
+            rows = replace(self, picked=()).of(files)
+            return (*rows, *(f for f in picked if f not in rows))
         found: list[Remote] = []
         total = 0
         for file in files:
@@ -41,8 +48,31 @@ class Selection:
     def to_json(self) -> dict[str, Any]:
         """Return the selection as it stands in fetch.json."""
         value = asdict(self) | {"files": list(self.files)}
-        value["picked"] = digest_json(self.picked) if self.picked else ""
+        named = value.pop("named")
+        picked = [self.picked, named] if named else self.picked
+        value["picked"] = digest_json(picked) if picked else ""
         return value
+
+    def beside(self, before: dict[str, Any]) -> Self:
+        """Return this selection for a corpus whose rows were fetched without their media.
+
+        What a mixture picks then comes beside those rows, which stay as they were asked for.
+
+        Args:
+            before: the selection in fetch.json.
+        """
+        if not (self.picked or self.named) or not before.get("annotations"):
+            return self
+        asked = (self.limit, self.files, self.max_bytes)
+        if asked != (None, (), None):
+            return replace(self, annotations=True)
+        return replace(
+            self,
+            annotations=True,
+            limit=before.get("limit"),
+            files=tuple(before.get("files", ())),
+            max_bytes=before.get("max_bytes"),
+        )
 
 
 def read_record(workspace: Workspace, corpus: str) -> dict[str, Any]:

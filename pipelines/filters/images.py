@@ -15,7 +15,7 @@ class ImageTiny:
 
     def why(self, view: View) -> str | None:
         """Return the size of the first tiny image."""
-        for m in view.sample.media:
+        for m in view.media:
             if m.kind == "image" and min(m.width, m.height) < self.min_edge_px:
                 return f"{m.width}×{m.height}, at least {self.min_edge_px} px an edge"
         return None
@@ -30,7 +30,7 @@ class ImageAspect:
 
     def why(self, view: View) -> str | None:
         """Return the size of the first sliver."""
-        for m in view.sample.media:
+        for m in view.media:
             short, long = sorted((m.width, m.height))
             if m.kind == "image" and short and long > self.max_ratio * short:
                 return f"{m.width}×{m.height}, at most {self.max_ratio:g} to 1"
@@ -46,7 +46,7 @@ class ImageBlank:
 
     def why(self, view: View) -> str | None:
         """Return the spread of the first blank image."""
-        for m in view.sample.media:
+        for m in view.media:
             look = view.look(m) if m.kind == "image" else None
             if look and not look.fault and look.spread <= self.max_spread_levels:
                 return f"{look.spread} levels from darkest to lightest"
@@ -62,7 +62,7 @@ class ImageAnimated:
 
     def why(self, view: View) -> str | None:
         """Return the frames of the first animation."""
-        for m in view.sample.media:
+        for m in view.media:
             look = view.look(m) if m.kind == "image" else None
             if look and look.animated > self.max_frames:
                 return f"{look.animated} frames"

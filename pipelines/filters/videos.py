@@ -16,7 +16,7 @@ class VideoDuration:
 
     def why(self, view: View) -> str | None:
         """Return the length of the first clip out of bounds."""
-        for m in view.sample.media:
+        for m in view.media:
             if m.kind != "image" and not self.min_s <= m.duration_s <= self.max_s:
                 return f"{m.duration_s:.2f} s, between {self.min_s:g} and {self.max_s:g}"
         return None
@@ -32,7 +32,7 @@ class VideoRate:
 
     def why(self, view: View) -> str | None:
         """Return the rate of the first clip out of bounds."""
-        for m in view.sample.media:
+        for m in view.media:
             if m.kind == "video" and not self.min_fps <= m.fps <= self.max_fps:
                 return f"{m.fps:.3g} frames/s, between {self.min_fps:g} and {self.max_fps:g}"
         return None
@@ -47,7 +47,7 @@ class VideoTiny:
 
     def why(self, view: View) -> str | None:
         """Return the size of the first tiny clip."""
-        for m in view.sample.media:
+        for m in view.media:
             if m.kind != "image" and min(m.width, m.height) < self.min_edge_px:
                 return f"{m.width}×{m.height}, at least {self.min_edge_px} px an edge"
         return None
@@ -62,7 +62,7 @@ class VideoStatic:
 
     def why(self, view: View) -> str | None:
         """Return how little moves in the first still clip."""
-        for m in view.sample.media:
+        for m in view.media:
             look = view.look(m) if m.kind != "image" else None
             if look and not look.fault and m.frames > 1 and look.motion < self.min_motion_levels:
                 return f"{look.motion:.3f} levels of change, at least {self.min_motion_levels:g}"
@@ -79,7 +79,7 @@ class VideoBlack:
 
     def why(self, view: View) -> str | None:
         """Return the brightness of the first black clip."""
-        for m in view.sample.media:
+        for m in view.media:
             look = view.look(m) if m.kind != "image" else None
             if look is None or look.fault:
                 continue

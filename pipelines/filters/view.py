@@ -16,6 +16,11 @@ class View:
     signals: Mapping[str, Signals]
     scores: Mapping[str, float] = field(default_factory=dict)  # by scorer
 
+    @property
+    def media(self) -> tuple[Media, ...]:
+        """The media that are here: those known by name only are not looked at."""
+        return tuple(m for m in self.sample.media if not m.names)
+
     def look(self, media: Media) -> Signals | None:
         """Return the medium's signals; None where its bytes could not be read."""
         return self.signals.get(media.digest)

@@ -17,6 +17,7 @@ from smolmix.pipelines.measure.signals import Signals
 from smolmix.pipelines.measure.videos import probes, read_video
 from smolmix.sample import Media, MediaRef
 
+UNSEEN = "named-"  # how the digest of a medium starts whose bytes were not there
 _CACHED = 4096  # measured media kept by reference: samples that share one usually lie together
 
 
@@ -40,7 +41,14 @@ class MediaMeasurer:
         self.signals: dict[str, Signals] = {}  # by digest, in the order met
 
     def measure(self, media: Media, blobs: Mapping[MediaRef, bytes]) -> tuple[Media, str]:
-        """Return the medium with its facts, and its fault or an empty string."""
+        """Return the medium with its facts, and its fault or an empty string.
+
+        One that is not fetched has no facts and no signals: nothing looks at it.
+        """
+        if media.names:
+            # Not here. Its name stands for its bytes, so that rows that show others stay apart.
+            named = xxhash.xxh3_128_hexdigest(media.refs[0].uri.encode())
+            return replace(media, digest=f"{UNSEEN}{named}"), ""
         key = media.kind, media.refs
         known = self._cache.get(key)
         if known is None:

@@ -96,6 +96,14 @@ def _tallied(rows: Iterator[Adapted], tally: Tally, dropped: list[Dropped]) -> I
         yield row
 
 
+def _noted(pairs: Iterator[_Pair], stats: dict[str, int]) -> Iterator[_Pair]:
+    """Yield the samples, counting those with media that are not fetched."""
+    for pair in pairs:
+        if any(m.names for m in pair[0].media):
+            stats["unseen"] = stats.get("unseen", 0) + 1
+        yield pair
+
+
 def _run(unit: Unit, context: UnitContext) -> Result:
     payload = unit.payload
     assert isinstance(payload, Payload)
@@ -106,9 +114,10 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     tally = Tally(rows=len(dropped))
     for one in dropped:
         tally.drop(one)
+    noted: dict[str, int] = {}
     rows = read_unit(payload.source, payload.raw, workspace, context.rows, context.poison)
     pairs = ((s, r.blobs) for r in _tallied(rows, tally, dropped) for s in r.samples)
-    tables = (to_table(measurer.measure(batch)) for batch in _batches(pairs))
+    tables = (to_table(measurer.measure(batch)) for batch in _batches(_noted(pairs, noted)))
     write_parquet(context.out / f"{unit.name}.parquet", tables, SAMPLE_SCHEMA)
     pq.write_table(
         dropped_table(dropped).cast(DROPPED_SCHEMA),
@@ -127,10 +136,8 @@ def _run(unit: Unit, context: UnitContext) -> Result:
         if look.fault:
             reason = look.fault.partition(":")[0]
             faults[reason] = faults.get(reason, 0) + 1
-    return Result(
-        tally=tally,
-        stats={"media": len(media.signals), "media_faults": dict(sorted(faults.items()))},
-    )
+    stats = {"media": len(media.signals), "media_faults": dict(sorted(faults.items()))}
+    return Result(tally=tally, stats=stats | noted)
 
 
 def _count_rows(unit: Unit) -> int:

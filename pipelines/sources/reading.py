@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from smolmix.errors import IncompleteError
 from smolmix.pipelines.layouts.layout import Cells, Fault, Piece, RawFile
 from smolmix.pipelines.layouts.media_index import Found, MediaIndex
-from smolmix.pipelines.sources.row import FIND, Row, RowError
+from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.pipelines.sources.source import Source
 from smolmix.sample import Dropped, Media, MediaRef, Sample
 from smolmix.storage import Workspace, digest_json
@@ -15,6 +15,10 @@ from smolmix.storage import Workspace, digest_json
 FETCH_FILE = "fetch.json"
 INDEX = "_index"
 _CHUNK_ROWS = 512
+
+# What becomes of a sample whose medium is nowhere: it is dropped with that reason, or kept, its
+# media known by name only.
+Absent = Literal["media-missing", "media-not-picked", "kept"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,7 @@ class RawUnit:
     files: Mapping[str, str]  # what its rows depend on: path -> sha256, and the adapter's version
     piece: Piece
     root: str  # the revision's folder, relative to the workspace
+    absent: Absent = "media-missing"
 
     @property
     def start(self) -> int:
@@ -94,22 +99,10 @@ def raw_units(
         record: its fetch.json, where it is not the one on disk.
 
     Raises:
-        IncompleteError: it was not fetched, or not to the end, or without its media.
+        IncompleteError: it was not fetched, or not to the end, or without its rows.
     """
     record = fetched(source, workspace) if record is None else record
-    selection = record.get("selection", {})
-    if selection.get("annotations") and not record.get("media"):
-        raise IncompleteError(
-            f"{workspace.raw(source.id).at(FETCH_FILE)}: its rows are there and their media are "
-            "not (--annotations), and sizes of media decide tokens; to curate it run `smolmix "
-            f"fetch {source.id}`, which brings what is missing; `smolmix mix plan` needs no data, "
-            "only counts that the spec declares"
-        )
-    if selection.get("picked"):
-        raise IncompleteError(
-            f"{workspace.raw(source.id).at(FETCH_FILE)}: only the media that a mixture picks are "
-            f"there; run `smolmix fetch {source.id}` to curate it"
-        )
+    absent = _absent(source, workspace, record)
     root = f"raw/{source.id}/{record['revision']}"
     files = [
         RawFile(path=f["path"], size=f["size"], sha256=f["sha256"])
@@ -122,6 +115,8 @@ def raw_units(
     common: dict[str, str] = {"adapter": f"{source.id} version {source.version}"}
     if media or record.get("media"):
         common["media"] = digest_json([media, record.get("media")])
+    if absent != "media-missing":
+        common["absent media"] = absent
     pieces: Iterable[Piece] = source.layout.pieces(files, workspace)
     if record.get("limit") is not None:
         pieces = _first_rows(source, pieces, workspace, int(record["limit"]))
@@ -132,9 +127,25 @@ def raw_units(
             files={p: digests[p] for p in piece.paths} | common,
             piece=piece,
             root=root,
+            absent=absent,
         )
         for number, piece in enumerate(pieces)
     ]
+
+
+def _absent(source: Source, workspace: Workspace, record: Mapping[str, Any]) -> Absent:
+    """Return what becomes of samples whose media are not there, from what was asked for."""
+    selection = record.get("selection", {})
+    if not selection.get("annotations"):
+        if selection.get("picked"):
+            raise IncompleteError(
+                f"{workspace.raw(source.id).at(FETCH_FILE)}: only the media that a mixture picks "
+                f"are there; run `smolmix fetch {source.id}` to curate it"
+            )
+        return "media-missing"
+    if selection.get("picked"):
+        return "media-not-picked"
+    return "media-missing" if record.get("media") else "kept"
 
 
 def _first_rows(
@@ -184,9 +195,9 @@ def read_unit(
             continue
         chunk.append(adapt_row(source, cells, unit.root))
         if len(chunk) == _CHUNK_ROWS:
-            yield from _resolve(chunk, index, unit.root)
+            yield from _resolve(chunk, index, unit.absent)
             chunk = []
-    yield from _resolve(chunk, index, unit.root)
+    yield from _resolve(chunk, index, unit.absent)
 
 
 def adapt_row(source: Source, cells: Cells, root: str) -> Adapted:
@@ -228,26 +239,25 @@ def _drop(
     return Adapted(row=cells.row, dropped=(dropped,), turns_dropped=turns_dropped or {})
 
 
-def _resolve(chunk: Sequence[Adapted], index: MediaIndex, root: str) -> Iterator[Adapted]:
+def _resolve(chunk: Sequence[Adapted], index: MediaIndex, absent: Absent) -> Iterator[Adapted]:
     """Yield the rows with every media name looked up, all names of the chunk at once."""
     names: set[str] = set()
     clips: set[str] = set()
     for adapted in chunk:
         for sample in adapted.samples:
             for medium in sample.media:
-                wanted = _names(medium)
-                names.update(wanted)
+                names.update(medium.names)
                 if medium.kind == "video":
-                    clips.update(wanted)
-    if not names:
+                    clips.update(medium.names)
+    if not names or absent == "kept":
         yield from chunk
         return
     found = index.find(names, folders=clips)
     for adapted in chunk:
-        yield _with_media(adapted, found)
+        yield _with_media(adapted, found, absent)
 
 
-def _with_media(adapted: Adapted, found: Found) -> Adapted:
+def _with_media(adapted: Adapted, found: Found, reason: str) -> Adapted:
     samples: list[Sample] = []
     dropped = list(adapted.dropped)
     for sample in adapted.samples:
@@ -258,8 +268,8 @@ def _with_media(adapted: Adapted, found: Found) -> Adapted:
                 Dropped(
                     id=sample.id,
                     stage="adapt",
-                    reason="media-missing",
-                    detail=_names(missing[0])[0][:300],
+                    reason=reason,
+                    detail=missing[0].names[0][:300],
                     source_file=sample.source_file,
                     source_row=sample.source_row,
                 )
@@ -269,16 +279,10 @@ def _with_media(adapted: Adapted, found: Found) -> Adapted:
     return replace(adapted, samples=tuple(samples), dropped=tuple(dropped))
 
 
-def _names(medium: Media) -> list[str]:
-    uri = medium.refs[0].uri
-    return uri.removeprefix(FIND).split("\n") if uri.startswith(FIND) else []
-
-
 def _located(medium: Media, found: Found) -> Media | None:
-    names = _names(medium)
-    if not names:
+    if not medium.names:
         return medium
-    for name in names:
+    for name in medium.names:
         if name in found.files:
             return replace(medium, refs=(found.files[name],))
         if medium.kind == "video" and name in found.folders:

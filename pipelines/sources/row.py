@@ -6,9 +6,7 @@ from typing import Any
 import xxhash
 
 from smolmix.pipelines.layouts.text import is_storable
-from smolmix.sample import Cot, Media, MediaKind, MediaRef, Modality, Sample, Split, Turn
-
-FIND = "find:"  # a reference that is still a name: looked up in the corpus's media index
+from smolmix.sample import FIND, Cot, Media, MediaKind, MediaRef, Modality, Sample, Split, Turn
 
 
 class RowError(Exception):

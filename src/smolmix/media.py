@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smolmix.errors import DataError
-from smolmix.sample import Media, MediaRef
+from smolmix.sample import FIND, Media, MediaRef
 from smolmix.storage import Folder
 
 _ROW_GROUPS_KEPT = 2
@@ -37,6 +37,12 @@ class MediaReader:
         """
         if ref.column is not None and ref.row is not None:
             return self._cell(ref)
+        if ref.uri.startswith(FIND):
+            name = ref.uri.removeprefix(FIND).partition("\n")[0]
+            raise DataError(
+                f"{name}: not fetched, its row alone is here (--annotations); run `smolmix fetch`, "
+                "with --for MIXTURE for what a mixture picks, and curate again"
+            )
         if ref.member is not None and ref.offset is None:
             return self._member(ref.uri, ref.member)
         try:

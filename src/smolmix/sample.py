@@ -22,6 +22,8 @@ Role = Literal["system", "user", "assistant"]
 MediaKind = Literal["image", "video", "frames"]
 Split = Literal["train", "heldout"]
 
+FIND = "find:"  # a reference that is still a name, or several, one a line, best first
+
 MODALITIES: tuple[str, ...] = get_args(Modality)
 ROLES: tuple[str, ...] = get_args(Role)
 
@@ -59,6 +61,12 @@ class Media:
     fps: float = 0.0  # 0 for an image
     duration_s: float = 0.0  # 0 for an image
     bytes_on_disk: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that its row knows it by, where it is not fetched; none where it is here."""
+        first = self.refs[0].uri if self.refs else ""
+        return tuple(first.removeprefix(FIND).split("\n")) if first.startswith(FIND) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

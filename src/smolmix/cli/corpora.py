@@ -107,9 +107,10 @@ def fetch(
     for source in sources:
         chosen, pinned = selection, revision
         if lock is not None:
-            pinned, picked = picked_files(source.id, lock_folder(lock, space), space)
-            chosen = replace(selection, picked=tuple(sorted(picked.items())))
-            if not picked:
+            needed = picked_files(source.id, lock_folder(lock, space), space)
+            pinned, picked = needed.revision, tuple(sorted(needed.files.items()))
+            chosen = replace(selection, picked=picked, named=needed.named)
+            if not picked and not needed.named:
                 print(f"{source.id}: the picks need no raw file")
                 continue
         options = Options(

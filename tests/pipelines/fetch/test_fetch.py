@@ -183,8 +183,12 @@ def test_annotations_bring_rows_without_media_and_a_later_fetch_the_rest(
 ) -> None:
     fetch(source, workspace, Options(selection=Selection(annotations=True)))
     assert not list(workspace.local().rglob("*.tar"))
-    with pytest.raises(IncompleteError, match=r"media are not .*run `smolmix fetch served`"):
-        raw_units(source, workspace)
+    samples, dropped = read(source, workspace)
+    assert not dropped
+    named = {s.media[0].names[0] for s in samples if s.media}
+    assert named == {f"images/{n}.png" for n in range(1, 20, 2)}
+    with pytest.raises(DataError, match=r"not fetched.*--for MIXTURE"):
+        MediaReader(workspace).read(next(s for s in samples if s.media).media[0].refs[0])
     site.requests.clear()
     fetch(source, workspace)
     brought = {path for method, path, _ in site.requests if method == "GET"}

@@ -88,9 +88,9 @@ def _lock(source: Source, whole: Workspace, here: Workspace, names: set[str]) ->
 
 
 def _fetch_for(source: Source, space: Workspace) -> None:
-    revision, picked = picked_files(source.id, lock_folder("mine", space), space)
-    selection = Selection(picked=tuple(sorted(picked.items())))
-    fetch(source, space, Options(selection=selection, revision=revision))
+    needed = picked_files(source.id, lock_folder("mine", space), space)
+    selection = Selection(picked=tuple(sorted(needed.files.items())), named=needed.named)
+    fetch(source, space, Options(selection=selection, revision=needed.revision))
 
 
 def test_only_row_groups_and_archives_with_picks_are_brought(

@@ -14,9 +14,8 @@ import pytest
 from smolmix.media import MediaReader
 from smolmix.pipelines.layouts import json_array, parquet
 from smolmix.pipelines.sources import SOURCES, RawUnit, count_rows, raw_units, read_unit
-from smolmix.pipelines.sources.row import FIND
 from smolmix.pipelines.sources.source import Source
-from smolmix.sample import Dropped, Sample, from_table, to_table
+from smolmix.sample import FIND, Dropped, Sample, from_table, to_table
 from smolmix.storage import Workspace
 
 Publish = Callable[..., dict[str, Any]]
