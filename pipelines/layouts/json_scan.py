@@ -1,8 +1,8 @@
 """Where the elements of a JSON array or object begin and end, without parsing them.
 
-A 20 GB array is cut at element boundaries in one pass of a few megabytes at a time. Structure is
-found with array operations over each chunk: strings by the parity of unescaped quotes, nesting by
-a running sum of brackets.
+A 20 GB array is cut at element boundaries in one pass of a few megabytes at a time. All bytes are
+looked at once, for quotes; backslashes only where one stands before a quote, brackets and commas
+only outside strings, where rows of conversations have few bytes.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,13 @@ from smolmix.errors import DataError
 
 CHUNK = 4 << 20
 MAX_ELEMENT = 256 << 20
-_QUOTE, _BACKSLASH = 0x22, 0x5C
-_COMMA = 3
-_KIND = np.zeros(256, np.int8)  # what a byte does to the depth; 3 for a comma
-_KIND[ord("[")] = _KIND[ord("{")] = 1
-_KIND[ord("]")] = _KIND[ord("}")] = -1
-_KIND[ord(",")] = _COMMA
+_QUOTE, _BACKSLASH, _COMMA = 0x22, 0x5C, 0x2C
+_STEP = np.zeros(256, np.int8)  # what a byte does to the depth
+_STEP[ord("[")] = _STEP[ord("{")] = 1
+_STEP[ord("]")] = _STEP[ord("}")] = -1
+
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+Places = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 
 @dataclass(slots=True)
@@ -38,48 +39,45 @@ class Scanner:
     def ends(self, chunk: bytes) -> list[int]:
         """Return where in `chunk` elements end: commas at the top, and last the closing bracket."""
         data = np.frombuffer(chunk, np.uint8)
-        is_quote = data == _QUOTE
-        hidden = self._escaped(data)
-        is_quote[hidden[hidden < data.size]] = False
-        quotes = np.flatnonzero(is_quote)
-        kinds = _KIND[data]
-        places = np.flatnonzero(kinds)
-        inside = (np.searchsorted(quotes, places) + self.in_string) % 2 == 1
-        places = places[~inside]
-        kinds = kinds[places]
-        steps = np.where(kinds == _COMMA, 0, kinds)
-        depths = self.depth + np.cumsum(steps, dtype=np.int64)
+        quotes = self._quotes(data)
+        run = len(chunk) - len(chunk.rstrip(b"\\"))
+        self.escaped = bool((run + (self.escaped and run == len(chunk))) % 2)
+        places = self._outside(quotes, data.size)
+        bare = data[places]
+        depths = self.depth + np.cumsum(_STEP[bare], dtype=np.int32)
         closing = np.flatnonzero(depths == 0)
-        self.in_string = bool((quotes.size + self.in_string) % 2)
+        last = int(closing[0]) if closing.size else bare.size
+        found = np.flatnonzero((bare[:last] == _COMMA) & (depths[:last] == 1))
         if closing.size:
             self.closed = True
-            last = int(closing[0])
-            commas = places[:last][(kinds[:last] == _COMMA) & (depths[:last] == 1)]
-            return [*commas.tolist(), int(places[last])]
-        if depths.size:
+            found = np.append(found, last)
+        elif depths.size:
             self.depth = int(depths[-1])
-        found: list[int] = places[(kinds == _COMMA) & (depths == 1)].tolist()
-        return found
+        ends: list[int] = places[found].tolist()
+        return ends
 
-    def _escaped(
-        self, data: "np.ndarray[tuple[int], np.dtype[np.uint8]]"
-    ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-        """Return the positions of the bytes that a backslash escapes."""
-        slashes = np.flatnonzero(data == _BACKSLASH)
-        carried = self.escaped
-        if carried and slashes.size and slashes[0] == 0:
-            slashes = slashes[1:]
-        self.escaped = False
-        if slashes.size:
-            first = np.ones(slashes.size, bool)
-            first[1:] = np.diff(slashes) != 1
-            starts = slashes[np.maximum.accumulate(np.where(first, np.arange(slashes.size), 0))]
-            hidden = slashes[(slashes - starts) % 2 == 0] + 1
-            if hidden.size and hidden[-1] == data.size:
-                self.escaped = True
-        else:
-            hidden = slashes
-        return np.concatenate(([0], hidden)) if carried else hidden
+    def _quotes(self, data: Bytes) -> Places:
+        """Return where strings begin or end: at quotes after an even number of backslashes."""
+        quotes = np.flatnonzero(data == _QUOTE)
+        odd = np.zeros(quotes.size, bool)
+        asked, at = np.arange(quotes.size), quotes  # each steps back over the run before its quote
+        while asked.size:
+            if at[0] == 0:  # the run goes on in the chunk before
+                odd[asked[0]] ^= self.escaped
+                asked, at = asked[1:], at[1:]
+            more = data[at - 1] == _BACKSLASH
+            asked, at = asked[more], at[more] - 1
+            odd[asked] ^= True
+        return quotes[~odd]
+
+    def _outside(self, quotes: Places, size: int) -> Places:
+        """Return the places of all bytes outside strings, in order."""
+        edges = np.concatenate(([-1], quotes, [size]))[int(self.in_string) :]
+        self.in_string ^= bool(quotes.size % 2)
+        starts, ends = edges[:-1:2] + 1, edges[1::2]
+        lengths = ends - starts
+        before = np.cumsum(lengths) - lengths
+        return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
 
 
 def elements(

@@ -46,6 +46,36 @@ def test_elements_are_the_arrays_elements_however_the_chunks_fall(
     assert [json.loads(e) for _, e in elements(stream, 1, None, "x")] == rows
 
 
+def _ends(data: bytes) -> list[int]:
+    """Return where elements end, a byte at a time."""
+    found, depth, inside, escaped = [], 1, False, False
+    for place, byte in enumerate(data):
+        quote, char = byte == ord('"') and not escaped, chr(byte)
+        escaped = char == "\\" and not escaped
+        inside ^= quote
+        if inside or quote:
+            continue
+        depth += (char in "[{") - (char in "]}")
+        if depth == 0 or (depth == 1 and char == ","):
+            found.append(place)
+        if depth == 0:
+            break
+    return found
+
+
+@given(
+    parts=st.lists(st.sampled_from(["\\", '"', "[", "}", ",", "a", "\\" * 9, '""']), max_size=40),
+    step=st.integers(1, 12),
+)
+def test_any_bytes_are_cut_where_a_loop_over_bytes_cuts_them(parts: list[str], step: int) -> None:
+    data = "".join(parts).encode()
+    scanner, found = Scanner(), list[int]()
+    for at in range(0, len(data), step):
+        if not scanner.closed:
+            found += [at + end for end in scanner.ends(data[at : at + step])]
+    assert found == _ends(data)
+
+
 def _file(tmp_path: Path, data: bytes) -> tuple[RawFile, Folder]:
     (tmp_path / "rows.json").write_bytes(data)
     return RawFile(path="rows.json", size=len(data), sha256=""), Folder(tmp_path)
