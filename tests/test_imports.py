@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GROUND = {"cost", "errors", "media", "profiles", "progress", "sample", "storage"}
+GROUND = {"arrow_columns", "cost", "errors", "media", "profiles", "progress", "sample", "storage"}
 ALLOWED = {
     "mixtures": GROUND | {"mixtures"},
     "tokenize": GROUND | {"tokenize"},

@@ -17,14 +17,3 @@ def decode(data: bytes) -> str | Fault:
             return data.decode("cp1252")
         except UnicodeDecodeError:
             return Fault(reason="text-undecodable", detail=str(error)[:200])
-
-
-def is_storable(text: str) -> bool:
-    """Whether the text has no lone surrogate, which UTF-8 (so Arrow) cannot hold."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

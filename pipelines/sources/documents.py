@@ -24,7 +24,7 @@ class Document:
             value = "\n\n".join(v for v in value if isinstance(v, str))
         if not isinstance(value, str):
             raise RowError("field-missing" if value is None else "field-type", self.text)
-        if not value.strip():
+        if not value or value.isspace():
             raise RowError("text-empty", self.text)
         own = row.values.get(self.licences) if self.licences else None
         licence = ", ".join(map(str, own)) if isinstance(own, list) else str(own or "")

@@ -9,7 +9,7 @@ from smolmix.pipelines.layouts.layout import Cells, Fault, Piece, RawFile
 from smolmix.pipelines.layouts.media_index import Found, MediaIndex
 from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.pipelines.sources.source import Source
-from smolmix.sample import Dropped, Media, MediaRef, Sample
+from smolmix.sample import Dropped, Media, MediaRef, Sample, Split
 from smolmix.storage import Workspace, digest_json
 
 FETCH_FILE = "fetch.json"
@@ -187,33 +187,41 @@ def read_unit(
     if rows is not None:
         stop = min(stop, rows.stop)
     index = MediaIndex(workspace.child(unit.root, INDEX))
+    files: dict[str, tuple[str, str, Split]] = {}
     chunk: list[Adapted] = []
     for cells in source.layout.read(unit.piece, workspace, rows.start if rows else 0):
         if cells.row >= stop:
             break
         if cells.row in skip:
             continue
-        chunk.append(adapt_row(source, cells, unit.root))
+        if cells.path not in files:
+            files[cells.path] = _of_file(source, cells.path, unit.root)
+        chunk.append(_adapt_row(source, cells, *files[cells.path]))
         if len(chunk) == _CHUNK_ROWS:
             yield from _resolve(chunk, index, unit.absent)
             chunk = []
     yield from _resolve(chunk, index, unit.absent)
 
 
-def adapt_row(source: Source, cells: Cells, root: str) -> Adapted:
+def _of_file(source: Source, path: str, root: str) -> tuple[str, str, Split]:
+    """Return what holds of all rows of a file: subset, licence, split."""
+    place = path.removeprefix(f"{root}/").removeprefix("_shards/")
+    subset = source.subset(place)
+    return subset, source.licence_of(subset), source.split(place)
+
+
+def _adapt_row(source: Source, cells: Cells, subset: str, licence: str, split: Split) -> Adapted:
     """Return what one row becomes, its media still by name where they lie elsewhere."""
-    place = cells.path.removeprefix(f"{root}/").removeprefix("_shards/")
     if isinstance(cells.values, Fault):
         return _drop(cells, cells.values.reason, cells.values.detail)
-    subset = source.subset(place)
     row = Row(
         cells.values,
         corpus=source.id,
-        licence=source.licence_of(subset),
+        licence=licence,
         path=cells.path,
         file_row=cells.file_row,
         subset=subset,
-        split=source.split(place),
+        split=split,
     )
     try:
         samples = tuple(source.adapt(row))

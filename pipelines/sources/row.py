@@ -5,7 +5,6 @@ from typing import Any
 
 import xxhash
 
-from smolmix.pipelines.layouts.text import is_storable
 from smolmix.sample import FIND, Cot, Media, MediaKind, MediaRef, Modality, Sample, Split, Turn
 
 
@@ -147,9 +146,10 @@ class Row:
                 if part.text is None:
                     state.update(b"\0%d" % (part.media or 0))
                     continue
-                if not is_storable(part.text):
-                    raise RowError("text-undecodable", "a lone surrogate")
-                state.update(part.text.encode())
+                try:
+                    state.update(part.text.encode())
+                except UnicodeEncodeError as error:  # UTF-8, so Arrow, cannot hold it
+                    raise RowError("text-undecodable", "a lone surrogate") from error
         for medium in shown:
             for ref in medium.refs:
                 blob = self.blobs.get(ref)
@@ -171,11 +171,13 @@ class Row:
             licence=licence or self.licence,
             source_file=self.path,
             source_row=self.file_row,
-            tags=tuple(sorted((tags or {}).items())),
+            tags=tuple(sorted(tags.items())) if tags else (),
         )
 
 
 def _modality(media: Sequence[Media]) -> Modality:
+    if not media:
+        return "text"
     if any(m.kind != "image" for m in media):
         return "video"
-    return ("text", "image")[len(media)] if len(media) < 2 else "multi-image"
+    return "image" if len(media) == 1 else "multi-image"

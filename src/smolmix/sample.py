@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, get_args
 import pyarrow as pa
 import xxhash
 
+from smolmix.arrow_columns import columns_of, lists, struct
 from smolmix.errors import DataError
 
 SCHEMA_VERSION = 3  # raised when the columns or the digest change: corpora are measured again
@@ -128,12 +129,13 @@ class Sample:
         """Identity of what a model would see: roles, text, media order and media bytes."""
         said: list[bytes] = []
         for turn in self.turns:
-            said.append(f"\x01{turn.role}".encode())
+            said.append(b"\x01" + turn.role.encode())
             for part in turn.parts:
                 # A length before every text: no text can pass for the end of a part or turn.
-                text = (part.text or "").encode(errors="surrogatepass")
+                text = (part.text or "").encode("utf-8", "surrogatepass")
                 place = -1 if part.media is None else part.media
-                said += (b"\x02%d %d " % (place, -1 if part.text is None else len(text)), text)
+                said.append(b"\x02%d %d " % (place, -1 if part.text is None else len(text)))
+                said.append(text)
         said += (f"\x03{m.kind} {m.digest}".encode() for m in self.media)
         return xxhash.xxh3_128_hexdigest(b"".join(said))
 
@@ -178,12 +180,8 @@ _MEDIA = pa.struct(
         ("bytes_on_disk", pa.int64()),
     ]
 )
-_TURN = pa.struct(
-    [
-        ("role", pa.string()),
-        ("parts", pa.list_(pa.struct([("text", pa.string()), ("media", pa.int32())]))),
-    ]
-)
+_PART = pa.struct([("text", pa.string()), ("media", pa.int32())])
+_TURN = pa.struct([("role", pa.string()), ("parts", pa.list_(_PART))])
 _METADATA = {b"smolmix.schema_version": str(SCHEMA_VERSION).encode()}
 
 SAMPLE_SCHEMA = pa.schema(
@@ -239,30 +237,40 @@ _MEDIA_FIELDS = tuple(f.name for f in fields(Media) if f.name != "refs")
 _PLAIN_FIELDS = tuple(f.name for f in fields(Sample) if f.name not in ("turns", "media"))
 
 
-def _media_row(media: Media) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(media, name) for name in _MEDIA_FIELDS}
-    row["refs"] = [{name: getattr(ref, name) for name in _REF_FIELDS} for ref in media.refs]
-    return row
+def _turns_column(samples: Sequence[Sample]) -> pa.ListArray:
+    turns = [t for s in samples for t in s.turns]
+    parts = [p for t in turns for p in t.parts]
+    shown = struct(_PART, {"text": [p.text for p in parts], "media": [p.media for p in parts]})
+    said = lists([len(t.parts) for t in turns], shown)
+    turn = struct(_TURN, {"role": [t.role for t in turns], "parts": said})
+    return lists([len(s.turns) for s in samples], turn)
 
 
-def _sample_row(sample: Sample) -> dict[str, Any]:
-    # Not `dataclasses.asdict`: it copies every value and took four fifths of writing a table.
-    row: dict[str, Any] = {name: getattr(sample, name) for name in _PLAIN_FIELDS}
-    row["turns"] = [
-        {"role": t.role, "parts": [{"text": p.text, "media": p.media} for p in t.parts]}
-        for t in sample.turns
-    ]
-    row["media"] = [_media_row(m) for m in sample.media]
-    row["n_turns"] = len(sample.turns)
-    row["n_media"] = len(sample.media)
-    row["duration_s"] = sample.duration_s
-    row["digest"] = sample.digest()
-    return row
+def _media_column(samples: Sequence[Sample]) -> pa.ListArray:
+    media = [m for s in samples for m in s.media]
+    refs = struct(_REF, columns_of(_REF_FIELDS, [r for m in media for r in m.refs]))
+    columns: dict[str, Any] = {**columns_of(_MEDIA_FIELDS, media)}
+    columns["refs"] = lists([len(m.refs) for m in media], refs)
+    return lists([len(s.media) for s in samples], struct(_MEDIA, columns))
 
 
 def to_table(samples: Iterable[Sample]) -> pa.Table:
-    """Return the samples as an Arrow table in `SAMPLE_SCHEMA`."""
-    return pa.Table.from_pylist([_sample_row(s) for s in samples], schema=SAMPLE_SCHEMA)
+    """Return the samples as an Arrow table in `SAMPLE_SCHEMA`.
+
+    Built column by column: rows of dicts took twice as long.
+    """
+    rows = list(samples)
+    columns: dict[str, Any] = {**columns_of(_PLAIN_FIELDS, rows)}
+    columns["turns"], columns["media"] = _turns_column(rows), _media_column(rows)
+    columns["n_turns"] = [len(s.turns) for s in rows]
+    columns["n_media"] = [len(s.media) for s in rows]
+    columns["duration_s"] = [s.duration_s for s in rows]
+    columns["digest"] = [s.digest() for s in rows]
+    arrays = [
+        c if isinstance(c := columns[f.name], pa.Array) else pa.array(c, f.type)
+        for f in SAMPLE_SCHEMA
+    ]
+    return pa.Table.from_arrays(arrays, schema=SAMPLE_SCHEMA)
 
 
 def dropped_table(dropped: Iterable[Dropped]) -> pa.Table:
