@@ -1,5 +1,7 @@
 """A plan as one screen of text."""
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from smolmix.mixtures.account import Line
@@ -46,7 +48,7 @@ def _row(line: Line) -> str:
     count = line.samples.value or 0
     mean = f"{seconds / count:,.0f} s" if line.modality == "video" and seconds and count else ""
     return (
-        f"{line.component[:44]:44} {line.modality:11} {line.available!s:>11} {line.samples!s:>11} "
+        f"{_fitted(line.component, 44):44} {line.modality:11} {line.available!s:>11} {line.samples!s:>11} "
         f"{_share(line.share):>8} {_share(line.token_share):>8} {line.epochs:6.2f} {mean:>7}"
     )
 
@@ -129,6 +131,26 @@ def _wishes(plan: Plan) -> Iterable[str]:
             yield f"  {one.key}: {100 * one.value:.4f} %, wished {wished} of {one.unit}"
 
 
+def _licences(plan: Plan, everything: bool) -> Iterable[str]:
+    """Yield the samples under each licence: in full, or those of one name together."""
+    if everything:
+        yield "licences:"
+        ranked = sorted(plan.licences.items(), key=lambda kv: -kv[1])
+        yield from (f"  {count:>11,}  {licence}" for licence, count in ranked if count)
+        return
+    known: Counter[str] = Counter()
+    for licence, count in plan.licences.items():
+        name = re.split(r" \(|, ", licence, maxsplit=1)[0]
+        known[name if name == licence else f"{name} with conditions"] += count
+    said = [f"{name} {count:,}" for name, count in known.most_common() if count]
+    conditions = any(name.endswith(" with conditions") for name in known)
+    yield f"licences: {'; '.join(said)}{' (--all shows them)' if conditions else ''}"
+
+
+def _fitted(name: str, width: int) -> str:
+    return name if len(name) <= width else f"{name[: width - 1]}…"
+
+
 def screen(plan: Plan, *, everything: bool = False) -> list[str]:
     """Return the plan as lines for a person.
 
@@ -148,11 +170,7 @@ def screen(plan: Plan, *, everything: bool = False) -> list[str]:
     out.extend(_video(plan))
     out.extend(_why(plan))
     out.append(f"download {_bytes(plan.download_bytes)}; shards {_bytes(plan.shard_bytes)}")
-    licences = sorted(plan.licences.items(), key=lambda kv: -kv[1])
-    shown = licences if everything else licences[:4]
-    said = [f"{name[:40]} {count:,}" for name, count in shown if count]
-    more = f", {len(licences) - len(shown)} more" if len(licences) > len(shown) else ""
-    out.append(f"licences: {'; '.join(said)}{more}")
+    out.extend(_licences(plan, everything))
     if plan.unpublished:
         out.append(f"never published: {len(plan.unpublished)} components")
         out.extend(f"  {k}: {v}" for k, v in plan.unpublished.items())
