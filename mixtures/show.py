@@ -47,8 +47,9 @@ def _row(line: Line) -> str:
     seconds = line.video_s.value
     count = line.samples.value or 0
     mean = f"{seconds / count:,.0f} s" if line.modality == "video" and seconds and count else ""
+    name = _fitted(line.component, 44)
     return (
-        f"{_fitted(line.component, 44):44} {line.modality:11} {line.available!s:>11} {line.samples!s:>11} "
+        f"{name:44} {line.modality:11} {line.available!s:>11} {line.samples!s:>11} "
         f"{_share(line.share):>8} {_share(line.token_share):>8} {line.epochs:6.2f} {mean:>7}"
     )
 

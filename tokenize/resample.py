@@ -11,12 +11,14 @@ equal, and `pillows_order` asks again in every process that resizes.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -35,7 +37,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _compiled(function: _F) -> _F:
-    return cast(_F, numba.njit(cache=True, nogil=True)(function))
+    try:
+        return cast(_F, numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # no folder can be written to: every process compiles for itself
+        return cast(_F, numba.njit(nogil=True)(function))
 
 
 @_compiled
@@ -199,4 +204,9 @@ def pillows_order() -> Callable[[Pixels, int, int], Pixels] | None:
             for size in ((130, 71), (11, 7), (40, 20))
         ):
             return order
+    warnings.warn(
+        f"Pillow {PIL.__version__} resizes in a way that smolmix does not know; images are left to "
+        "it, several times slower",
+        stacklevel=2,
+    )
     return None

@@ -1,5 +1,9 @@
 """Resizing by our own kernel equals Pillow's, bit for bit, for any sizes."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,3 +62,12 @@ def test_the_order_of_passes_shows_in_the_pixels() -> None:
     newer = resample.cheaper_first(pixels, 66, 40)
     assert not np.array_equal(older, newer)
     assert np.abs(older.astype(int) - newer).max() < 64
+
+
+def test_nowhere_to_keep_compiled_code_costs_time_alone() -> None:
+    asked = "from smolmix.tokenize import resample; print(resample.pillows_order() is not None)"
+    nowhere = os.environ | {"NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"}
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env=nowhere, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "True"
