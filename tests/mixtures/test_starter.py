@@ -25,8 +25,8 @@ from smolmix.pipelines.counts import ensure_counts
 from smolmix.pipelines.curate import Run, curate_corpus
 from smolmix.pipelines.fetch import fetch
 from smolmix.pipelines.filters import policy as policies
+from smolmix.pipelines.made.moving_shapes import _clip, _encode
 from smolmix.pipelines.sources import SOURCES
-from smolmix.pipelines.sources.moving_shapes import _clip, _encode
 from smolmix.storage import Workspace
 
 SHA = "0123456789abcdef0123456789abcdef01234567"

@@ -27,7 +27,7 @@ from smolmix.pipelines.fetch import Fetched, Options
 from smolmix.pipelines.fetching import listing as listings
 from smolmix.pipelines.fetching.download import Downloader, Target, digests
 from smolmix.pipelines.fetching.listing import Listing, Remote
-from smolmix.pipelines.sources.moving_shapes import _clip, _encode
+from smolmix.pipelines.made.moving_shapes import _clip, _encode
 from smolmix.pipelines.sources.source import Source
 from smolmix.storage import Workspace
 

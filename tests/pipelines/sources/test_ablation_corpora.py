@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from smolmix.cost import clip_frames
 from smolmix.media import MediaReader
 from smolmix.pipelines.fetch import fetch
+from smolmix.pipelines.made.clip_events import _COLOURS
 from smolmix.pipelines.sources import SOURCES, raw_units, read_unit
-from smolmix.pipelines.sources.clip_events import _COLOURS
 from smolmix.profiles import profile
 from smolmix.sample import Media, Sample
 from smolmix.storage import Workspace
