@@ -1,6 +1,6 @@
 """What a spec would give: solved on measures where data are here, on declared counts elsewhere."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -119,7 +119,7 @@ def make_plan(
     _check_lengths(spec, guesses, where)
     joined = _join(supply, [s for g in guesses.values() for s in g.strata])
     if not spec.total.samples and not spec.total.tokens:
-        _check_sizes(spec, guesses, where)
+        _check_sizes(spec, guesses, curated, where)
     mix = solve_spec(spec, joined, where)
     uncounted = [
         f"{name}: {spec.components[name].corpus} is curated here but not counted for "
@@ -183,12 +183,17 @@ def _check_lengths(spec: Spec, guesses: Mapping[str, Guess], where: str) -> None
             )
 
 
-def _check_sizes(spec: Spec, guesses: Mapping[str, Guess], where: str) -> None:
+def _check_sizes(
+    spec: Spec, guesses: Mapping[str, Guess], curated: Container[str], where: str
+) -> None:
     for name, guess in guesses.items():
-        if guess.known.get("samples") == "unknown" and spec.components[name].take is None:
+        component = spec.components[name]
+        if guess.known.get("samples") == "unknown" and component.take is None:
+            here = component.corpus in curated
+            todo = "`mix plan --count` counts what is curated here; or " if here else ""
             raise UsageError(
                 f"{where}: components.{name}: how many samples it has is not known, and the "
-                "total is as large as possible; say declared.samples, take or total"
+                f"total is as large as possible; {todo}say declared.samples, take or total"
             )
 
 

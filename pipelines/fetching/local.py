@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from smolmix.storage import Folder, Workspace
 
 Entry = dict[str, Any]  # of fetch.json
 MEDIA = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "mp4", "mkv", "webm", "mov", "avi", "m4v")
+_ENDINGS = tuple(f".{ending}" for ending in MEDIA)
 
 
 def make_files(origin: Made, workspace: Workspace, root: str) -> list[Entry]:
@@ -83,31 +85,48 @@ def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -
     """Write the captions beside a folder's media as one file of rows.
 
     A caption is a text file of the medium's name, or a row of `metadata.jsonl` (`file_name` and
-    `text`).
+    `text`). A medium without a caption and a text without a medium are rows too: adapting them
+    says what is missing.
     """
     if source.rows_in != (CAPTIONS,):
         return []
     found = {str(p).removeprefix(theirs.path).lstrip("/") for p in theirs.fs.find(theirs.path)}
-    rows: list[dict[str, Any]] = []
+    rows = [row for place in sorted(found) for row in _listed(theirs, place)]
+    named = {str(row["image"]) for row in rows if "image" in row}
+    media = [place for place in sorted(found) if place.lower().endswith(_ENDINGS)]
+    stems = {place.rpartition(".")[0] for place in media}
+    for place in media:
+        text = f"{place.rpartition('.')[0]}.txt"
+        if text in found:
+            rows.append({"image": place, "text": _text(theirs, text)})
+        elif place not in named:
+            rows.append({"image": place, "text": None})
     for place in sorted(found):
-        stem, _, extension = place.rpartition(".")
-        if extension.lower() in MEDIA and f"{stem}.txt" in found:
-            text = decode(theirs.read_bytes(f"{stem}.txt"))
-            rows.append({"image": place, "text": text if isinstance(text, str) else None})
-        elif place.rpartition("/")[2] == "metadata.jsonl":
-            folder = place.rpartition("/")[0]
-            for line in theirs.read_bytes(place).splitlines():
-                row = parse(line)
-                if not isinstance(row, Fault) and isinstance(row.get("file_name"), str):
-                    name = f"{folder}/{row['file_name']}".lstrip("/")
-                    rows.append({**row, "image": name})
-                elif line.strip():
-                    rows.append({"text": None, "id": place})
+        if place.endswith(".txt") and (stem := place.removesuffix(".txt")) not in stems:
+            rows.append({"image": stem, "text": _text(theirs, place)})
     data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     name = f"{root}/{CAPTIONS}"
     workspace.write_bytes(name, data)
     sha256 = hashlib.sha256(data).hexdigest()
     return [{"path": name, "size": len(data), "sha256": sha256, "url": theirs.url}] if rows else []
+
+
+def _text(theirs: Folder, place: str) -> str | None:
+    text = decode(theirs.read_bytes(place))
+    return text if isinstance(text, str) else None
+
+
+def _listed(theirs: Folder, place: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a `metadata.jsonl`, their media named from the corpus's folder."""
+    folder, _, name = place.rpartition("/")
+    if name != "metadata.jsonl":
+        return
+    for line in theirs.read_bytes(place).splitlines():
+        row = parse(line)
+        if not isinstance(row, Fault) and isinstance(row.get("file_name"), str):
+            yield {**row, "image": f"{folder}/{row['file_name']}".lstrip("/")}
+        elif line.strip():
+            yield {"text": None, "id": place}
 
 
 def _link(target: Path, link: Path) -> None:

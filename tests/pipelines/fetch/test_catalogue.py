@@ -83,6 +83,22 @@ def test_a_folder_of_captioned_images_and_videos(tmp_path: Path) -> None:
     ]
 
 
+def test_a_medium_without_a_caption_and_a_caption_without_a_medium_are_counted(
+    tmp_path: Path,
+) -> None:
+    _write(tmp_path / "mine")
+    (tmp_path / "mine" / "2.jpg").write_bytes(b"nobody says what this is")
+    (tmp_path / "mine" / "3.txt").write_text("Whose caption is this?")
+    listed = {"file_name": "4.png", "text": "A caption in a list."}
+    (tmp_path / "mine" / "metadata.jsonl").write_text(json.dumps(listed) + "\n")
+    (tmp_path / "mine" / "4.png").write_bytes(b"png four")
+    samples, drops, _ = _read("folder", tmp_path)
+    said = {s.turns[-1].text for s in samples}
+    assert said == {"A caption.", "A clip's caption.", "A caption in a list."}
+    place = "raw/own-data/local/captions.jsonl"
+    assert drops == [("field-missing", f"{place}#2"), ("media-missing", f"{place}#4")]
+
+
 def test_schema_problems_are_reported_by_file_and_row(tmp_path: Path) -> None:
     _, drops, _ = _read("llava", tmp_path)
     place = "raw/own-data/local/rows.json"
