@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from smolmix.engine import Result, Stage, Summary, Unit, UnitContext, run_stage
 from smolmix.pipelines.decontaminate import stage as decontaminate
-from smolmix.pipelines.dedup import compare, exact, merge, near_text, proposals, verdicts
+from smolmix.pipelines.dedup import compare, crowds, exact, merge, near_text, proposals, verdicts
 from smolmix.pipelines.dedup.media_tables import Places
 from smolmix.pipelines.dedup.origins import Origin
 from smolmix.pipelines.dedup.verdicts import Verdict
@@ -207,15 +207,29 @@ def media_clusters(
     if not proposed:
         return None
     work = run.workspace.child("dedup")  # shared: another policy may compare the same pairs
-    pairs, same = work.child("propose", name), work.child("compare", name)
+    pairs, crowd, same = (work.child(step, name) for step in ("propose", "crowds", "compare"))
     every = places + against if against else places
     run.stage(proposals.STAGE, proposed, pairs)
-    run.stage(compare.STAGE, compare.units(run.workspace, pairs, every, policy.dedup), same)
+    run.stage(crowds.STAGE, crowds.units(pairs, places, policy.dedup, against), crowd)
+    compared = compare.units(run.workspace, pairs, crowd, every, policy.dedup)
+    run.stage(compare.STAGE, compared, same)
     return same
 
 
 def _compared(run: Run, corpus: str, policy: Policy) -> Folder:
     return run.workspace.child("dedup", "compare", media_label(corpus, policy))
+
+
+def _crowds(run: Run, corpus: str, policy: Policy) -> dict[str, dict[str, int]]:
+    """Return, by kind of medium, how many lie in crowds and how many pairs hashes left to them."""
+    folder = run.workspace.child("dedup", "crowds", media_label(corpus, policy))
+    if not (policy.dedup.exact and folder.exists(STAGE_FILE)):
+        return {}
+    return {
+        m.unit.removeprefix("crowds-"): {k: int(m.stats[k]) for k in ("crowded", "aside", "pairs")}
+        for m in manifests(folder)
+        if m.stats["crowded"]
+    }
 
 
 def _contamination(
@@ -337,5 +351,5 @@ def apply_policy(
         for name, digest in record.units.items()
     ]
     info = dict(record.info) | {"policy": policy.name, "policy_digest": policy.digest()}
-    info |= {"steps": sorted(steps)}
+    info |= {"steps": sorted(steps), "crowds": _crowds(run, corpus, policy)}
     return run.stage(STAGE, units, folder, info)

@@ -22,6 +22,7 @@ class Waterfall:
     merged: int = 0  # samples whose turns live on in another one
     turns_dropped: dict[str, int] = field(default_factory=dict)
     not_looked_at: int = 0  # samples measured whose media are not fetched
+    crowds: dict[str, dict[str, int]] = field(default_factory=dict)  # kind of medium -> counts
 
     def to_json(self) -> dict[str, object]:
         """Return the waterfall as plain JSON values."""
@@ -52,6 +53,11 @@ class Waterfall:
         if self.turns_dropped:
             gone = ", ".join(f"{n:,} {r}" for r, n in self.turns_dropped.items())
             lines.append(f"  turns left out: {gone}")
+        for kind, count in self.crowds.items():
+            lines.append(
+                f"  {count['crowded']:,} media ({kind}) look alike to a hash: {count['aside']:,} "
+                f"pairs of them not compared, but {count['pairs']:,} nearest by a finer look"
+            )
         return lines
 
 
@@ -84,4 +90,5 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
         merged=after.tally.merged,
         turns_dropped=(before + after.tally).turns_dropped,
         not_looked_at=sum(int(m.stats.get("unseen", 0)) for m in manifests(measured)),
+        crowds=dict(after.info.get("crowds", {})),
     )

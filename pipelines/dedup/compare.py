@@ -4,7 +4,6 @@ Units are partitions of the pairs. Thumbnails settle nearly all; only what they 
 is decoded again, and then at up to 768 px.
 """
 
-import io
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from smolmix.pipelines.dedup import pixels, proposals
 from smolmix.pipelines.dedup.clusters import SUFFIX, UnionFind
 from smolmix.pipelines.dedup.media_tables import Places
 from smolmix.pipelines.filters.policy import Dedup
+from smolmix.pipelines.measure import fingerprints
 from smolmix.pipelines.measure.images import read_image
 from smolmix.pipelines.measure.signals import Signals
 from smolmix.pipelines.measure.videos import PROBES, probes, read_video
@@ -29,10 +29,9 @@ from smolmix.sample import Tally
 from smolmix.storage import Folder, Workspace, manifests, part_files, stage_record
 
 PARTITION_PAIRS = 50_000
-MAX_PROPOSALS = 64  # a medium is compared with its nearest ones by hash, no more than these
 _FRAMES_ALIKE = 0.75  # of the frames looked at
 _DECODE_PX = 1024
-_DECODED = 256
+_HELD_PX = 32_000_000  # of decoded thumbnails, 3 bytes each: 2,000 large pictures, 8,000 of 64 px
 
 SCHEMA = pa.schema([("one", pa.string()), ("other", pa.string()), ("how", pa.string())])
 
@@ -43,6 +42,7 @@ class Payload:
 
     workspace: str
     pairs: str
+    crowds: str
     places: Places
     partition: int
     partitions: int
@@ -50,46 +50,47 @@ class Payload:
 
 
 def _pairs(payload: Payload) -> pl.DataFrame:
-    """Return the partition's pairs, nearest first, each once and plain before mirrored."""
-    folder, frames = Folder(payload.pairs), []
-    for name in part_files(folder, proposals.SUFFIX):
-        with folder.open(name) as stream:
-            for batch in pq.ParquetFile(stream).iter_batches():
-                frame = pl.DataFrame(batch)
-                mine = frame["one"].map_elements(_hash, return_dtype=pl.UInt64)
-                frames.append(frame.filter(mine % payload.partitions == payload.partition))
-    if not frames:
-        return pl.DataFrame(schema=["one", "other", "kind", "mirrored", "bits"])
-    order = ["bits", "mirrored", "one", "other"]
-    pairs = (
+    """Return the partition's pairs, of each medium nearest first, each once, plain before mirrored.
+
+    Of two media of a crowd only what the crowd's own search proposes.
+    """
+    crowds = Folder(payload.crowds)
+    crowd = {
+        name.removeprefix("crowds-").partition(".")[0]: _digests(crowds, name)
+        for name in part_files(crowds, proposals.CROWDED)
+    }
+    frames = [pl.DataFrame(schema=pl.Schema(proposals.SCHEMA))]
+    for folder in (crowds, Folder(payload.pairs)):
+        for name in part_files(folder, proposals.SUFFIX):
+            with folder.open(name) as stream:
+                for batch in pq.ParquetFile(stream).iter_batches():
+                    frame = pl.DataFrame(batch)
+                    mine = frame["one"].map_elements(_hash, return_dtype=pl.UInt64)
+                    frame = frame.filter(mine % payload.partitions == payload.partition)
+                    if folder is not crowds and len(frame):
+                        inside = crowd[str(frame["kind"][0])]
+                        ends = (pl.col(end).is_in(inside.implode()) for end in ("one", "other"))
+                        frame = frame.filter(~pl.all_horizontal(ends))
+                    frames.append(frame)
+    order = ["one", "bits", "mirrored", "other"]  # so that of a pair one is at hand
+    return (
         pl.concat(frames)
         .sort(order)
         .unique(["one", "other", "mirrored"], keep="first", maintain_order=True)
     )
-    return pairs.filter(pl.int_range(pl.len()).over("one") < MAX_PROPOSALS)
+
+
+def _digests(folder: Folder, name: str) -> pl.Series:
+    with folder.open(name) as stream:
+        return pl.read_parquet(stream)["digest"]
 
 
 def _hash(digest: str) -> int:
     return xxhash.xxh3_64_intdigest(digest.encode())
 
 
-def _frames(look: Signals) -> list[Image.Image]:
-    """Return the stored thumbnails, in order."""
-    images, data = list[Image.Image](), look.thumbs
-    for part in _split(data):
-        with Image.open(io.BytesIO(part), formats=("PNG", "JPEG")) as image:
-            images.append(image.convert("RGB"))
-    return images
-
-
-def _split(data: bytes) -> list[bytes]:
-    """Return the pictures stored one after the other, each after its length."""
-    parts, at = list[bytes](), 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "little")
-        parts.append(data[at + 4 : at + 4 + size])
-        at += 4 + size
-    return parts
+def _px(pictures: list[Image.Image]) -> int:
+    return sum(p.width * p.height for p in pictures)
 
 
 class _Judge:
@@ -100,14 +101,16 @@ class _Judge:
         self._looks = looks
         self._reader = MediaReader(Workspace(payload.workspace))
         self._thumbs: OrderedDict[str, list[Image.Image]] = OrderedDict()
+        self._held_px = 0
         self.opened = 0
 
     def _frames(self, look: Signals) -> list[Image.Image]:
         """Return the stored thumbnails; the last few media's stay decoded."""
         if look.digest not in self._thumbs:
-            self._thumbs[look.digest] = _frames(look)
-            if len(self._thumbs) > _DECODED:
-                self._thumbs.popitem(last=False)
+            found = self._thumbs[look.digest] = fingerprints.pictures(look.thumbs)
+            self._held_px += _px(found)
+            while self._held_px > _HELD_PX and len(self._thumbs) > 1:
+                self._held_px -= _px(self._thumbs.popitem(last=False)[1])
         return self._thumbs[look.digest]
 
     def images(self, one: str, other: str, mirrored: bool) -> str:
@@ -241,17 +244,23 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     return Result(tally=Tally(), stats=stats)
 
 
-STAGE = Stage(name="compare", version=3, run=_run, timeout_s=3600.0)
+STAGE = Stage(name="compare", version=4, run=_run, timeout_s=3600.0)
 
 
-def units(workspace: Workspace, pairs: Folder, places: Places, dedup: Dedup) -> list[Unit]:
+def units(
+    workspace: Workspace, pairs: Folder, crowds: Folder, places: Places, dedup: Dedup
+) -> list[Unit]:
     """Return one unit a partition of the proposed pairs."""
-    proposed = sum(int(m.stats["pairs"]) for m in manifests(pairs))
+    proposed = sum(int(m.stats["pairs"]) for f in (pairs, crowds) for m in manifests(f))
     count = max(1, -(-proposed // PARTITION_PAIRS))
     return [
         Unit(
             name=f"compare-{number:05d}",
-            inputs={"pairs": stage_record(pairs).digest} | places.inputs(),
+            inputs={
+                "pairs": stage_record(pairs).digest,
+                "crowds": stage_record(crowds).digest,
+            }
+            | places.inputs(),
             params={
                 "partitions": count,
                 "images": dedup.images.model_dump(mode="json"),
@@ -260,6 +269,7 @@ def units(workspace: Workspace, pairs: Folder, places: Places, dedup: Dedup) -> 
             payload=Payload(
                 workspace=workspace.url,
                 pairs=pairs.url,
+                crowds=crowds.url,
                 places=places,
                 partition=number,
                 partitions=count,

@@ -29,8 +29,9 @@ _TRIED = 3  # crops of each axis that are tried in the plane: lines of text look
 _REFINE_PX = 128
 _FINE_PX = 384
 _SURE = 0.35  # a straight comparison of thumbnails this good needs no registration
-_HOPELESS = 4  # times the limit: registered, and still another picture
+_HOPELESS = 1.75  # times the limit: registered, and still another picture; copies leave up to 1.31
 _WINDOW_PX = 8
+_EDGES = 1.25  # what windows at the edges, counted once where others are twice, may add to a mean
 _FLOOR = 10.0  # levels: noise that counts as nothing
 
 
@@ -200,11 +201,23 @@ def _compared(
     return Comparison(same=same, crop=crop, residual=worst, colour_gap=gap)
 
 
+def _least_residual(one: Image.Image, other: Image.Image) -> float:
+    """Return what the worst window of two YCbCr pictures of one size cannot stay below.
+
+    The mean over all windows: what windows show adds up to no more than both pictures' variance.
+    """
+    a, b = (np.asarray(p.getchannel(0), dtype=np.float32) for p in (one, other))
+    shown = float(a.var() + b.var()) + _FLOOR**2
+    return float(np.square(a - b).mean()) / (_EDGES * shown)
+
+
 def compare_small(one: Image.Image, other: Image.Image) -> Comparison:
     """Compare two RGB pictures too small to have been cropped, pixel on pixel."""
     if one.size != other.size:
         return Comparison(same=False, crop=Crop(), residual=np.inf, colour_gap=np.inf)
     a, b = one.convert("YCbCr"), other.convert("YCbCr")
+    if (least := _least_residual(a, b)) > MAX_SMALL_RESIDUAL:
+        return Comparison(same=False, crop=Crop(), residual=least, colour_gap=np.inf)
     found = _compared(a, b, Crop(), MAX_SMALL_RESIDUAL, WORK_PX)
     return replace(found, same=found.same and found.colour_gap <= MAX_SMALL_COLOUR_GAP)
 

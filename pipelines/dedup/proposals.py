@@ -3,6 +3,10 @@
 One unit a band of the hash; each pair comes from one band only. A picture's own hash is
 searched among the hashes of the other's crops and their mirror images. A benchmark's pictures are
 searched among the frames of clips too, and its clips' frames among pictures.
+
+Equal hashes are searched once. A hash near those of more than `CROWD` media says nothing: pairs
+of two such are not written but counted, and their media named for `crowds`.
+So each search writes no more than `CROWD` pairs a medium.
 """
 
 from collections.abc import Iterator
@@ -11,16 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from smolmix.engine import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.dedup import hamming
+from smolmix.pipelines.dedup.hash_search import Column, Search, Table
 from smolmix.pipelines.dedup.media_tables import MIN_SPREAD, Places
 from smolmix.pipelines.filters.policy import Dedup
 from smolmix.pipelines.measure.fingerprints import CROPS
 from smolmix.sample import Tally
 
 SUFFIX = ".pairs.parquet"
+CROWDED = ".crowded.parquet"
+CROWD = 64  # media that one may be paired with before its hash is taken to say nothing
 _KINDS = {"image": ("image",), "video": ("video", "frames")}
 _SMALL_BITS = 2  # small pictures are compared pixel on pixel: nothing was cropped or scaled
 SCHEMA = pa.schema(
@@ -49,16 +55,7 @@ class Payload:
     small: bool  # only pictures below `min_edge_px`, or only the others
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
-    digests: NDArray[np.str_]
-    hashes: NDArray[np.uint64]  # (media, variants)
-
-
-_Close = tuple[_Table, _Table, bool, hamming.Indices, hamming.Indices, NDArray[np.uint8]]
-
-
-def _load(places: Places, payload: Payload, kind: str) -> _Table:
+def _load(places: Places, payload: Payload, kind: str) -> Table:
     """Return the distinct media of a kind, by digest, with all their hashes."""
     columns = ["digest", "kind", "spread", "hashes", "fault"]
     names: list[str] = []
@@ -78,10 +75,10 @@ def _load(places: Places, payload: Payload, kind: str) -> _Table:
     digests = np.array([names[i] for i in kept], dtype="U32")
     digests, first = np.unique(digests, return_index=True)
     hashes = np.array([rows[kept[i]] for i in first], dtype=np.uint64).reshape(len(first), most)
-    return _Table(digests=digests, hashes=hashes)
+    return Table(digests=digests, hashes=hashes)
 
 
-def _searches(table: _Table, payload: Payload) -> Iterator[tuple[int, int, bool]]:
+def _searches(table: Table, payload: Payload) -> Iterator[tuple[int, int, bool]]:
     """Yield (column searched for, column searched in, mirrored)."""
     wide = table.hashes.shape[1] // 2
     if payload.kind == "image":
@@ -97,72 +94,56 @@ def _searches(table: _Table, payload: Payload) -> Iterator[tuple[int, int, bool]
             yield frame, wide + frame, True
 
 
-def _near(table: _Table, second: _Table, payload: Payload) -> Iterator[_Close]:
-    """Yield pairs of close hashes, each table searched in the other where there are two."""
-    ways = [(table, second)] if second is table else [(table, second), (second, table)]
-    for one, other in ways:
-        if not (len(one.digests) and len(other.digests)):
-            continue
-        for asked, among, mirrored in _searches(one, payload):
-            a = np.ascontiguousarray(one.hashes[:, asked])
-            alone = one is other and asked == among
-            b = a if alone else np.ascontiguousarray(other.hashes[:, among])
-            for i, j, bits in hamming.near_in_band(
-                a, b, band=payload.band, max_bits=payload.max_bits
-            ):
-                yield one, other, mirrored, i, j, bits
-
-
-def _near_frames(pictures: _Table, clips: _Table, payload: Payload) -> Iterator[_Close]:
-    """Yield pairs of a picture and a clip one of whose frames is close to it."""
-    if not (len(pictures.digests) and len(clips.digests)):
-        return
-    for mirrored in (False, True) if payload.flips else (False,):
-        whole = np.ascontiguousarray(pictures.hashes[:, len(CROPS) * mirrored])
-        for frame in range(clips.hashes.shape[1] // 2):
-            other = np.ascontiguousarray(clips.hashes[:, frame])
-            for i, j, bits in hamming.near_in_band(
-                whole, other, band=payload.band, max_bits=payload.max_bits
-            ):
-                yield pictures, clips, mirrored, i, j, bits
-
-
-def _close(payload: Payload) -> Iterator[_Close]:
-    """Yield all pairs of the unit."""
+def _columns(payload: Payload) -> Iterator[tuple[Column, Column, bool]]:
+    """Yield (hashes searched for, hashes searched in, mirrored); one column twice: within it."""
     mine, others = payload.places, payload.against
     if payload.kind == "frame":
         assert others is not None
         for pictures, clips in ((mine, others), (others, mine)):
             tables = _load(pictures, payload, "image"), _load(clips, payload, "video")
-            yield from _near_frames(*tables, payload)
+            for mirrored in (False, True) if payload.flips else (False,):
+                whole = Column.of(tables[0], len(CROPS) * mirrored)
+                for frame in range(tables[1].hashes.shape[1] // 2):
+                    yield whole, Column.of(tables[1], frame), mirrored
         return
     table = _load(mine, payload, payload.kind)
     second = _load(others, payload, payload.kind) if others else table
-    yield from _near(table, second, payload)
+    for one, other in [(table, second)] if second is table else [(table, second), (second, table)]:
+        for asked, among, mirrored in _searches(one, payload):
+            a = Column.of(one, asked)
+            b = a if one is other and asked == among else Column.of(other, among)
+            yield a, b, mirrored
 
 
 def _run(unit: Unit, context: UnitContext) -> Result:
     payload = unit.payload
     assert isinstance(payload, Payload)
-    found = 0
+    found, aside, crowd = 0, 0, set[str]()
     with pq.ParquetWriter(context.out / f"{unit.name}{SUFFIX}", SCHEMA, compression="zstd") as out:
-        for one, other, mirrored, i, j, bits in _close(payload):
-            a, b = one.digests[i], other.digests[j]
-            apart = a != b
-            a, b, bits = a[apart], b[apart], bits[apart]
-            columns = [
-                pa.array(np.where(a < b, a, b)),
-                pa.array(np.where(a < b, b, a)),
-                pa.array([payload.kind] * len(a), pa.string()),
-                pa.array([mirrored] * len(a), pa.bool_()),
-                pa.array(bits),
-            ]
-            out.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
-            found += len(a)
-    return Result(tally=Tally(), stats={"pairs": found})
+        for one, other, mirrored in _columns(payload):
+            search = Search(one, other, band=payload.band, max_bits=payload.max_bits, crowd=CROWD)
+            aside += search.aside
+            crowd.update(search.crowded())
+            for a, b, bits in search.pairs():
+                columns = [
+                    pa.array(np.where(a < b, a, b)),
+                    pa.array(np.where(a < b, b, a)),
+                    pa.array([payload.kind] * len(a), pa.string()),
+                    pa.array([mirrored] * len(a), pa.bool_()),
+                    pa.array(bits),
+                ]
+                out.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+                found += len(a)
+    names = pa.array(sorted(crowd), pa.string())
+    kinds = pa.array([payload.kind] * len(names), pa.string())
+    pq.write_table(
+        pa.table({"kind": kinds, "digest": names}), context.out / f"{unit.name}{CROWDED}"
+    )
+    stats = {"kind": payload.kind, "pairs": found, "aside": aside}
+    return Result(tally=Tally(), stats=stats)
 
 
-STAGE = Stage(name="propose", version=2, run=_run)
+STAGE = Stage(name="propose", version=3, run=_run)
 
 
 def units(places: Places, dedup: Dedup, against: Places | None = None) -> list[Unit]:

@@ -93,6 +93,18 @@ def thumb(image: Image.Image) -> bytes:
     return len(data).to_bytes(4, "little") + data
 
 
+def pictures(thumbs: bytes) -> list[Image.Image]:
+    """Return the pictures that `thumb` stored one after another, as RGB."""
+    found, at = list[Image.Image](), 0
+    while at < len(thumbs):
+        size = int.from_bytes(thumbs[at : at + 4], "little")
+        data = io.BytesIO(thumbs[at + 4 : at + 4 + size])
+        with Image.open(data, formats=("PNG", "JPEG")) as image:
+            found.append(image.convert("RGB"))
+        at += 4 + size
+    return found
+
+
 def spread(image: Image.Image) -> tuple[int, float]:
     """Return (largest range of a channel, largest standard deviation of a channel), in levels."""
     extremes = [hi - lo for lo, hi in image.getextrema()]  # type: ignore[misc]
