@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smolmix.errors import DataError, UsageError, nearest
-from smolmix.storage import Folder, Workspace, manifests, part_files
+from smolmix.storage import STAGE_FILE, Folder, Workspace, manifests, part_files
 
 FACETS = ("corpus", "subset", "split", "modality", "category", "cot", "licence", "language")
 SAMPLE_NUMBERS = ("text_chars", "answer_chars", "n_turns", "n_media", "duration_s")
@@ -213,6 +213,7 @@ def scan(
     notes: tuple[str, ...] = ("tokens and tiles are counted after curate",)
     if stage == "curated":
         chosen, notes = choose_profile(workspace, corpora, profile)
+    notes = (*notes, *_not_fetched(workspace, corpora))
     frames: list[pl.LazyFrame] = []
     seen: list[pl.DataFrame] = []
     for corpus in corpora:
@@ -229,6 +230,21 @@ def scan(
         sizes=merged.sort("width", "height"),
         notes=notes,
     )
+
+
+def _not_fetched(workspace: Workspace, corpora: Sequence[str]) -> list[str]:
+    """Return a note for each corpus whose figures lack media that were not fetched."""
+    found = []
+    for corpus in corpora:
+        measured = workspace.measured(corpus)
+        if measured.exists(STAGE_FILE):
+            count = sum(int(m.stats.get("unseen", 0)) for m in manifests(measured))
+            if count:
+                found.append(
+                    f"{corpus}: media of {count:,} measured samples are not fetched; their tokens, "
+                    "tiles, lengths and bytes are in none of these figures"
+                )
+    return found
 
 
 def _no_sizes() -> pl.DataFrame:

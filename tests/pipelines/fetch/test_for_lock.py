@@ -113,7 +113,7 @@ def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     def call(*words: str) -> tuple[int, str, str]:
-        alone = () if words[0] == "fetch" else ("--workers", "0")
+        alone = () if words[0] in ("fetch", "stats") else ("--workers", "0")
         monkeypatch.setattr("sys.argv", ["smolmix", *words, "-w", str(tmp_path / "ws"), *alone])
         code = 0
         try:
@@ -158,6 +158,7 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_picks_is_brought(
     assert space.mixture("small").read_json("lock.json")["assumed"] == {"served": 8}
     planned = _picks(space)
     assert len(planned) == 13
+    assert "served: media of 23 measured samples are not fetched" in run("stats", "small")[1]
     code, _, err = run("tokenize", "small", "--tokens", "1024")
     assert code == 1
     assert "media of 8 picks are not fetched" in err
