@@ -22,7 +22,9 @@ class World:
         """Return the sum of a number over all ranks."""
         if self.size == 1:
             return value
-        total = torch.tensor([value], dtype=torch.float64)
+        # NCCL sums only what lies on this rank's GPU.
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        total = torch.tensor([value], dtype=torch.float64, device=device)
         dist.all_reduce(total)
         return float(total)
 
