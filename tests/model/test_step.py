@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -6,9 +7,10 @@ import pytest
 import torch
 from tests.model.conftest import Document, packed
 from torch.nn import functional
-from transformers import SmolVLMForConditionalGeneration
+from transformers import AutoModelForImageTextToText, SmolVLMForConditionalGeneration
 from transformers.models.smolvlm.modeling_smolvlm import SmolVLMVisionEmbeddings
 
+from smolmix.model.checkpoint import save
 from smolmix.model.documents import (
     Documents,
     attention,
@@ -20,6 +22,7 @@ from smolmix.model.optimise import freeze
 from smolmix.model.presets import LM_NANO, PRESETS, ModelPreset, config
 from smolmix.model.recipe import Rates
 from smolmix.model.step import PackedModel, hidden_states, pack, pixels, token_losses, visual_tokens
+from smolmix.profiles import profile
 
 
 def tower(sizes: ModelPreset) -> Any:
@@ -68,6 +71,22 @@ def test_packed_documents_have_the_logits_they_have_alone(
     together = ours(model, documents)
     alone = torch.cat([theirs(model, d) for d in documents])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_a_saved_checkpoint_has_the_same_logits_in_transformers_packed_or_not(
+    documents: list[Document], tmp_path: Path
+) -> None:
+    model = tower(PRESETS["tiny"])
+    save(tmp_path / "c", model, {"digest": ""}, None, profile("nano"))
+    opened: Any = AutoModelForImageTextToText.from_pretrained(tmp_path / "c")
+    opened.eval()
+    together, checked = ours(model, documents), set()
+    alone = torch.split(together, [len(d["ids"]) for d in documents])
+    for document, logits in zip(documents, alone, strict=True):
+        torch.testing.assert_close(theirs(opened, document), logits, atol=1e-5, rtol=1e-5)
+        checked.add(document["modality"])
+    assert checked == {"image", "multi-image", "video", "text"}
+    assert torch.equal(ours(opened, documents), together)
 
 
 def test_loss_equals_transformers_loss_token_for_token(
