@@ -75,7 +75,8 @@ def main() -> None:
         found = json.loads(done.stdout.strip().splitlines()[-1])
         print(
             f"{point['tokens']:>6} {point['tiles']:>6} {point['documents']:>10} "
-            f"{point['dense']:>6} {1000 * found['seconds']:>8.0f} {found['over_before_mb']:>8.0f}"
+            f"{point['dense']:>6} {1000 * found['seconds']:>8.0f} {found['over_before_mb']:>8.0f}",
+            flush=True,
         )
 
 

@@ -2,7 +2,9 @@
 
 Same weights, same real samples (the demo mixture's first sequences), same optimizer (AdamW),
 fp32, one process. The peer is what people run: transformers' Trainer, one sample a row, a
-collator that pads ids and tiles to the longest of the batch, transformers' own loss.
+collator that pads ids and tiles to the longest of the batch, transformers' own loss. Both take
+one sequence's samples a step, so the peer's batches hold samples of like length when packing
+put such together: that is to its advantage.
 
 Example: smolmix run demo, then: python benchmarks/model/speed.py workspace
 """
@@ -69,11 +71,17 @@ class Taken:
         self.next = state["next"]
 
 
-def ours(workspace: str, steps: int, warm: int) -> dict[str, float]:
+def ours(workspace: str, steps: int, warm: int) -> dict[str, float | None]:
     """Measure our loop, a sequence a step, AdamW."""
     recipe = load_recipe("demo")
     stage = recipe.stages[0].model_copy(
-        update={"steps": steps + warm, "epochs": None, "optimizer": "adamw"}
+        update={
+            "steps": steps + warm,
+            "epochs": None,
+            "optimizer": "adamw",
+            "sequences_per_step": 1,
+            "tokens_per_step": None,
+        }
     )
     recipe = recipe.model_copy(update={"stages": (stage,)})
     dataset = open_dataset(workspace, recipe)
@@ -95,7 +103,7 @@ def ours(workspace: str, steps: int, warm: int) -> dict[str, float]:
     }
 
 
-def peer(workspace: str, steps: int, warm: int) -> dict[str, float]:
+def peer(workspace: str, steps: int, warm: int) -> dict[str, float | None]:
     """Measure transformers' Trainer on the same documents, as many rows a step as we pack."""
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -149,7 +157,7 @@ def peer(workspace: str, steps: int, warm: int) -> dict[str, float]:
         "seconds": times[-1] - times[warm - 1],
         "supervised": sum(int((r[1][1:] != -100).sum()) for r in used),
         "tokens": sum(len(r[0]) for r in used),
-        "data_wait": float("nan"),
+        "data_wait": None,
         "peak_gb": peak_memory_bytes() / 1e9,
     }
 
@@ -166,6 +174,7 @@ def main() -> None:
         side = ours if args.only == "ours" else peer
         print(json.dumps(side(args.workspace, args.steps, args.warm)))
         return
+    print(f"{'':<6} {'supervised/s':>12} {'tokens/s':>10} {'waiting %':>9} {'peak GB':>8}")
     found = {}
     for side_name in ("ours", "peer"):
         command = [
@@ -176,7 +185,12 @@ def main() -> None:
         found[side_name] = json.loads(done.stdout.strip().splitlines()[-1])
         one = found[side_name]
         one["supervised_per_s"] = one["supervised"] / one["seconds"]
-        print(side_name, json.dumps({k: round(v, 4) for k, v in one.items()}))
+        waiting = "-" if one["data_wait"] is None else f"{100 * one['data_wait']:.2f}"
+        print(
+            f"{side_name:<6} {one['supervised_per_s']:>12.1f} "
+            f"{one['tokens'] / one['seconds']:>10.0f} {waiting:>9} {one['peak_gb']:>8.2f}",
+            flush=True,
+        )
     ratio = found["ours"]["supervised_per_s"] / found["peer"]["supervised_per_s"]
     print(f"supervised tokens/s, ours ÷ peer: {ratio:.2f}")
 
