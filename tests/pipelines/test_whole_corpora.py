@@ -47,7 +47,7 @@ def test_one_worker_and_two_curate_the_same_bytes(corpus: str, tmp_path: Path) -
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Serve S3 on loopback; packages moto[s3,server] and s3fs, which smolmix does not need."""
+    """Serve S3 on loopback; packages of requirements-s3.txt, which smolmix does not need."""
     server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     s3fs = pytest.importorskip("s3fs")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
