@@ -7,6 +7,7 @@ import numpy as np
 
 import smolmix
 from smolmix.errors import DataError, IncompleteError, IntegrityError, UsageError
+from smolmix.mixtures.before import picked_before
 from smolmix.mixtures.catalogue import (
     Catalogue,
     check_corpora,
@@ -73,7 +74,13 @@ def measure(reading: Reading, workspace: Workspace) -> Measured:
     _check_here(reading, workspace)
     ids, digest = across_corpora(workspace, corpora_of(spec))
     pool = load_pool(
-        spec, workspace, spec_profile(spec).name, published(spec), reading.path, leaving=ids
+        spec,
+        workspace,
+        spec_profile(spec).name,
+        published(spec),
+        reading.path,
+        leaving=ids,
+        before=picked_before(spec, reading.raw, workspace),
     )
     for name in published(spec):
         if not (pool.component == pool.components.index(name)).any():

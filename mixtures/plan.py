@@ -104,10 +104,12 @@ def make_plan(
     assumed: dict[str, int] = {}
     if here and workspace is not None:
         # Polars, pyarrow and the data are touched only where there are data.
+        from smolmix.mixtures.before import picked_before
         from smolmix.mixtures.pool import load_pool
         from smolmix.mixtures.strata import stratify
 
-        pool = load_pool(spec, workspace, counted_name, here, where)
+        before = picked_before(spec, reading.raw, workspace)
+        pool = load_pool(spec, workspace, counted_name, here, where, before=before)
         supply, _ = stratify(spec, pool, where)
         assumed = pool.assumed()
     pixel = spec.profile.profile().pixel

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from smolmix.errors import UsageError
+from smolmix.mixtures.before import Before
 from smolmix.mixtures.columns import ALWAYS, Part, corpus_parts
 from smolmix.mixtures.hashing import hash_ids
 from smolmix.mixtures.spec import Component, Spec
@@ -35,6 +36,8 @@ class Pool:
     tags: Mapping[str, tuple[NDArray[np.int16], list[str]]]  # family -> codes, values
     left_out: Mapping[str, int]  # why curated samples are no candidates -> how many
     unseen: NDArray[np.bool_]  # whose media are not fetched: what those cost is assumed
+    before: Mapping[str, int] = field(default_factory=dict)  # component -> what `take` came to when
+    # it was planned on all of the corpus; of its picks alone media are here
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -117,6 +120,7 @@ def _gather(
     names: Sequence[str],
     where: str,
     leaving: pa.Array | None,
+    before: Mapping[str, Before],
     out: _Gathered,
 ) -> None:
     allowed = _allowed(part, spec, leaving, out)
@@ -124,6 +128,9 @@ def _gather(
     owner = np.full(len(part.ids), -1, np.int16)
     for name in names:
         mask = allowed & _in_component(part, spec.components[name])
+        if name in before:
+            picked = pa.compute.is_in(part.ids, value_set=before[name].ids)
+            mask &= picked.to_numpy(zero_copy_only=False)
         both = mask & (owner >= 0)
         if both.any():
             other = order[int(owner[both][0])]
@@ -174,6 +181,7 @@ def load_pool(
     where: str,
     *,
     leaving: pa.Array | None = None,
+    before: Mapping[str, Before] | None = None,
 ) -> Pool:
     """Return the candidates of the named components.
 
@@ -184,12 +192,13 @@ def load_pool(
         components: those to load; their corpora must be curated and counted.
         where: the spec's file, for messages.
         leaving: ids that verdicts across corpora take out.
+        before: components that take their picks of before again.
 
     Raises:
         IncompleteError: a corpus is not curated, or not counted under this profile.
         UsageError: two components hold the same sample.
     """
-    out = _Gathered()
+    out, before = _Gathered(), before or {}
     by_corpus: dict[str, list[str]] = {}
     for name in components:
         by_corpus.setdefault(spec.components[name].corpus, []).append(name)
@@ -197,7 +206,7 @@ def load_pool(
     for corpus in sorted(by_corpus):
         for found in corpus_parts(workspace, corpus, profile, wanted):
             part = with_assumed(found, spec, by_corpus[corpus], where)
-            _gather(part, spec, by_corpus[corpus], where, leaving, out)
+            _gather(part, spec, by_corpus[corpus], where, leaving, before, out)
     empty: dict[str, type] = {
         "hash": np.uint64,
         "component": np.int16,
@@ -222,4 +231,5 @@ def load_pool(
         tags={f: _sorted(out, f) for f in families(spec) if f in out.codes},
         left_out=dict(sorted(out.left_out.items())),
         unseen=column("unseen"),
+        before={name: b.draws for name, b in before.items()},
     )

@@ -47,15 +47,17 @@ def _take(
 ) -> tuple[Ints, Ints, int]:
     """Return the rows used, those of them that are used once more, and the full rounds."""
     assert component.take is not None
-    count = component.take.count(len(rows))
-    limit = len(rows) * (epochs if component.rule == "hash" else 1)
+    rule, count = component.rule, component.take.count(len(rows))
+    limit = len(rows) * (epochs if rule == "hash" else 1)
+    if name in pool.before:  # the rows are its picks, less what was lost since
+        rule, count = "hash", min(pool.before[name], limit)
     if count > limit:
         raise UsageError(
             f"{where}: components.{name}.take asks for {count:,} samples; {len(rows):,} are there"
             f" and each may be used {epochs} times; take fewer or raise epochs"
         )
-    if component.rule != "hash":
-        return _chosen(component.rule, rows, pool.hashes, count), rows[:0], 1
+    if rule != "hash":
+        return _chosen(rule, rows, pool.hashes, count), rows[:0], 1
     rounds, rest = divmod(count, len(rows)) if len(rows) else (0, 0)
     more = _chosen("hash", rows, pool.hashes, rest)
     return (rows, more, rounds) if rounds else (more, rows[:0], 1)

@@ -31,7 +31,7 @@ name: small
 profile: {preset: nano, style: inference}
 components:
   zipped: {corpus: served, subset: zipped}
-  packed: {corpus: served, subset: packed, take: 2}
+  packed: {corpus: served, subset: [packed, beside], take: 50 %, rule: first}
   text: {corpus: served, subset: text, take: all}
 """
 
@@ -153,15 +153,15 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_picks_is_brought(
     assert known == {"zipped": "assumed", "packed": "assumed", "text": "measured"}
     code, out, err = run("mix", "build", str(spec))
     assert code == 0, err
-    assert "assumed: what the media of 8 picks cost" in out
+    assert "assumed: what the media of 10 picks cost" in out
     assert "smolmix fetch served --for small" in out
-    assert space.mixture("small").read_json("lock.json")["assumed"] == {"served": 8}
+    assert space.mixture("small").read_json("lock.json")["assumed"] == {"served": 10}
     planned = _picks(space)
-    assert len(planned) == 13
+    assert len(planned) == 15
     assert "served: media of 23 measured samples are not fetched" in run("stats", "small")[1]
     code, _, err = run("tokenize", "small", "--tokens", "1024")
     assert code == 1
-    assert "media of 8 picks are not fetched" in err
+    assert "media of 10 picks are not fetched" in err
     assert "smolmix fetch served --for small" in err
 
     site.requests.clear()
@@ -186,9 +186,12 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_picks_is_brought(
     assert code == 0, err
     assert "assumed" not in out
     assert _picks(space) == planned
+    assert run("mix", "build", str(spec))[0] == 0
+    assert _picks(space) == planned, "half of the packed ones, not half of that half"
+    assert run("mix", "build", space.mixture("small").at("lock.json"))[0] == 0
     code, out, err = run("tokenize", "small", "--tokens", "1024")
     assert code == 0, err
-    assert "13 documents" in out
+    assert "15 documents" in out
 
 
 def test_rows_that_name_other_media_are_no_duplicates_of_one_another(
