@@ -30,7 +30,7 @@ ASKED_ALREADY = "same-question"
 PARTITION_ROWS = 200_000  # held as Arrow tables: about 1 KB a row
 _SCHEMA = SAMPLE_SCHEMA.append(pa.field("part", pa.string())).append(pa.field("row", pa.int64()))
 _ROWS = 1000
-_HEX = 8  # leading digits of a digest that say which partition
+_HEX = 8  # last digits of a digest, which say which partition
 
 _Place = tuple[str, int]  # part, row
 
@@ -61,7 +61,7 @@ def _shared(payload: Payload) -> pl.DataFrame:
             )
         rows = rows.filter((pl.col("media").list.len() > 0) & ~pl.col("row").is_in(list(taken)))
         rows = rows.filter(pl.col("media").list.first() != "")
-        number = pl.col("media").list.first().str.head(_HEX).str.to_integer(base=16)
+        number = pl.col("media").list.first().str.tail(_HEX).str.to_integer(base=16)
         mine = rows.filter(number % payload.partitions == payload.partition)
         frames.append(
             mine.select(pl.lit(part).alias("part"), "row", pl.col("media").list.join(" "))

@@ -15,7 +15,7 @@ from smolmix.pipelines.curate_across import across, set_folder
 from smolmix.pipelines.dedup import conversations
 from smolmix.pipelines.filters import policy as policies
 from smolmix.pipelines.filters.policy import Merge
-from smolmix.sample import Media, MediaRef, Sample, turns_of
+from smolmix.sample import FIND, Media, MediaRef, Sample, turns_of
 from smolmix.storage import Workspace, part_files, stage_record
 from smolmix.tokenize import tokenizer
 
@@ -187,6 +187,20 @@ def test_merged_conversations_are_compared_whole_across_corpora(
     assert [(r["id"].split("/")[0], r["kept_id"].split("/")[0]) for r in rows] == [
         ("second", "first")
     ]
+
+
+def test_pictures_that_are_not_fetched_are_told_apart_by_name(
+    planted: Make, merged: Curate, workspace: Workspace
+) -> None:
+    corpus = planted()
+    for key, name in (("a", "1.png"), ("b", "2.png"), ("c", "1.png")):
+        corpus.ask(key, FIND + name, f"What of {key}?", "All.")
+    source, fetched = corpus.write(), workspace.raw("planted")
+    record = fetched.read_json("fetch.json") | {"selection": {"annotations": True}}
+    fetched.write_json("fetch.json", record)
+    found = merged(source)
+    assert {key: len(s.turns) for key, s in found.kept.items()} == {"a": 4, "b": 2}
+    assert found.fall.not_looked_at == 3
 
 
 def _sample(number: int, pairs: list[tuple[str, str]]) -> Sample:
