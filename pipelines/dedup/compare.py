@@ -244,7 +244,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     return Result(tally=Tally(), stats=stats)
 
 
-STAGE = Stage(name="compare", version=4, run=_run, timeout_s=3600.0)
+STAGE = Stage(name="compare", version=5, run=_run, timeout_s=3600.0)
 
 
 def units(

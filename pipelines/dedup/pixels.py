@@ -22,6 +22,7 @@ MAX_RESIDUAL = 0.9
 MAX_THUMB_RESIDUAL = 1.2  # more lenient: it only saves opening the media
 MAX_SMALL_RESIDUAL = 0.10  # for pictures too small to crop: nothing explains a shift
 MAX_SMALL_COLOUR_GAP = 8.0
+MAX_SMALL_CHROMA_RESIDUAL = 0.9  # red and blue stripes have one mean, and may have one luma
 MAX_COLOUR_GAP = 28.0  # levels of mean chroma in a window; JPEG at quality 40 moves 15
 _PROFILE_PX = 128
 _STEP = 0.005
@@ -164,14 +165,19 @@ def residual(
     size = max(_WINDOW_PX, round(wide * scale)), max(_WINDOW_PX, round(high * scale))
     a = np.asarray(_cut(one, first, size), dtype=np.float32)
     b = np.asarray(_cut(other, second, size), dtype=np.float32)
-    difference = _windows(np.square(a[:, :, 0] - b[:, :, 0]), _WINDOW_PX)
-    shown = []
-    for luma in (a[:, :, 0], b[:, :, 0]):
-        mean = _windows(luma, _WINDOW_PX)
-        shown.append(_windows(np.square(luma), _WINDOW_PX) - np.square(mean))
-    worst = (difference / (np.maximum(*shown) + _FLOOR**2)).max()
+    worst = _plane_residual(a[:, :, 0], b[:, :, 0])
     gaps = [np.abs(_windows(a[:, :, c] - b[:, :, c], 2 * _WINDOW_PX)).max() for c in (1, 2)]
-    return float(worst), float(max(gaps))
+    return worst, float(max(gaps))
+
+
+def _plane_residual(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the worst window's energy of difference relative to what is shown there."""
+    shown = []
+    for plane in (one, other):
+        mean = _windows(plane, _WINDOW_PX)
+        shown.append(_windows(np.square(plane), _WINDOW_PX) - np.square(mean))
+    difference = _windows(np.square(one - other), _WINDOW_PX)
+    return float((difference / (np.maximum(*shown) + _FLOOR**2)).max())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +225,11 @@ def compare_small(one: Image.Image, other: Image.Image) -> Comparison:
     if (least := _least_residual(a, b)) > MAX_SMALL_RESIDUAL:
         return Comparison(same=False, crop=Crop(), residual=least, colour_gap=np.inf)
     found = _compared(a, b, Crop(), MAX_SMALL_RESIDUAL, WORK_PX)
-    return replace(found, same=found.same and found.colour_gap <= MAX_SMALL_COLOUR_GAP)
+    if not found.same or found.colour_gap > MAX_SMALL_COLOUR_GAP:
+        return replace(found, same=False)
+    x, y = (np.asarray(picture, dtype=np.float32) for picture in (a, b))
+    chroma = max(_plane_residual(x[:, :, c], y[:, :, c]) for c in (1, 2))
+    return replace(found, same=chroma <= MAX_SMALL_CHROMA_RESIDUAL)
 
 
 def compare_thumbs(one: Image.Image, other: Image.Image) -> Comparison:

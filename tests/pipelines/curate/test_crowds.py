@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from smolmix.pipelines.dedup import crowds, hamming, nearest, pixels, proposals
 from smolmix.pipelines.dedup.hash_search import Column, Search, Table
-from smolmix.storage import Workspace
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -96,6 +95,22 @@ def test_changed_copies_in_a_crowd_are_found_and_other_forms_stay(
     assert {f"form{n}" for n in range(32)} == set(found.kept)
 
 
+def _checks(colour: tuple[int, int, int], contrast: float) -> Image.Image:
+    signs = np.tile(np.array(((1, -1), (-1, 1))), (8, 8))[..., None]
+    image = np.full((64, 64, 3), 128.0)
+    image[8:24, 8:24] += signs * np.array(colour) * contrast
+    return Image.fromarray(image.clip(0, 255).round().astype(np.uint8))
+
+
+def test_small_pictures_of_one_luma_and_other_fine_colours_are_not_the_same() -> None:
+    red, blue = _checks((1, -1, -1), 100), _checks((-1, -1, 1), 60)
+    assert not pixels.compare_small(red, blue).same
+    for picture in (red, blue):
+        for quality in (95, 90):
+            again = Image.open(io.BytesIO(encoded(picture, "JPEG", quality=quality, subsampling=0)))
+            assert pixels.compare_small(picture, again.convert("RGB")).same
+
+
 hashes = st.lists(st.integers(0, 2**10 - 1), min_size=1, max_size=40)
 
 
@@ -158,15 +173,16 @@ def test_windows_hold_every_picture_and_near_ones_together(
     assert {(i, i + 100) for i in range(100)} <= found
 
 
-def test_the_order_of_files_changes_nothing_in_a_crowd(
-    planted: Make, curated: Curate, workspace: Workspace
+def test_the_order_of_files_and_workers_change_nothing_in_a_crowd(
+    planted: Make, curated: Curate
 ) -> None:
     kept = []
-    for files, reverse in ((1, False), (3, True)):
+    for files, reverse, workers in ((1, False, 0), (3, True, 2)):
         corpus = planted()
         for number in range(90):
             _ask(corpus, f"one{number}", encoded(pattern(number % 80)) + b"\0" * (number // 80))
-        kept.append(set(curated(corpus.write(files=files, reverse=reverse)).kept))
+        source = corpus.write(files=files, reverse=reverse)
+        kept.append(set(curated(source, workers=workers).kept))
     assert kept[0] == kept[1]
     assert len(kept[0]) == 80
 

@@ -98,3 +98,16 @@ def test_a_file_to_keep_out_that_is_not_there_is_refused(fetched: tuple[str, ...
     done = CliRunner().invoke(app, asked)
     assert done.exit_code != 0
     assert "--against none.txt" in str(done.exception)
+
+
+def test_two_policies_side_by_side_rewrite_no_corpus(
+    fetched: tuple[str, ...], workspace: Workspace
+) -> None:
+    _call("curate", "mine", "--workers", "0", *fetched)
+    before = workspace.curated("mine").read_bytes("stage.json")
+    done = _call("curate", "mine", "--compare", "none", "--workers", "0", *fetched)
+    assert [line.split() for line in done.stdout.splitlines() if "image-blank" in line] == [
+        ["-", "image-blank", "1", "0"]
+    ]
+    assert "only by the second 1" in done.stdout
+    assert workspace.curated("mine").read_bytes("stage.json") == before
