@@ -8,6 +8,8 @@ one. Held-out samples stay as published.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 
 import polars as pl
 import pyarrow as pa
@@ -91,10 +93,11 @@ def _joined(payload: Payload) -> Iterator[tuple[Joined, Mapping[str, _Place]]]:
     """Yield the partition's conversations that several samples went into, with all their places."""
     shared = _shared(payload)
     tables = _samples(Folder(payload.measured), shared)
-    for _, group in shared.group_by("media", maintain_order=True):
-        places = [(part, row) for part, row, _ in group.iter_rows()]
-        found = {p: tables[p][0].slice(tables[p][1], 1) for p in places}
-        samples = {s.id: (s, p) for p, one in found.items() for s in from_table(one)}
+    for _, group in groupby(shared.iter_rows(), key=itemgetter(2)):
+        places = [(part, row) for part, row, _ in group]
+        found = pa.concat_tables([tables[p][0].slice(tables[p][1], 1) for p in places])
+        told = from_table(found.combine_chunks())
+        samples = {s.id: (s, place) for s, place in zip(told, places, strict=True)}
         groups: dict[object, list[Sample]] = {}
         for name in sorted(samples):
             sample = samples[name][0]

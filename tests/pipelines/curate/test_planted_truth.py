@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from smolmix.pipelines.dedup import proposals
+
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
 
@@ -163,8 +165,6 @@ class Truth:
         wrong = 0
         for key, one in dropped.items():
             kept = one.kept_id.rsplit("/", 1)[-1].rsplit("-", 1)[0]
-            if group_of.get(key, key) != group_of.get(kept, kept):
-                print("wrong:", key, kept, one.detail)
             wrong += group_of.get(key, key) != group_of.get(kept, kept)
         return 1 - missed / wanted, 1 - wrong / max(1, len(dropped))
 
@@ -311,7 +311,11 @@ def run_truth(
     assert len(lost) <= 0.005 * len(good), lost
 
 
-def test_duplicates_are_found_and_look_alikes_stay(planted: Make, curated: Curate) -> None:
+@pytest.mark.parametrize("crowd", [proposals.CROWD, 0])
+def test_duplicates_are_found_and_look_alikes_stay(
+    planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, crowd: int
+) -> None:
+    monkeypatch.setattr(proposals, "CROWD", crowd)
     run_truth(planted, curated, forms=12, bases=2, small=60, clips=4)
 
 
@@ -361,9 +365,11 @@ def run_contamination(planted: Make, curated: Curate, *, count: int, good: int) 
     assert len(lost) <= 0.005 * 2 * good, lost
 
 
+@pytest.mark.parametrize("crowd", [proposals.CROWD, 0])
 def test_a_benchmarks_picture_in_a_clip_and_its_clips_frame_as_a_picture_are_contamination(
-    planted: Make, curated: Curate
+    planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, crowd: int
 ) -> None:
+    monkeypatch.setattr(proposals, "CROWD", crowd)
     corpus, benchmark = planted(), planted("bench", role="benchmark")
     ask = ("user", [0, "What is it?"]), ("assistant", "A pan.")
     pans = [footage(40_000 + i) for i in range(4)]
