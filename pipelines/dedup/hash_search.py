@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from smolmix.pipelines.dedup import hamming
 from smolmix.pipelines.dedup.hamming import Hashes, Indices
 
+Digests = NDArray[np.str_]
 _HELD = 4_000_000  # pairs of hashes kept from counting to writing; more are searched twice
 _Near = tuple[Indices, Indices, NDArray[np.uint8]]
 
@@ -21,7 +22,7 @@ _Near = tuple[Indices, Indices, NDArray[np.uint8]]
 class Table:
     """Media of one kind."""
 
-    digests: NDArray[np.str_]
+    digests: Digests
     hashes: Hashes  # (media, variants)
 
 
@@ -29,7 +30,7 @@ class Table:
 class Column:
     """One variant's hashes, each once, and the media that have it."""
 
-    digests: NDArray[np.str_]
+    digests: Digests
     hashes: Hashes
     order: Indices  # media by their hash
     starts: Indices  # where each hash's media start in `order`
@@ -49,7 +50,7 @@ class Column:
         order = np.argsort(at, kind="stable")
         return cls(digests=table.digests, hashes=hashes, order=order, starts=starts, counts=counts)
 
-    def media(self, chosen: NDArray[np.bool_]) -> NDArray[np.str_]:
+    def media(self, chosen: NDArray[np.bool_]) -> Digests:
         """Return the digests of the media that have one of the chosen hashes."""
         return self.digests[self.order[np.repeat(chosen, self.counts)]]
 
@@ -116,7 +117,7 @@ class Search:
         found = (c.media(x) for c, x in zip(columns, self._crowded, strict=True))
         return {str(name) for names in found for name in names}
 
-    def pairs(self) -> Iterator[tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.uint8]]]:
+    def pairs(self) -> Iterator[tuple[Digests, Digests, NDArray[np.uint8]]]:
         """Yield (digests, digests, bits apart) of all pairs but those of two crowded hashes."""
         for u, v, bits in self._found():
             alone = ~self._both(u, v)

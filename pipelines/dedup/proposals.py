@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smolmix.engine import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.dedup import hamming
-from smolmix.pipelines.dedup.hash_search import Column, Search, Table
+from smolmix.pipelines.dedup.hash_search import Column, Digests, Search, Table
 from smolmix.pipelines.dedup.media_tables import MIN_SPREAD, Places
 from smolmix.pipelines.filters.policy import Dedup
 from smolmix.pipelines.measure.fingerprints import CROPS
@@ -57,25 +58,26 @@ class Payload:
 
 def _load(places: Places, payload: Payload, kind: str) -> Table:
     """Return the distinct media of a kind, by digest, with all their hashes."""
-    columns = ["digest", "kind", "spread", "hashes", "fault"]
-    names: list[str] = []
-    rows: list[list[int]] = []
-    for batch in places.batches([*columns, "width", "height"]):
-        values = batch.to_pydict().values()
-        for digest, of, spread, hashes, fault, wide, high in zip(*values, strict=True):
-            fits = (of == "image") == (kind == "image")
-            if kind == "image":
-                fits &= (max(wide, high) < payload.min_edge_px) == payload.small
-            if fits and hashes and not fault and spread > MIN_SPREAD:
-                names.append(digest)
-                small = kind == "image" and len(hashes) == 2  # a small picture has no crops
-                rows.append([h for h in hashes for _ in CROPS] if small else hashes)
-    most = max((len(r) for r in rows), default=0)
-    kept = [i for i, r in enumerate(rows) if len(r) == most]
-    digests = np.array([names[i] for i in kept], dtype="U32")
-    digests, first = np.unique(digests, return_index=True)
-    hashes = np.array([rows[kept[i]] for i in first], dtype=np.uint64).reshape(len(first), most)
-    return Table(digests=digests, hashes=hashes)
+    columns = ["digest", "kind", "spread", "hashes", "fault", "width", "height"]
+    wanted = ((pl.col("kind") == "image") == (kind == "image")) & (pl.col("fault") == "")
+    wanted &= (pl.col("spread") > MIN_SPREAD) & (pl.col("hashes").list.len() > 0)
+    if kind == "image":
+        small = pl.max_horizontal("width", "height") < payload.min_edge_px
+        wanted &= small == payload.small
+    digests, hashes = dict[int, list[Digests]](), dict[int, list[hamming.Hashes]]()
+    for batch in places.batches(columns):
+        frame = pl.DataFrame(batch).filter(wanted)
+        for (count,), rows in frame.group_by(pl.col("hashes").list.len()):
+            found = rows["hashes"].explode().to_numpy().reshape(len(rows), -1)
+            if kind == "image" and count == 2:  # a small picture has no crops
+                found = np.repeat(found, len(CROPS), axis=1)
+            digests.setdefault(found.shape[1], []).append(rows["digest"].to_numpy().astype("U32"))
+            hashes.setdefault(found.shape[1], []).append(found)
+    if not hashes:
+        return Table(digests=np.zeros(0, "U32"), hashes=np.zeros((0, 0), np.uint64))
+    most = max(hashes)
+    names, first = np.unique(np.concatenate(digests[most]), return_index=True)
+    return Table(digests=names, hashes=np.concatenate(hashes[most])[first])
 
 
 def _searches(table: Table, payload: Payload) -> Iterator[tuple[int, int, bool]]:
