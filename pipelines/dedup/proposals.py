@@ -71,13 +71,14 @@ def _load(places: Places, payload: Payload, kind: str) -> Table:
             found = rows["hashes"].explode().to_numpy().reshape(len(rows), -1)
             if kind == "image" and count == 2:  # a small picture has no crops
                 found = np.repeat(found, len(CROPS), axis=1)
-            digests.setdefault(found.shape[1], []).append(rows["digest"].to_numpy().astype("U32"))
+            digests.setdefault(found.shape[1], []).append(rows["digest"].to_numpy().astype("S32"))
             hashes.setdefault(found.shape[1], []).append(found)
     if not hashes:
-        return Table(digests=np.zeros(0, "U32"), hashes=np.zeros((0, 0), np.uint64))
+        return Table(digests=np.zeros(0, "S32"), hashes=np.zeros((0, 0), np.uint64))
     most = max(hashes)
-    names, first = np.unique(np.concatenate(digests[most]), return_index=True)
-    return Table(digests=names, hashes=np.concatenate(hashes[most])[first])
+    # Popped, so that no more than two copies of either are held at once.
+    names, first = np.unique(np.concatenate(digests.pop(most)), return_index=True)
+    return Table(digests=names, hashes=np.concatenate(hashes.pop(most))[first])
 
 
 def _searches(table: Table, payload: Payload) -> Iterator[tuple[int, int, bool]]:
@@ -128,8 +129,8 @@ def _run(unit: Unit, context: UnitContext) -> Result:
             crowd.update(search.crowded())
             for a, b, bits in search.pairs():
                 columns = [
-                    pa.array(np.where(a < b, a, b)),
-                    pa.array(np.where(a < b, b, a)),
+                    pa.array(np.where(a < b, a, b).astype(str)),
+                    pa.array(np.where(a < b, b, a).astype(str)),
                     pa.array([payload.kind] * len(a), pa.string()),
                     pa.array([mirrored] * len(a), pa.bool_()),
                     pa.array(bits),

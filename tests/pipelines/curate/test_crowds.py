@@ -136,7 +136,7 @@ def test_hash_search_writes_every_close_pair_or_counts_it(
         aside += search.aside
         crowded |= search.crowded()
         for a, b, bits in search.pairs():
-            for x, y, apart in zip(a, b, bits, strict=True):
+            for x, y, apart in zip(a.astype(str), b.astype(str), bits, strict=True):
                 pair = frozenset((str(x), str(y)))
                 assert pair not in written
                 assert (names[str(x)] ^ names[str(y)]).bit_count() == apart
@@ -147,7 +147,7 @@ def test_hash_search_writes_every_close_pair_or_counts_it(
 
 
 def _table(letter: str, values: list[int]) -> Table:
-    digests = np.array([f"{letter}{i}" for i in range(len(values))])
+    digests = np.array([f"{letter}{i}" for i in range(len(values))], dtype="S32")
     return Table(digests=digests, hashes=np.array(values, np.uint64).reshape(-1, 1))
 
 
