@@ -32,6 +32,7 @@ class VisionTower:
     layers: int
     heads: int
     mlp: int
+    initializer_range: float = 0.02
     nano: bool = False  # for tests, the demo and ablations; no released weights
 
     @property
@@ -52,6 +53,7 @@ class LanguageModel:
     mlp: int
     rope_base: float
     context: int
+    initializer_range: float = 0.02  # the connector's too
     nano: bool = False
 
 
@@ -64,7 +66,6 @@ class ModelPreset:
     lm: LanguageModel
     shuffle: int  # patches merged along each edge into one token
     tied: bool = False  # the released heads are not tied to the embedding
-    initializer_range: float = 0.02
 
     @property
     def tokens_per_tile(self) -> int:
@@ -85,10 +86,15 @@ SIGLIP_SO400M = VisionTower(
     heads=16,
     mlp=4304,
 )
+# A tower so narrow is nearly linear at first with weights of 0.02, and so shallow with two layers:
+# either way it told shapes apart after twice as many images (benchmarks/model/RESULTS.md).
 SIGLIP_NANO = VisionTower(
-    name="siglip-nano", image_px=32, patch_px=8, hidden=64, layers=2, heads=2, mlp=192, nano=True
+    name="siglip-nano", image_px=32, patch_px=8, hidden=64, layers=4, heads=2, mlp=192,
+    initializer_range=0.12, nano=True,
+)  # fmt: skip
+SIGLIP_NANO_L = replace(
+    SIGLIP_NANO, name="siglip-nano-l", hidden=128, heads=4, mlp=384, initializer_range=0.08
 )
-SIGLIP_NANO_L = replace(SIGLIP_NANO, name="siglip-nano-l", hidden=128, layers=4, heads=4, mlp=384)
 SMOLLM2_135M = LanguageModel(
     name="smollm2-135m", hidden=576, layers=30, heads=9, kv_heads=3, mlp=1536,
     rope_base=100_000.0, context=8192,
@@ -103,7 +109,7 @@ SMOLLM2_1_7B = LanguageModel(
 )  # fmt: skip
 LM_NANO = LanguageModel(
     name="smollm2-nano", hidden=128, layers=3, heads=4, kv_heads=4, mlp=384,
-    rope_base=10_000.0, context=8192, nano=True,
+    rope_base=10_000.0, context=8192, initializer_range=0.04, nano=True,
 )  # fmt: skip
 LM_NANO_L = replace(
     LM_NANO, name="smollm2-nano-l", hidden=192, layers=4, heads=6, kv_heads=6, mlp=576
@@ -117,15 +123,7 @@ LANGUAGE_MODELS = {
 PRESETS: dict[str, ModelPreset] = {
     p.name: p
     for p in (
-        # 0.02 leaves so narrow a tower nearly linear at first: shapes took twice as many images.
-        ModelPreset(
-            name="nano",
-            vision=SIGLIP_NANO,
-            lm=LM_NANO,
-            shuffle=2,
-            tied=True,
-            initializer_range=0.08,
-        ),
+        ModelPreset(name="nano", vision=SIGLIP_NANO, lm=LM_NANO, shuffle=2, tied=True),
         ModelPreset(name="256m", vision=SIGLIP_B, lm=SMOLLM2_135M, shuffle=4),
         ModelPreset(name="500m", vision=SIGLIP_B, lm=SMOLLM2_360M, shuffle=4),
         ModelPreset(name="2.2b", vision=SIGLIP_SO400M, lm=SMOLLM2_1_7B, shuffle=3),
@@ -159,14 +157,12 @@ def pairing(vision: VisionTower, lm: LanguageModel, shuffle: int) -> ModelPreset
             f"shuffle {shuffle} does not divide {vision.name}'s {side} patches per edge; "
             f"allowed: {', '.join(allowed)}"
         )
-    nano = PRESETS["nano"] if vision.nano and lm.nano else None
     return ModelPreset(
         name=f"{vision.name}+{lm.name}",
         vision=vision,
         lm=lm,
         shuffle=shuffle,
-        tied=nano.tied if nano else False,
-        initializer_range=nano.initializer_range if nano else 0.02,
+        tied=vision.nano and lm.nano,
     )
 
 
@@ -213,7 +209,7 @@ def config(preset: ModelPreset, *, rope_base: float | None = None) -> SmolVLMCon
             max_position_embeddings=lm.context,
             rms_norm_eps=1e-5,
             rope_parameters={"rope_type": "default", "rope_theta": rope_base or lm.rope_base},
-            initializer_range=preset.initializer_range,
+            initializer_range=lm.initializer_range,
             tie_word_embeddings=preset.tied,
             bos_token_id=BOS_ID,
             eos_token_id=EOS_ID,
@@ -226,7 +222,7 @@ def config(preset: ModelPreset, *, rope_base: float | None = None) -> SmolVLMCon
             num_attention_heads=vision.heads,
             image_size=vision.image_px,
             patch_size=vision.patch_px,
-            initializer_range=preset.initializer_range,
+            initializer_range=vision.initializer_range,
         ),
         scale_factor=preset.shuffle,
         image_token_id=IMAGE_ID,

@@ -292,5 +292,5 @@ def test_nano_pairings_are_made_as_the_nano_preset() -> None:
     same = pairing(SIGLIP_NANO, LM_NANO, 2)
     assert replace(same, name="nano") == PRESETS["nano"]
     large = pairing(SIGLIP_NANO_L, LM_NANO_L, 4)
-    assert (large.tied, large.initializer_range) == (True, 0.08)
+    assert (large.tied, large.shuffle, large.vision.nano) == (True, 4, True)
     assert pairing(PRESETS["256m"].vision, LM_NANO, 4).tied is False
