@@ -25,7 +25,7 @@ import torch
 from smolmix.model.build import build
 from smolmix.model.generate import batch_inputs
 from smolmix.model.metrics import peak_memory_bytes
-from smolmix.model.recipe import ModelSpec, Recipe, load_recipe
+from smolmix.model.recipe import ModelSpec, Rates, Recipe, load_recipe
 from smolmix.model.train import StageData, train
 from smolmix.model.world import World
 from smolmix.storage import Workspace
@@ -33,8 +33,8 @@ from smolmix.tokenize.loader import SequenceDataset
 
 
 def open_dataset(workspace: str, recipe: Recipe) -> SequenceDataset:
-    """Return the sequences of the recipe's first stage."""
-    place, stage = Workspace(workspace), recipe.stages[0]
+    """Return the sequences of the recipe's last stage, the whole demo mixture."""
+    place, stage = Workspace(workspace), recipe.stages[-1]
     name = f"{recipe.full_profile().name}-{stage.sequence_tokens}"
     return SequenceDataset(place, place.child("sequences", stage.mixture, name))
 
@@ -74,11 +74,12 @@ class Taken:
 def ours(workspace: str, steps: int, warm: int) -> dict[str, float | None]:
     """Measure our loop, a sequence a step, AdamW."""
     recipe = load_recipe("demo")
-    stage = recipe.stages[0].model_copy(
+    stage = recipe.stages[-1].model_copy(
         update={
             "steps": steps + warm,
             "epochs": None,
             "optimizer": "adamw",
+            "learning_rate": Rates(vision=1e-4, connector=1e-4, lm=1e-4),  # nothing frozen
             "sequences_per_step": 1,
             "tokens_per_step": None,
         }
