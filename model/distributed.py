@@ -87,7 +87,7 @@ def train_on_ray(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    gpus = torch.cuda.is_available()
+    gpus = cluster.most_gpus() > 0  # the machine that starts the run may have none
 
     def from_workspace(recipe: Recipe) -> OpenData:
         return open_stages(Workspace(url), recipe)
