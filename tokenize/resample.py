@@ -13,7 +13,7 @@ equal, and `pillows_order` asks again in every process that resizes.
 import math
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar, cast
 
 import numba
@@ -163,12 +163,17 @@ def cheaper_first(pixels: Pixels, width: int, height: int) -> Pixels:
     return rows_first(pixels, width, height)
 
 
+@lru_cache(maxsize=64)  # images of a corpus, and frames of a clip, are often of one size
+def _kept_taps(before: int, after: int) -> _Taps:
+    return _taps(before, after)
+
+
 def _rows(pixels: Pixels, width: int) -> Pixels:
     high, before, _ = pixels.shape
     if before == width:
         return pixels
     out = np.empty((high, width, 3), np.uint8)
-    _blend_rows(np.ascontiguousarray(pixels), _taps(before, width), out)
+    _blend_rows(np.ascontiguousarray(pixels), _kept_taps(before, width), out)
     return out
 
 
@@ -179,9 +184,11 @@ def _columns(pixels: Pixels, height: int) -> Pixels:
     lanes = wide * 3
     flat = np.ascontiguousarray(pixels).reshape(before, lanes)
     if lanes < _LANES:
-        flat = np.pad(flat, ((0, 0), (0, _LANES - lanes)))
+        padded = np.zeros((before, _LANES), np.uint8)
+        padded[:, :lanes] = flat
+        flat = padded
     out = np.empty((height, flat.shape[1]), np.uint8)
-    _blend(flat, _taps(before, height), out)
+    _blend(flat, _kept_taps(before, height), out)
     return out[:, :lanes].reshape(height, wide, 3)
 
 

@@ -21,6 +21,8 @@ _BATCH_BYTES = 4 << 20
 _BATCH_ROWS = 256
 _REPAIR = "run `smolmix verify` on it, then `smolmix tokenize` again"
 
+Columns = Mapping[str, pa.Array]  # of one record batch
+
 IDS_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -86,7 +88,7 @@ class IdsRow:
         return int(self.input_ids.nbytes)
 
     @classmethod
-    def from_batch(cls, batch: pa.RecordBatch, row: int) -> Self:
+    def from_batch(cls, batch: Columns, row: int) -> Self:
         """Read a row; ids are a view of the file."""
         spans = batch["loss_spans"][row].values.to_numpy()
         return cls(
@@ -140,7 +142,7 @@ class TilesRow:
         return sum(map(len, self.blobs))
 
     @classmethod
-    def from_batch(cls, batch: pa.RecordBatch, row: int) -> Self:
+    def from_batch(cls, batch: Columns, row: int) -> Self:
         """Read a row; blobs are views of the file."""
         return cls(
             digest=batch["digest"][row].as_py(),
@@ -205,9 +207,7 @@ class Shard:
         self._kind = kind
         try:
             self._file = pa.ipc.open_file(pa.memory_map(str(path)))
-            self._batches: list[pa.RecordBatch] = [
-                self._file.get_batch(i) for i in range(self._file.num_record_batches)
-            ]
+            batches = [self._file.get_batch(i) for i in range(self._file.num_record_batches)]
         except FileNotFoundError as error:
             raise IntegrityError(f"{self._where}: missing; {_REPAIR}") from error
         except (pa.ArrowInvalid, OSError) as error:
@@ -219,7 +219,10 @@ class Shard:
                 f"{self._where}: shard version {self.info.get('shard_version')}; this one reads "
                 f"{SHARD_VERSION}; delete it and run `smolmix tokenize` again"
             )
-        self._starts = np.cumsum([0, *(b.num_rows for b in self._batches)])
+        self._starts = np.cumsum([0, *(b.num_rows for b in batches)])
+        # Columns by name once: a batch would look each one up again for every row.
+        names = self._file.schema.names
+        self._batches: list[Columns] = [dict(zip(names, b.columns, strict=True)) for b in batches]
 
     def __len__(self) -> int:
         return int(self._starts[-1])

@@ -68,7 +68,6 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
     for lock in outcome.mixtures.values():
         yield ""
         yield from summary.lines(lock)
-        yield ""
         yield from _asked_and_reached(lock)
     for name, made in outcome.tokenized.items():
         record = made.record
@@ -98,8 +97,11 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
 def _asked_and_reached(lock: "Lock") -> Iterator[str]:
     from smolmix.pipelines.report.wishes import wishes
 
-    yield f"{'wish':<30} {'asked':>20} {'reached':>12}  binds"
-    for wish in wishes(lock):
+    found = wishes(lock)
+    if found:
+        yield ""
+        yield f"{'wish':<30} {'asked':>20} {'reached':>12}  binds"
+    for wish in found:
         if wish.kind in ("share", "cap"):
             low, high = wish.low, wish.high
             reached = f"{100 * wish.reached:.3f} %"
