@@ -257,9 +257,11 @@ def durations(
     """
     lengths = {f"{k} {v:.4g} s": v for k, v in marks.items() if v}
     ruled = [{"mark": k, "s": v} for k, v in lengths.items()]
-    last = max((float(b["from_s"]) for b in buckets), default=0.0)
-    end = max([1.25 * last, *(1.1 * v for v in lengths.values())])
-    shown = [{**b, "to_s": b["to_s"] or end} for b in buckets]
+    filled = max((i for i, b in enumerate(buckets) if b["samples"]), default=0)
+    shown = list(buckets[: filled + 1])  # the axis ends where the clips do
+    ends = [float(b["to_s"] or 1.25 * b["from_s"]) for b in shown]
+    end = max([*ends, *(1.1 * v for v in lengths.values())])
+    shown = [{**b, "to_s": b["to_s"] or end} for b in shown]
     # Clips are many short ones and few long ones: a root makes both wide enough to see.
     scale = alt.Scale(type="sqrt", domain=[0, end], nice=False)
     bars = (

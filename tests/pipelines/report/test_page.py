@@ -81,6 +81,19 @@ def test_a_target_and_a_limit_of_durations_are_rules_of_their_own() -> None:
     assert end == bars["encoding"]["x"]["scale"]["domain"][1] > 210
 
 
+def test_the_axis_of_durations_ends_where_the_clips_do() -> None:
+    buckets = [
+        {"bucket": "0 to 30 s", "from_s": 0.0, "to_s": 30.0, "samples": 5},
+        {"bucket": "30 to 600 s", "from_s": 30.0, "to_s": 600.0, "samples": 0},
+        {"bucket": "over 600 s", "from_s": 600.0, "to_s": None, "samples": 0},
+    ]
+    plot = charts.durations(buckets, marks={"mean": 3.0}, about="")
+    bars, _ = plot.spec["layer"]
+    assert bars["encoding"]["x"]["scale"]["domain"] == [0, 30.0]
+    assert len(plot.spec["datasets"][bars["data"]["name"]]) == 1
+    assert [row["samples"] for row in plot.rows] == [5, 0, 0, None]
+
+
 def test_a_hostile_caption_stays_text(report: Report, visit: Visits, hostile: str) -> None:
     here = visit()
     here.open(_url(report))
