@@ -15,11 +15,11 @@ from smolmix.pipelines.layouts.layout import Fault
 from smolmix.pipelines.layouts.text import decode
 from smolmix.pipelines.sources.catalogue import CAPTIONS
 from smolmix.pipelines.sources.source import Local, Made, Source
+from smolmix.pipelines.sources.user_rows import VIDEOS
 from smolmix.storage import Folder, Workspace
 
 Entry = dict[str, Any]  # of fetch.json
-MEDIA = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "mp4", "mkv", "webm", "mov", "avi", "m4v")
-_ENDINGS = tuple(f".{ending}" for ending in MEDIA)
+_MEDIA = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", *VIDEOS)
 
 
 def make_files(origin: Made, workspace: Workspace, root: str) -> list[Entry]:
@@ -93,7 +93,7 @@ def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -
     found = {str(p).removeprefix(theirs.path).lstrip("/") for p in theirs.fs.find(theirs.path)}
     rows = [row for place in sorted(found) for row in _listed(theirs, place)]
     named = {str(row["image"]) for row in rows if "image" in row}
-    media = [place for place in sorted(found) if place.lower().endswith(_ENDINGS)]
+    media = [place for place in sorted(found) if place.lower().endswith(_MEDIA)]
     stems = {place.rpartition(".")[0] for place in media}
     for place in media:
         text = f"{place.rpartition('.')[0]}.txt"

@@ -14,35 +14,19 @@ import pyarrow.parquet as pq
 
 from smolmix.errors import DataError
 from smolmix.pipelines.fetching.download import Downloader, Target
+from smolmix.pipelines.layouts.placed import Placed
 
 _MAGIC = b"PAR1"
 
 
-class Ranges(io.RawIOBase):
+class Ranges(Placed):
     """A remote file read by ranges."""
 
     def __init__(self, downloader: Downloader, target: Target):
         """Open the file; its size must be known."""
         assert target.size is not None
-        self._downloader, self._target, self._size = downloader, target, target.size
-        self._at = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Move; returns the new place."""
-        self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._at
+        super().__init__(target.size)
+        self._downloader, self._target = downloader, target
 
     def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]
         """Fill the buffer from the place on."""

@@ -14,6 +14,7 @@ from typing import IO
 import zstandard
 
 from smolmix.errors import DataError
+from smolmix.pipelines.layouts.placed import Placed
 from smolmix.pipelines.layouts.tars import safe_name
 from smolmix.pipelines.layouts.zips import unpack, zip_members
 
@@ -26,7 +27,7 @@ Entry = tuple[str, int, IO[bytes]]
 Expand = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
 
 
-class Joined(io.RawIOBase):
+class Joined(Placed):
     """Several files read as one, in order."""
 
     def __init__(self, parts: Sequence[IO[bytes]]):
@@ -34,29 +35,11 @@ class Joined(io.RawIOBase):
         self._parts = tuple(parts)
         sizes = [part.seek(0, 2) for part in self._parts]
         self.starts = tuple(sum(sizes[:at]) for at in range(len(sizes)))
-        self._length = sum(sizes)
-        self._at = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Move; returns the new place."""
-        self._at = offset + (0, self._at, self._length)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._at
+        super().__init__(sum(sizes))
 
     def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]
         """Fill the buffer from the part that holds the place."""
-        if self._at >= self._length:
+        if self._at >= self._size:
             return 0
         part = max(n for n, start in enumerate(self.starts) if start <= self._at)
         self._parts[part].seek(self._at - self.starts[part])

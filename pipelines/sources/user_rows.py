@@ -9,7 +9,7 @@ from smolmix.pipelines.sources.prompts import DESCRIBE_IMAGE, DESCRIBE_VIDEO, pi
 from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.sample import Cot, Media, MediaKind, Sample, Turn, turns_of
 
-_VIDEOS = ("mp4", "mkv", "webm", "mov", "avi", "m4v")
+VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
 _CAPTIONS = ("caption", "text", "txt")
 
 
@@ -77,5 +77,5 @@ def _media(row: Row) -> list[Media]:
 def _named(row: Row, path: Any, kind: MediaKind | None = None) -> Media:
     if not isinstance(path, str):
         raise RowError("field-type", f"a medium that is a {type(path).__name__}, not a path")
-    shown: MediaKind = "video" if path.lower().endswith(_VIDEOS) else "image"
+    shown: MediaKind = "video" if path.lower().endswith(VIDEOS) else "image"
     return row.find(path.removeprefix("./"), kind=kind or shown)
