@@ -67,3 +67,31 @@ def test_every_kind_of_reference_is_read(reader: MediaReader, workspace: Workspa
 def test_what_is_missing_is_named(reader: MediaReader, ref: MediaRef, says: str) -> None:
     with pytest.raises(DataError, match=says.replace(".", r"\.")):
         reader.read(ref)
+
+
+def test_what_is_damaged_is_named_and_no_accident(workspace: Workspace) -> None:
+    raw = workspace.raw("c")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("whole.png", BLOBS[1])
+        archive.writestr("torn.png", bytes(range(256)) * 20)
+    data = bytearray(stream.getvalue())
+    at = data.index(b"torn.png") + 40
+    data[at : at + 8] = bytes(8)
+    raw.write_bytes("torn.zip", bytes(data))
+    table = pa.table({"mp4": [bytes([i]) * 999 for i in range(40)]})
+    pq.write_table(table, raw.local("torn.parquet"), row_group_size=20, compression="zstd")
+    pages = bytearray(raw.read_bytes("torn.parquet"))
+    pages[30:90] = bytes(60)
+    raw.write_bytes("torn.parquet", bytes(pages))
+    raw.write_bytes("text.parquet", b"404 not found")
+    reader = MediaReader(workspace)
+    assert reader.read(MediaRef(uri="raw/c/torn.zip", member="whole.png")) == BLOBS[1]
+    for ref, says in (
+        (MediaRef(uri="raw/c/torn.zip", member="torn.png"), "torn.png cannot be unpacked"),
+        (MediaRef(uri="raw/c/torn.parquet", row=3, column="mp4"), "row group 0 cannot be read"),
+        (MediaRef(uri="raw/c/text.parquet", row=3, column="mp4"), "not a parquet file"),
+    ):
+        with pytest.raises(DataError, match=says):
+            reader.read(ref)
+    assert reader.read(MediaRef(uri="raw/c/torn.parquet", row=25, column="mp4"))[0] == 25

@@ -6,7 +6,9 @@ belong to the device.
 """
 
 import io
+import struct
 import warnings
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +21,25 @@ from smolmix.profiles import PixelProfile
 from smolmix.tokenize.resample import Pixels, resize
 
 Tiles = NDArray[np.uint8]  # (tiles, tile_px, tile_px, 3)
+
+# Formats with a trustworthy signature and no outside program (EPS would start one). MPO opens
+# as JPEG.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO")
+# What Pillow's decoders were seen to raise on damaged files.
+DECODER_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
 
 MAX_PIXELS = 178_956_970  # Pillow's own bound: a header beyond it is refused before decoding
 
@@ -37,16 +58,17 @@ def decode(data: bytes, *, exif: str = "ignore") -> Image.Image:
     """Return the RGB image in `data`; transparency is laid on white.
 
     Args:
-        data: any format Pillow reads; of an animation, the first frame.
+        data: one of `FORMATS`; of an animation, the first frame.
         exif: "apply" turns the image upright; "ignore" leaves it, as transformers does.
 
     Raises:
         ImageError: the bytes are not a whole image, or claim more than `MAX_PIXELS`.
     """
+    Image.init()  # registers every format: `open` otherwise knows only the common ones
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd but readable metadata
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ImageError("image-too-large", f"{image.width} × {image.height} pixels")
                 image.load()
@@ -56,7 +78,7 @@ def decode(data: bytes, *, exif: str = "ignore") -> Image.Image:
         raise ImageError("image-unreadable", str(error)) from error
     except Image.DecompressionBombError as error:
         raise ImageError("image-too-large", str(error)) from error
-    except (OSError, SyntaxError, ValueError, IndexError, KeyError, EOFError) as error:
+    except DECODER_ERRORS as error:
         reason = "image-truncated" if "truncated" in str(error) else "image-corrupt"
         raise ImageError(reason, f"{type(error).__name__}: {error}") from error
 

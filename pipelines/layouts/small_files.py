@@ -1,12 +1,11 @@
 """One row a file: folders of small JSON files, and members of plain tars."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from smolmix.pipelines.layouts.jsonl import parse
 from smolmix.pipelines.layouts.layout import Cells, Fault, Piece, RawFile
 from smolmix.pipelines.layouts.tars import members
-from smolmix.pipelines.layouts.text import decode
 from smolmix.storage import Folder
 
 _FILES_A_UNIT = 500
@@ -32,7 +31,7 @@ class JsonFiles:
         """Yield one row a file."""
         for row, path in enumerate(piece.paths):
             if row >= first:
-                yield Cells(row=row, path=path, file_row=0, values=_object(root.read_bytes(path)))
+                yield Cells(row=row, path=path, file_row=0, values=parse(root.read_bytes(path)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +73,3 @@ class TarMembers:
                 bodies.seek(member.offset)
                 values = self.parse(member.name, bodies.read(member.size))
                 yield Cells(row=number - piece.start, path=path, file_row=number, values=values)
-
-
-def _object(data: bytes) -> dict[str, object] | Fault:
-    text = decode(data)
-    if isinstance(text, Fault):
-        return text
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        return Fault(reason="json-broken", detail=f"{error}"[:200])
-    if not isinstance(value, dict):
-        return Fault(reason="row-not-object", detail=f"a {type(value).__name__}")
-    return value

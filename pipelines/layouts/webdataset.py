@@ -1,10 +1,10 @@
 """WebDataset tars: members that share a name up to the first dot of it are one row."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from smolmix.pipelines.layouts.jsonl import parse
 from smolmix.pipelines.layouts.layout import Cells, Fault, Piece, RawFile
 from smolmix.pipelines.layouts.tars import Member, members
 from smolmix.pipelines.layouts.text import decode
@@ -17,7 +17,8 @@ TEXTS = ("txt", "caption", "cls")
 class WebDataset:
     """One row a group of members; its values are `_key`, `_media` (extension -> member), texts.
 
-    A member `.json` adds its keys; `.txt` and the like add their text under their extension.
+    A member `.json` adds its keys, but for these two; `.txt` and the like add their text under
+    their extension.
     """
 
     def pieces(self, files: Sequence[RawFile], root: Folder) -> list[Piece]:
@@ -62,17 +63,15 @@ def _add(values: dict[str, object], member: Member, bodies: object) -> Fault | N
         assert isinstance(media, dict)
         media[extension] = member.name
         return None
-    text = decode(bodies.read(member.size))  # type: ignore[attr-defined]
-    if isinstance(text, Fault):
-        return text
+    data: bytes = bodies.read(member.size)  # type: ignore[attr-defined]
     if extension in TEXTS:
+        text = decode(data)
+        if isinstance(text, Fault):
+            return text
         values[extension] = text
         return None
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        return Fault(reason="json-broken", detail=f"{member.name}: {error}"[:200])
-    if not isinstance(found, dict):
-        return Fault(reason="row-not-object", detail=f"{member.name}: a {type(found).__name__}")
-    values.update(found)
+    found = parse(data)
+    if isinstance(found, Fault):
+        return Fault(reason=found.reason, detail=f"{member.name}: {found.detail}"[:200])
+    values.update({k: v for k, v in found.items() if k not in ("_key", "_media")})
     return None

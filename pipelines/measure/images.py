@@ -1,9 +1,7 @@
 """Facts of one image: its header, and one small decoded look at it."""
 
 import io
-import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,25 +10,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Image import DecompressionBombError, DecompressionBombWarning
 
 from smolmix.pipelines.measure import structure
+from smolmix.tokenize.image import DECODER_ERRORS, FORMATS
 
-# Formats with a trustworthy signature and no outside program (EPS would start one). MPO opens
-# as JPEG.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO")
-# What Pillow's decoders were seen to raise on damaged files.
-DECODER_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    AttributeError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
 LOOK_PX = 256  # a JPEG is decoded at the smallest scale that leaves both edges this long
 _ORIENTATION = 0x0112
 Image.init()  # registers every format: `open` otherwise knows only the common ones

@@ -172,7 +172,7 @@ def measure_corpus(
     params = {
         "look": look,
         "tokenizer": _vocabulary().digest,
-        "signals": 6,
+        "signals": 7,
         "record schema": SCHEMA_VERSION,
     }
     units = [

@@ -3,11 +3,14 @@
 A decoder hides much: libjpeg fills a cut picture with grey, and libpng does not miss a cut end.
 """
 
+import re
 import struct
 import zlib
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+# What is no data of a scan: there 0xFF is followed by 0, or by a restart marker.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _ISO_BRANDS = (b"ftyp", b"moov", b"mdat", b"free", b"wide")
 
 
@@ -44,7 +47,7 @@ def image_damage(data: bytes) -> str:
     """Return "truncated: ..." or "corrupt: ..." where the container shows it, else ""."""
     if data.startswith(_PNG):
         return _png(data)
-    if data.startswith(_JPEG) and b"\xff\xd9" not in data[-4096:]:
+    if data.startswith(_JPEG) and b"\xff\xd9" not in data[-4096:] and not _jpeg_ends(data):
         return "truncated: no end-of-image marker"
     if data.startswith(b"GIF8") and data.rstrip(b"\x00")[-1:] != b";":
         return "truncated: no GIF trailer"
@@ -55,6 +58,21 @@ def image_damage(data: bytes) -> str:
         size = struct.unpack("<I", data[2:6])[0]
         return f"truncated: {len(data)} of {size} bytes" if 0 < len(data) < size else ""
     return ""
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether the picture ends before the file does: phones append a film to their pictures.
+
+    Markers are followed, not searched for: a thumbnail among them has an end of its own.
+    """
+    at = 2
+    while found := _MARKER.search(data, at):
+        kind = data[found.end() - 1]
+        if kind == 0xD9:
+            return True
+        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
+        at = found.end() + length
+    return False
 
 
 def _is_zlib(head: bytes) -> bool:

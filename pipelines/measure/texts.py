@@ -20,6 +20,14 @@ _ALIKE = str.maketrans(
         "\ufeff": None,
     }
 )  # fmt: skip
+# Compatibility forms that say something else than what they decompose to: 4² is not 42.
+_MARKS = {"<super>": "^", "<sub>": "_", "<fraction>": " "}
+_APART = {
+    code: mark + unicodedata.normalize("NFKC", chr(code))
+    for code in range(0x80, 0x10000)
+    if (mark := _MARKS.get(unicodedata.decomposition(chr(code)).partition(" ")[0]))
+}
+_STANDS_APART = re.compile(f"[{''.join(map(chr, _APART))}]")
 _LETTERS_FOR_LANGUAGE = 20
 _LANGUAGE_CHARS = 600
 _SPACE = re.compile(r"\s+")
@@ -36,8 +44,15 @@ def words(text: str) -> list[str]:
 
 
 def unified(text: str) -> str:
-    """Return the text with compatibility forms, quotes and dashes unified."""
-    return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_ALIKE)
+    """Return the text with compatibility forms, quotes and dashes unified.
+
+    Raised and lowered signs stay apart from others, and a fraction from the number before it.
+    """
+    if text.isascii():
+        return text
+    if _STANDS_APART.search(text):
+        text = text.translate(_APART)
+    return unicodedata.normalize("NFKC", text).translate(_ALIKE)
 
 
 @lru_cache(maxsize=1 << 16)

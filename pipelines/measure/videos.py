@@ -14,6 +14,7 @@ from smolmix.pipelines.measure import structure
 
 PROBES = 8  # frames looked at, first and last included
 _LOOK_PX = 256
+_RATE_GAP = 0.1  # relative, between the rate a container states and that of its time stamps
 _COMPLETE = 0.95  # a file with fewer of the frames, or seconds, its header names is truncated
 _AV_ERRORS = (av.FFmpegError, OSError, ValueError, ArithmeticError, LookupError, MemoryError)
 
@@ -30,6 +31,16 @@ class VideoFacts:
     fps: float = 0.0
     duration_s: float = 0.0  # frames / fps, as transformers reckons it
     looks: tuple[Image.Image, ...] = ()  # RGB frames, longest edge at most `look_px`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Index:
+    """What the packets of a video stream say."""
+
+    packets: int
+    frames: int  # those that are shown
+    first_s: float  # times of the first and the last one shown
+    last_s: float
 
 
 def _fault(reason: str, detail: object) -> str:
@@ -78,11 +89,10 @@ def _facts(container: Any, look_px: int) -> VideoFacts:
     width, height = stream.codec_context.width, stream.codec_context.height
     if not width or not height:
         return VideoFacts(fault=_fault("corrupt", "no frame size in its header"))
-    sizes, last = _index(container, stream)
-    frames = len(sizes)
-    if not frames:
+    index = _index(container, stream)
+    if not index.frames:
         return VideoFacts(fault=_fault("no-frames", "no packet of the video stream can be read"))
-    fps = _rate(stream, frames, last)
+    frames, fps = index.frames, _rate(stream, index)
     known: dict[str, Any] = {
         "format": stream.codec_context.name,
         "width": width,
@@ -91,7 +101,7 @@ def _facts(container: Any, look_px: int) -> VideoFacts:
         "fps": fps,
         "duration_s": frames / fps,
     }
-    if cut := _cut(container, stream, frames, last + 1 / fps):
+    if cut := _cut(container, stream, index.packets, index.last_s + 1 / fps):
         return VideoFacts(fault=_fault("truncated", cut), **known)
     if not look_px:
         return VideoFacts(**known)
@@ -107,31 +117,45 @@ def _facts(container: Any, look_px: int) -> VideoFacts:
     return VideoFacts(looks=tuple(looks), **known)
 
 
-def _index(container: Any, stream: Any) -> tuple[list[int], float]:
-    """Return the sizes of the stream's packets, and the last one's time in seconds."""
-    sizes, last = list[int](), 0.0
+def _index(container: Any, stream: Any) -> _Index:
+    """Return what the stream's packets say.
+
+    An edit list hides the frames before the first one wanted: a clip cut out of another without
+    encoding it anew carries them to decode from.
+    """
+    packets, stamps = 0, list[float]()
+    frames = 0
     try:
         for packet in container.demux(stream):
             if packet.size:
-                sizes.append(packet.size)
+                packets += 1
+                if packet.is_discard:
+                    continue
+                frames += 1
                 if packet.pts is not None and packet.time_base:
-                    last = max(last, float(packet.pts * packet.time_base))
+                    stamps.append(float(packet.pts * packet.time_base))
     except _AV_ERRORS:
         pass  # what was read until then counts; too little of it is a truncated file
-    return sizes, last
+    first, last = min(stamps, default=0.0), max(stamps, default=0.0)
+    return _Index(packets=packets, frames=frames, first_s=first, last_s=max(last, 0.0))
 
 
-def _rate(stream: Any, frames: int, last: float) -> float:
-    """Return frames per second: as the container says, else from the time stamps."""
+def _rate(stream: Any, index: _Index) -> float:
+    """Return frames per second: as the container says, unless its time stamps say otherwise.
+
+    Matroska states the rate that a recorder aimed at, whatever the rate that it reached.
+    """
     rate: Fraction | None = stream.average_rate or stream.guessed_rate
-    if rate and rate > 0:
+    shown_s = index.last_s - index.first_s
+    stamped = (index.frames - 1) / shown_s if index.frames > 1 and shown_s > 0 else 0.0
+    if rate and rate > 0 and not (stamped and abs(float(rate) / stamped - 1) > _RATE_GAP):
         return float(rate)
-    return (frames - 1) / last if frames > 1 and last > 0 else 1.0
+    return stamped or 1.0
 
 
-def _cut(container: Any, stream: Any, frames: int, end: float) -> str:
-    if stream.frames and frames < _COMPLETE * stream.frames:
-        return f"{frames} of {stream.frames} frames are there"
+def _cut(container: Any, stream: Any, packets: int, end: float) -> str:
+    if stream.frames and packets < _COMPLETE * stream.frames:
+        return f"{packets} of {stream.frames} frames are there"
     length = float(container.duration / av.time_base) if container.duration else 0.0
     start = float(container.start_time / av.time_base) if container.start_time else 0.0
     if not stream.frames and length > 1 and end - start < _COMPLETE * length - 1:

@@ -16,7 +16,7 @@ def _details(row: Row) -> Mapping[str, Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RowError("json-broken", str(error)) from error
     if not isinstance(value, dict):
         raise RowError("field-type", f"json: a {type(value).__name__}")

@@ -1,6 +1,7 @@
 """Bytes of a medium, wherever they lie: plain file, parquet cell, archive member."""
 
 import zipfile
+import zlib
 from collections import OrderedDict
 from typing import Any
 
@@ -14,6 +15,8 @@ from smolmix.storage import Folder
 
 _ROW_GROUPS_KEPT = 2
 _ZIPS_KEPT = 4
+# What zipfile raises for a member that is damaged, cut, encrypted or packed in another way.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 class MediaReader:
@@ -81,6 +84,8 @@ class MediaReader:
             return archive.read(member)
         except KeyError as error:
             raise DataError(f"{uri}: no member {member!r}") from error
+        except _DAMAGED as error:
+            raise DataError(f"{uri}: {member} cannot be unpacked ({error}); fetch again") from error
 
     def _cell(self, ref: MediaRef) -> bytes:
         assert ref.row is not None
@@ -91,6 +96,8 @@ class MediaReader:
                 file = self._parquet[ref.uri] = pq.ParquetFile(self._open(ref.uri))
             except FileNotFoundError as error:
                 raise DataError(f"{ref.uri}: no such file") from error
+            except pa.ArrowException as error:
+                raise DataError(f"{ref.uri}: not a parquet file ({error})") from error
             if len(self._parquet) > _ZIPS_KEPT:
                 self._parquet.popitem(last=False)
         group, start = 0, 0
@@ -106,7 +113,12 @@ class MediaReader:
         if column is None:
             if ref.column not in file.schema_arrow.names:
                 raise DataError(f"{ref.uri}: no column {ref.column!r}")
-            table = file.read_row_group(group, columns=[ref.column])
+            try:
+                table = file.read_row_group(group, columns=[ref.column])
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(
+                    f"{ref.uri}: row group {group} cannot be read ({error}); fetch again"
+                ) from error
             column = self._columns[key] = table.column(0).combine_chunks()
             if len(self._columns) > _ROW_GROUPS_KEPT:
                 self._columns.popitem(last=False)

@@ -212,3 +212,11 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
     with pytest.raises(ImageError) as raised:
         decode(stream.getvalue())
     assert raised.value.reason == "image-too-large"
+
+
+def test_a_format_that_would_start_another_program_is_not_opened() -> None:
+    stream = io.BytesIO()
+    _noise(40, 30, 1).save(stream, "EPS")
+    with pytest.raises(ImageError) as caught:
+        decode(stream.getvalue())
+    assert caught.value.reason == "image-unreadable"

@@ -123,6 +123,14 @@ def broken_images() -> Iterator[tuple[str, str, bytes | None]]:
     yield "jpeg cut at 50 %", "image-truncated", _cut(jpeg, 0.5)
     yield "jpeg cut at 99 %", "image-truncated", _cut(jpeg, 0.99)
     yield "jpeg without its end", "image-truncated", jpeg[:-2]
+    small = _encoded("JPEG", _picture(64, 64))
+    noisy = Image.fromarray(np.random.default_rng(6).integers(0, 255, (200, 200, 3), np.uint8))
+    exif = b"Exif\x00\x00" + small  # a thumbnail has an end of its own
+    yield (
+        "jpeg cut behind its thumbnail",
+        "image-truncated",
+        _cut(_encoded("JPEG", noisy, exif=exif), 0.9),
+    )
     yield "progressive jpeg cut", "image-truncated", _cut(progressive, 0.6)
     yield "jpeg cut and patched", "image-corrupt", _cut(jpeg, 0.5) + b"\xff\xd9"
     yield "jpeg with a hole", "image-corrupt", _zeros(jpeg, 0.5, 300)
@@ -218,6 +226,8 @@ def good_images() -> Iterator[tuple[str, bytes]]:
     yield "bad exif", _encoded("JPEG", _picture(334, 240), exif=b"Exif\x00\x00garbage")
     yield "bad icc", _encoded("JPEG", _picture(335, 240), icc_profile=b"no profile")
     yield "trailing bytes", _encoded("JPEG", _picture(336, 240)) + b"\x00" * 64
+    film = bytes(4) + b"ftypmp42" + np.random.default_rng(5).bytes(9000).replace(b"\xff", b"")
+    yield "a film behind it", _encoded("JPEG", _picture(337, 240), progressive=True) + film
     yield "line of text", _encoded("PNG", _picture(600, 40))
 
 
@@ -281,3 +291,67 @@ def test_a_clips_frames_and_duration_are_those_of_its_index(kind: str) -> None:
     assert facts.fault == ""
     assert (facts.frames, round(facts.fps, 2), round(facts.duration_s, 2)) == (36, 12.0, 3.0)
     assert (facts.width, facts.height, facts.format) == (96, 96, "h264")
+
+
+def _spliced(data: bytes, start_s: float) -> bytes:
+    """Cut a clip's beginning off without encoding it anew, as `ffmpeg -ss … -c copy` does."""
+    out = io.BytesIO()
+    with av.open(io.BytesIO(data), "r") as whole, av.open(out, "w", format="mp4") as part:
+        pictures: Any = whole.streams.video[0]
+        track = part.add_stream_from_template(pictures)
+        start = int(start_s / pictures.time_base)
+        whole.seek(start, stream=pictures)
+        for packet in whole.demux(pictures):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts, packet.stream = (
+                    packet.pts - start,
+                    packet.dts - start,
+                    track,
+                )
+                part.mux(packet)
+    return out.getvalue()
+
+
+def _recorded(kind: str) -> tuple[bytes, float]:
+    """Return a recording that aims at 30 frames a second and reaches fewer, and its seconds."""
+    from fractions import Fraction
+
+    stream, at_ms = io.BytesIO(), 0
+    with av.open(stream, "w", format=kind) as out:
+        track: Any = out.add_stream("libx264", rate=30)
+        track.width = track.height = 64
+        track.pix_fmt, track.codec_context.time_base = "yuv420p", Fraction(1, 1000)
+        for index in range(50):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), index * 5, np.uint8))
+            frame.pts, frame.time_base = at_ms, Fraction(1, 1000)
+            at_ms += 33 if index % 5 else 400
+            out.mux(track.encode(frame))
+        out.mux(track.encode(None))
+    return stream.getvalue(), at_ms / 1000
+
+
+def test_a_clip_cut_without_encoding_it_anew_has_the_frames_that_play() -> None:
+    from smolmix.pipelines.measure.videos import read_video
+    from smolmix.tokenize.video import read_frames
+
+    data = _spliced(clip(frames=60, rate=10, g="12"), 1.7)
+    with av.open(io.BytesIO(data), "r") as container:
+        hidden = sum(p.is_discard for p in container.demux(container.streams.video[0]))
+    with av.open(io.BytesIO(data), "r") as container:
+        playing = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    facts = read_video(data)
+    assert hidden > 0
+    assert (facts.fault, facts.frames) == ("", len(playing))
+    read = list(read_frames(data, range(facts.frames)))
+    assert len(read) == len(playing)
+    assert all(np.array_equal(a, b) for a, b in zip(read, playing, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["mp4", "matroska"])
+def test_a_recording_of_changing_rate_is_as_long_as_its_time_stamps_say(kind: str) -> None:
+    from smolmix.pipelines.measure.videos import read_video
+
+    data, seconds = _recorded(kind)
+    facts = read_video(data)
+    assert (facts.fault, facts.frames) == ("", 50)
+    assert facts.duration_s == pytest.approx(seconds, rel=0.08)
