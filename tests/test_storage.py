@@ -1,5 +1,6 @@
 """Folders work alike on disk and on an object store, and readers trust only manifests."""
 
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def test_files_are_written_read_and_listed(folder: Folder) -> None:
     folder.remove("a.json")
     folder.remove("a.json")
     assert folder.names(".json") == []
+
+
+def test_a_file_is_moved_in_from_another_disk(tmp_path: Path) -> None:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system")
+    with tempfile.TemporaryDirectory(dir=memory) as other:
+        source = tmp_path / "made.parquet"
+        source.write_bytes(b"x" * 1000)
+        folder = Folder(other).child("out")
+        folder.put(source, "a.parquet")
+        assert folder.read_bytes("a.parquet") == b"x" * 1000
+        assert [p.name for p in folder.local().iterdir()] == ["a.parquet"]
+    assert not source.exists()
 
 
 def test_a_missing_file_and_a_broken_one_are_named(folder: Folder) -> None:

@@ -123,7 +123,7 @@ def _run_index(unit: Unit, context: UnitContext) -> Result:
     return Result(tally=Tally(), stats={"texts": len(index.ids), "ngrams": len(index.grams)})
 
 
-BENCHMARKS = Stage(name="benchmarks", version=1, run=_run_index)
+BENCHMARKS = Stage(name="benchmarks", version=2, run=_run_index)
 
 
 def index_units(workspace: Workspace, against: Against, policy: Decontaminate) -> list[Unit]:
@@ -240,7 +240,7 @@ def _media_match(
     return None
 
 
-STAGE = Stage(name="contamination", version=1, run=_run)
+STAGE = Stage(name="contamination", version=2, run=_run)
 
 
 def units(

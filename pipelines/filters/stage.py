@@ -123,7 +123,7 @@ def _row(number: int, sample: Sample, verdict: tuple[str, str] | None) -> dict[s
     }
 
 
-STAGE = Stage(name="filter", version=5, run=_run)
+STAGE = Stage(name="filter", version=6, run=_run)
 
 
 def filter_corpus(

@@ -5,8 +5,10 @@ A stage's folder holds its units' files, one manifest a unit under `_manifests/`
 is not there. This holds on object stores too, where a rename is not atomic.
 """
 
+import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -141,11 +143,18 @@ class Folder:
             raise DataError(f"{self.at(name)}: not JSON ({error})") from error
 
     def put(self, source: Path, name: str) -> None:
-        """Move a local file into this folder under `name`."""
+        """Move a local file into this folder under `name`, whole, from whatever disk."""
         path = self.at(name)
         self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         if self.is_local:
-            os.replace(source, path)
+            try:
+                os.replace(source, path)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                beside = f"{path.rsplit('/', 1)[0]}/.{source.name}.{os.getpid()}"
+                shutil.move(source, beside)
+                os.replace(beside, path)
         else:
             self.fs.put_file(str(source), path)
             source.unlink()

@@ -104,6 +104,10 @@ def test_punctuation_at_the_edge_of_words_vanishes_and_inside_it_stays() -> None
     assert words("3.5") != words("35")
     assert words("5!") != words("5")
     assert words(r"\Delta") != words(r"\delta")
+    assert words("Is 4² even?") != words("Is 42 even?")  # raised, lowered, a fraction
+    assert words("CO₂") != words("CO2")
+    assert words("1½ cups") != words("11⁄2 cups")
+    assert words("ﬁve caf\u00e9s") == words("five cafe\u0301s")  # one text, composed otherwise
 
 
 def test_language_is_told_only_where_letters_suffice() -> None:
