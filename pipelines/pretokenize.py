@@ -16,14 +16,16 @@ import numpy as np
 import polars as pl
 
 from smolmix.engine import locked, run_stage
-from smolmix.errors import DataError, IncompleteError
-from smolmix.mixtures.lock import LOCK_FILE, read_lock
-from smolmix.mixtures.summary import next_step
+from smolmix.errors import DataError
+from smolmix.mixtures.lock import LOCK_FILE
+from smolmix.pipelines.built_picks import picks_of
 from smolmix.pipelines.token_units import (
     IDS_STAGE,
     TILES_STAGE,
     curated_rows,
+    ids_info,
     ids_units,
+    tiles_info,
     tiles_units,
 )
 from smolmix.profiles import Profile
@@ -80,15 +82,13 @@ def tokenize_mixture(
         quiet: no progress.
 
     Raises:
-        IncompleteError: the mixture is not built, a corpus not curated, or media of picks are not
-            fetched.
-        DataError: no sample is left.
+        IncompleteError: a corpus is not curated, or media of picks are not fetched.
+        IntegrityError: the picks are not those of the mixture's lock.
+        DataError: the mixture is not built, a corpus was curated anew since, or no sample is left.
         UsageError: the profile's codec is not known.
     """
     codec.check(profile.pixel.codec)
-    lock = workspace.mixture(mixture)
-    _check_fetched(lock)
-    picks = _picks(lock)
+    picks = picks_of(workspace, mixture)
     made = {"ids": 0, "tiles": 0}
     for corpus in sorted(picks["corpus"].unique().to_list()):
         wanted = picks.filter(pl.col("corpus") == corpus).select("part", "row").unique()
@@ -117,32 +117,6 @@ def tokenize_mixture(
             workspace, folder, mixture, picks, profile, (budget_tokens, budget_tiles), seed
         )
     return Tokenized(folder=folder, record=record, new_ids=made["ids"], new_tiles=made["tiles"])
-
-
-def _check_fetched(folder: Folder) -> None:
-    """Refuse picks whose media are not here.
-
-    Raises:
-        IncompleteError: the lock says so.
-    """
-    if not folder.exists(LOCK_FILE):
-        return
-    lock = read_lock(folder)
-    if lock.assumed:
-        count = sum(lock.assumed.values())
-        raise IncompleteError(
-            f"{folder.at(LOCK_FILE)}: the media of {count:,} picks are not fetched, and what they "
-            f"cost is assumed; {next_step(lock)}"
-        )
-
-
-def _picks(lock: Folder) -> pl.DataFrame:
-    if not lock.exists("picks.parquet"):
-        raise DataError(f"{lock.url}: no picks.parquet; run `smolmix mix build` first")
-    with lock.open("picks.parquet") as stream:
-        picks = pl.read_parquet(stream.read())
-    names = pl.col("id", "corpus", "part").cast(pl.String)  # dictionary-encoded in the file
-    return picks.select(names, pl.col("row").cast(pl.Int64)).with_row_index("sample")
 
 
 def _plan(
@@ -192,7 +166,7 @@ def _plan(
     record = Record(
         version=PLAN_VERSION,
         mixture=mixture,
-        lock_digest=_lock_digest(workspace.mixture(mixture)),
+        lock_digest=digest_json(workspace.mixture(mixture).read_json(LOCK_FILE)),
         vocabulary=shards.vocabulary,
         pixel=asdict(profile.pixel),
         chat=asdict(profile.chat),
@@ -203,7 +177,7 @@ def _plan(
         sequences=len(packing.sequences),
         documents=sum(map(len, packing.sequences)),
         tokens=sum(s.tokens for q in packing.sequences for s in q),
-        supervised_tokens=int(usable["supervised"].sum()),
+        supervised_tokens=int(np.delete(usable["supervised"].to_numpy(), packing.too_long).sum()),
         tiles=sum(tiles),
         fill=packing.fill(budget),
         tiles_p50=int(np.percentile(tiles, 50)),
@@ -218,10 +192,6 @@ def _plan(
     )
     record.write(folder)
     return record
-
-
-def _lock_digest(lock: Folder) -> str:
-    return digest_json(lock.read_json("lock.json")) if lock.exists("lock.json") else ""
 
 
 class _Shards:
@@ -240,7 +210,11 @@ class _Shards:
             ids = cache.frames(
                 ids_cache(workspace, profile, corpus),
                 cache.INDEX_SUFFIX,
-                vocabulary=self.vocabulary,
+                **ids_info(self.vocabulary),
+            )
+            # Two runs at once may both have made a sample: any of the copies, always the same.
+            ids = ids.unique(
+                ["part", "part_row", "id", "digest"], keep="first", maintain_order=True
             )
             joined = mine.join(
                 ids.with_columns(
@@ -268,7 +242,7 @@ class _Shards:
     ) -> pl.DataFrame:
         """Drop the samples whose media could not be cut as planned; remember where the rest lie."""
         store = tiles_cache(workspace, profile, corpus)
-        index = cache.frames(store, cache.INDEX_SUFFIX)
+        index = cache.frames(store, cache.INDEX_SUFFIX, **tiles_info())
         places: dict[str, tuple[int, int, int]] = {}
         if len(index):
             number = _number(index["shard"].unique().sort().to_list(), tile_shards)
@@ -276,7 +250,7 @@ class _Shards:
                 "digest", "shard", "row", "tiles"
             ).iter_rows():
                 places.setdefault(digest, (number[shard], row, tiles))
-        gone = cache.frames(store, cache.DROPPED_SUFFIX)
+        gone = cache.frames(store, cache.DROPPED_SUFFIX, **tiles_info())
         reasons = {r["id"]: (r["reason"], r["detail"]) for r in gone.iter_rows(named=True)}
         self._media[corpus] = places
         keep = []

@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 from smolmix.engine import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError
 from smolmix.media import MediaReader
+from smolmix.pipelines.measure.media import FACTS_VERSION
 from smolmix.profiles import Profile
 from smolmix.sample import (
     SAMPLE_SCHEMA,
     Dropped,
     Media,
+    MediaRef,
     Sample,
     Tally,
     dropped_table,
@@ -27,6 +29,7 @@ from smolmix.tokenize import cache, chat, cutting, shards, tokenizer
 
 _IDS_PER_UNIT = 20_000
 _TILES_BYTES_PER_UNIT = 256 << 20
+_ABSENT = "media-missing"  # the only reason that may pass
 _IDS_VERSION = 1
 _TILES_VERSION = 2  # 2: `resize: fast` is one exact step
 
@@ -67,7 +70,7 @@ def ids_units(workspace: Workspace, corpus: str, wanted: pl.DataFrame, profile: 
     """
     vocabulary = tokenizer.load(profile.chat.tokenizer).digest
     store = workspace.child("ids", profile.name, corpus)
-    known = cache.frames(store, cache.INDEX_SUFFIX, vocabulary=vocabulary)
+    known = cache.frames(store, cache.INDEX_SUFFIX, **ids_info(vocabulary))
     had = set(known.select("part", "part_row", "id", "digest").iter_rows()) if len(known) else set()
     work: list[tuple[str, tuple[int, ...], str]] = []
     for part, group in _by_part(wanted):
@@ -92,11 +95,22 @@ def ids_units(workspace: Workspace, corpus: str, wanted: pl.DataFrame, profile: 
         )
         for number, (part, rows, digest) in enumerate(work)
     ]
-    return _missing(store, units, {"vocabulary": vocabulary, "profile": asdict(profile)})
+    return _missing(store, units, ids_info(vocabulary) | {"profile": asdict(profile)})
+
+
+def ids_info(vocabulary: str) -> dict[str, Any]:
+    """Return what a generation of ids must say of itself to be one that is used."""
+    return {"vocabulary": vocabulary, "version": _IDS_VERSION, "facts": FACTS_VERSION}
+
+
+def tiles_info() -> dict[str, Any]:
+    """Return what a generation of tiles must say of itself to be one that is used."""
+    return {"version": _TILES_VERSION, "facts": FACTS_VERSION}
 
 
 def _missing(store: Folder, units: list[Unit], info: dict[str, Any]) -> Missing:
-    name = digest_json([[u.name, dict(u.inputs), dict(u.params)] for u in units])[:16]
+    named = {k: info[k] for k in ("version", "facts")}
+    name = digest_json([named, [[u.name, dict(u.inputs), dict(u.params)] for u in units]])[:16]
     return Missing(folder=store.child(name), units=tuple(units), info=info)
 
 
@@ -212,25 +226,28 @@ def tiles_units(
     """Return the units that cut the wanted rows' media whose tiles are not in the cache."""
     pixel = f"{profile.pixel.name}-{profile.pixel.digest()}"
     store = workspace.child("tiles", pixel, corpus)
-    had = set[str]()
-    for suffix, column in ((cache.INDEX_SUFFIX, "digest"), (cache.DROPPED_SUFFIX, "id")):
-        known = cache.frames(store, suffix)
-        had |= set(known[column].to_list()) if len(known) else set()
+    had, absent = _tried(store)
+    reader = MediaReader(workspace)
     work: list[tuple[str, list[tuple[int, int]], list[str]]] = []
     for part, group in _by_part(wanted):
         size = _TILES_BYTES_PER_UNIT + 1
         rows = curated_rows(workspace, corpus, part, ["media"])[group]
         for row, media in rows.iter_rows():
             for place, medium in enumerate(media):
-                if medium["digest"] in had:
+                digest = medium["digest"]
+                if digest in had:
                     continue
-                had.add(medium["digest"])
+                had.add(digest)
+                if digest in absent and not _is_back(reader, medium):
+                    continue
                 if size > _TILES_BYTES_PER_UNIT:
                     size = 0
                     work.append((part, [], []))
                 size += cutting.stored_bytes(_media(medium), profile.pixel)
                 work[-1][1].append((row, place))
-                work[-1][2].append(medium["digest"])
+                work[-1][2].append(
+                    f"{digest} again {absent[digest]}" if digest in absent else digest
+                )
     units = [
         Unit(
             name=f"{part}-{number:05d}",
@@ -247,7 +264,31 @@ def tiles_units(
         )
         for number, (part, media, digests) in enumerate(work)
     ]
-    return _missing(store, units, {"pixel": asdict(profile.pixel)})
+    return _missing(store, units, tiles_info() | {"pixel": asdict(profile.pixel)})
+
+
+def _tried(store: Folder) -> tuple[set[str], dict[str, int]]:
+    """Return the media that need not be cut, and how often others were not there to be cut."""
+    index, gone = (
+        cache.frames(store, suffix, **tiles_info())
+        for suffix in (cache.INDEX_SUFFIX, cache.DROPPED_SUFFIX)
+    )
+    had = set(index["digest"]) if len(index) else set[str]()
+    if not len(gone):
+        return had, {}
+    absent = gone.filter(pl.col("reason") == _ABSENT)["id"].value_counts()
+    had |= set(gone.filter(pl.col("reason") != _ABSENT)["id"])
+    return had, {digest: count for digest, count in absent.iter_rows() if digest not in had}
+
+
+def _is_back(reader: MediaReader, medium: Mapping[str, Any]) -> bool:
+    """Whether a medium can be read that could not be read before."""
+    try:
+        for ref in medium["refs"]:
+            reader.read(MediaRef(**ref))
+    except (DataError, OSError):
+        return False
+    return True
 
 
 def _media(value: Mapping[str, Any]) -> Media:
@@ -286,8 +327,8 @@ def _run_tiles(unit: Unit, context: UnitContext) -> Result:
                 except cutting.CUT_ERRORS as error:
                     drop(medium, error.reason, error.detail)
                     continue
-                except DataError as error:
-                    drop(medium, "media-missing", str(error))
+                except (DataError, OSError) as error:
+                    drop(medium, _ABSENT, str(error))
                     continue
                 index.append(
                     {

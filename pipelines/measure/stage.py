@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from smolmix.engine import Result, Stage, Summary, Unit, UnitContext, run_stage
 from smolmix.media import MediaReader
 from smolmix.pipelines.measure import signals
-from smolmix.pipelines.measure.media import MediaMeasurer
+from smolmix.pipelines.measure.media import FACTS_VERSION, MediaMeasurer
 from smolmix.pipelines.measure.samples import SampleMeasurer
 from smolmix.pipelines.sources.reading import Adapted, RawUnit, count_rows, raw_units, read_unit
 from smolmix.pipelines.sources.source import Source
@@ -173,6 +173,7 @@ def measure_corpus(
         "look": look,
         "tokenizer": _vocabulary().digest,
         "signals": 7,
+        "facts": FACTS_VERSION,
         "record schema": SCHEMA_VERSION,
     }
     units = [

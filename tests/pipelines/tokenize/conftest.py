@@ -16,9 +16,10 @@ from PIL import Image
 
 from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
 from smolmix.mixtures.lock import FORMAT, LOCK_FILE, Lock
+from smolmix.mixtures.picks import digest_picks
 from smolmix.profiles import Profile, pixel_preset, profile
 from smolmix.sample import Media, MediaRef, Sample, Tally, to_table, turns_of
-from smolmix.storage import Workspace
+from smolmix.storage import Folder, Workspace
 
 NANO = {"preset": "nano", "style": "inference"}  # the profile of every mixture made here
 
@@ -123,6 +124,12 @@ def lock_of(mixture: str, spec: Mapping[str, Any], seed: int = 0) -> Lock:
     )  # fmt: skip
 
 
+def put_lock(folder: Folder, mixture: str, seed: int = 0) -> None:
+    lock = lock_of(mixture, {"profile": NANO}, seed)
+    picks = digest_picks(folder, "picks.parquet", seed)
+    folder.write_json(LOCK_FILE, replace(lock, picks=picks).to_json())
+
+
 def put_picks(workspace: Workspace, mixture: str, corpora: Sequence[str], seed: int = 0) -> int:
     rows = []
     for corpus in corpora:
@@ -138,7 +145,7 @@ def put_picks(workspace: Workspace, mixture: str, corpora: Sequence[str], seed: 
     stream = io.BytesIO()
     table.write_parquet(stream)
     folder.write_bytes("picks.parquet", stream.getvalue())
-    folder.write_json(LOCK_FILE, lock_of(mixture, {"profile": NANO}, seed).to_json())
+    put_lock(folder, mixture, seed)
     return len(rows)
 
 
