@@ -71,6 +71,6 @@ def _check_places(workspace: Workspace, corpus: str, picks: pl.DataFrame) -> Non
         if len(wanted):
             raise DataError(
                 f"{curated.url}: curated anew since the mixture was built: {name} holds other "
-                f"samples now, {len(wanted):,} picks among them ({wanted['id'].min()}); run "
+                f"samples now, {len(wanted):,} picks among them ({wanted['id'].sort()[0]}); run "
                 "`smolmix mix build` again"
             )
