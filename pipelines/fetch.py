@@ -186,8 +186,12 @@ def _media(
         record["files"] = rewrite_archives(
             workspace, root, record["files"], expand=source.expand, save=save, say=options.say
         )
-    paths = [str(f["path"]) for f in record["files"] if not f.get("rewritten")]
-    held = [p for p in paths if source.holds_media(_place(p, root)) or f"{root}/_shards/" in p]
+    there = {str(f["path"]): str(f["sha256"]) for f in record["files"] if not f.get("rewritten")}
+    held = {
+        p: sha256
+        for p, sha256 in there.items()
+        if source.holds_media(_place(p, root)) or f"{root}/_shards/" in p
+    }
     if held:
         index_media(workspace, root, held)
     media = options.media
@@ -252,7 +256,9 @@ def _listing(source: Source, record: dict[str, Any], options: Options) -> Listin
     assert isinstance(source.origin, Hub | Http)
     if source.gated and not downloader(source).token and not options.dry_run:
         raise UsageError(f"{source.id}: {how_to_enter(source)}")
-    return listing(source, options.revision or record.get("revision"))
+    asked = options.revision or record.get("revision")
+    pinned = record.get("beside", {}) if asked == record.get("revision") else {}
+    return listing(source, asked, beside=pinned)
 
 
 def _would_fetch(

@@ -1,31 +1,31 @@
 """After the bytes are there: index what media lie where, so that rows can name them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from smolmix.pipelines.fetching.archives import SHARDS
-from smolmix.pipelines.layouts.media_index import Entry, write_index
+from smolmix.pipelines.layouts.media_index import Entry, index_of, write_index
 from smolmix.pipelines.layouts.tars import members
 from smolmix.pipelines.layouts.zips import STORED, data_offset, zip_members
 from smolmix.pipelines.sources.reading import INDEX
 from smolmix.sample import MediaRef
-from smolmix.storage import Folder, Workspace
+from smolmix.storage import Folder, Workspace, digest_json
 
 _LOOSE = "loose"
 _ARCHIVES = (".tar", ".zip")
 USER = "user"  # the index of --media
 
 
-def index_media(workspace: Workspace, root: str, files: Sequence[str]) -> None:
+def index_media(workspace: Workspace, root: str, files: Mapping[str, str]) -> None:
     """Index the media files of one revision.
 
     A member is known by the folder its archive lies in and its own path, a zip's member also
-    with the zip's name as a folder between; a loose file by its path. An archive indexed before
-    is not read again.
+    with the zip's name as a folder between; a loose file by its path. An archive whose bytes were
+    indexed before is not read again.
 
     Args:
         workspace: where it was fetched to.
         root: the revision's folder, relative to the workspace.
-        files: archives and loose media files, relative to the workspace.
+        files: sha256 of archives and loose media files, by path relative to the workspace.
     """
     index = workspace.child(root, INDEX)
     wanted: dict[str, list[str]] = {}
@@ -35,8 +35,9 @@ def index_media(workspace: Workspace, root: str, files: Sequence[str]) -> None:
     for stale in set(index.names(".parquet")) - {f"{n}.parquet" for n in [*wanted, USER]}:
         index.remove(stale)
     for name, paths in wanted.items():
-        if name == _LOOSE or not index.exists(f"{name}.parquet"):
-            write_index(index, f"{name}.parquet", _entries(workspace, root, paths))
+        held = digest_json([files[path] for path in paths])
+        if name == _LOOSE or index_of(index, f"{name}.parquet") != held:
+            write_index(index, f"{name}.parquet", _entries(workspace, root, paths), of=held)
 
 
 def index_folder(workspace: Workspace, root: str, folder: Folder) -> list[tuple[str, int]]:

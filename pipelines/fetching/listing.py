@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,12 +55,15 @@ def how_to_enter(source: Source) -> str:
     )
 
 
-def listing(source: Source, revision: str | None = None) -> Listing:
+def listing(
+    source: Source, revision: str | None = None, *, beside: Mapping[str, str] | None = None
+) -> Listing:
     """Return what is published.
 
     Args:
         source: the corpus.
         revision: a branch, tag or commit; None: the one the source names.
+        beside: commits of the repositories beside it, where they are pinned already.
 
     Raises:
         UsageError: the hub refuses.
@@ -76,16 +79,16 @@ def listing(source: Source, revision: str | None = None) -> Listing:
         return Listing(revision=origin.revision, files=_sorted(files), beside={})
     assert isinstance(origin, Hub)
     commit, found = _hub(source, origin.repo, revision or origin.revision, "")
-    beside: dict[str, str] = {}
+    pinned, commits = beside or {}, dict[str, str]()
     for folder, repo in origin.beside:
-        beside[repo], more = _hub(source, repo, "main", f"{folder}/")
+        commits[repo], more = _hub(source, repo, pinned.get(repo, "main"), f"{folder}/")
         found += more
     if not found:
         raise DataError(
             f"{source.id}: {origin.repo} at {commit[:12]} has no file that matches "
             f"{', '.join(source.rows_in)}; fetch a revision the adapter was written for"
         )
-    return Listing(revision=commit, files=_sorted(found), beside=beside)
+    return Listing(revision=commit, files=_sorted(found), beside=commits)
 
 
 def _hub(source: Source, repo: str, revision: str, under: str) -> tuple[str, list[Remote]]:
@@ -133,6 +136,12 @@ def _hub(source: Source, repo: str, revision: str, under: str) -> tuple[str, lis
         for e in entries
         if source.holds_rows(under + e.path) or source.holds_media(under + e.path)
     ]
+    for remote in found:
+        if remote.path.startswith("/") or ".." in remote.path.split("/"):
+            raise DataError(
+                f"{repo}: {endpoint()} lists {remote.path!r}, which would not stay in the corpus's "
+                "folder; nothing was fetched: do not trust that server"
+            )
     return commit, found
 
 

@@ -27,6 +27,7 @@ _SCHEMA = pa.schema(
     ]
 )
 _GROUP_ROWS = 50_000
+_OF = b"smolmix.index_of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,15 @@ class Entry:
     ref: MediaRef
 
 
-def write_index(folder: Folder, name: str, entries: Iterable[Entry]) -> int:
-    """Write the entries sorted by path; of entries with one path the first stays."""
+def write_index(folder: Folder, name: str, entries: Iterable[Entry], *, of: str = "") -> int:
+    """Write the entries sorted by path, whole or not at all; return how many.
+
+    Args:
+        folder: of the corpus's index files.
+        name: of the file.
+        entries: of those with one path the first stays.
+        of: digest of what was indexed.
+    """
     found: dict[str, MediaRef] = {}
     for entry in entries:
         found.setdefault(entry.path, entry.ref)
@@ -53,14 +61,23 @@ def write_index(folder: Folder, name: str, entries: Iterable[Entry]) -> int:
         }
         for path in sorted(found)
     ]
-    with folder.open(name, "wb") as out:
-        pq.write_table(
-            pa.Table.from_pylist(rows, schema=_SCHEMA),
-            out,
-            compression="zstd",
-            row_group_size=_GROUP_ROWS,
-        )
+    table = pa.Table.from_pylist(rows, schema=_SCHEMA.with_metadata({_OF: of.encode()}))
+    out = pa.BufferOutputStream()
+    pq.write_table(table, out, compression="zstd", row_group_size=_GROUP_ROWS)
+    folder.write_bytes(name, out.getvalue().to_pybytes())
     return len(rows)
+
+
+def index_of(folder: Folder, name: str) -> str:
+    """Return the digest of what an index file was written for; "" where there is no whole one."""
+    if not folder.exists(name):
+        return ""
+    try:
+        with folder.open(name) as stream:
+            metadata = pq.read_schema(stream).metadata or {}
+    except (pa.ArrowException, OSError):
+        return ""
+    return str(metadata.get(_OF, b"").decode())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,14 +104,15 @@ class MediaIndex:
             folders: paths to look up as folders (clips published as numbered frames).
         """
         found = Found()
-        members: dict[str, list[tuple[tuple[object, ...], MediaRef]]] = {}
+        members: dict[str, dict[str, MediaRef]] = {}
         wanted_files, wanted_folders = sorted(set(paths)), sorted(set(folders))
         for row in self._scan("path", wanted_files):
             found.files.setdefault(row["path"], _ref(row))
         for row in self._scan("parent", wanted_folders):
-            members.setdefault(row["parent"], []).append((_natural(row["path"]), _ref(row)))
+            # A frame that two archives hold is one frame.
+            members.setdefault(row["parent"], {}).setdefault(row["path"], _ref(row))
         for parent, refs in members.items():
-            found.folders[parent] = tuple(ref for _, ref in sorted(refs, key=lambda pair: pair[0]))
+            found.folders[parent] = tuple(refs[path] for path in sorted(refs, key=_natural))
         return found
 
     def _scan(self, column: str, wanted: list[str]) -> Iterator[Mapping[str, str]]:
@@ -129,10 +147,14 @@ def _ref(row: Mapping[str, str]) -> MediaRef:
 
 
 def _natural(path: str) -> tuple[object, ...]:
-    """A key that puts frame_2 before frame_10."""
+    """A key that puts frame_2 before frame_10, and tells frame_01 from frame_1."""
     name = path.rpartition("/")[2]
+    return (*_runs(name), (2, 0, path))
+
+
+def _runs(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple(
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
         for part in re.split(r"(\d+)", name)
         if part
     )

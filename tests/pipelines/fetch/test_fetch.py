@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -271,3 +272,34 @@ def test_a_file_deleted_from_disk_is_brought_again(
     site.requests.clear()
     assert fetch(source, workspace).fresh
     assert [p for m, p, _ in site.requests if m == "GET"] == ["/a.jsonl"]
+
+
+def test_an_index_that_was_cut_or_is_of_other_bytes_is_written_anew(
+    source: Source, workspace: Workspace, site: Any
+) -> None:
+    def packed(mark: str) -> bytes:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            archive.writestr("first.png", mark * 7)
+            for n in range(20):
+                archive.writestr(f"images/{n}.png", f"{mark}{n}")
+        return out.getvalue()
+
+    def shown() -> list[bytes]:
+        reader = MediaReader(workspace)
+        return [reader.read(m.refs[0]) for s in read(source, workspace)[0] for m in s.media]
+
+    site.files = {"/a.jsonl": _lines(0, 10), "/all.zip": packed("one")}
+    urls = tuple((p.lstrip("/"), f"{site.url}{p}") for p in site.files)
+    source = replace(source, origin=Http(urls=urls, revision="v1"), media_in=("*.zip",))
+    fetch(source, workspace)
+    assert shown() == [b"one%d" % n for n in range(1, 10, 2)]
+    index = workspace.child("raw/served/v1/_index")
+    index.write_bytes("all.zip.parquet", index.read_bytes("all.zip.parquet")[:400])
+    workspace.remove("raw/served/v1/a.jsonl")  # so that there is something to do
+    fetch(source, workspace)
+    assert shown() == [b"one%d" % n for n in range(1, 10, 2)]
+    site.files["/all.zip"] = packed("another")  # under the same address
+    workspace.remove("raw/served/v1/all.zip")
+    fetch(source, workspace)
+    assert shown() == [b"another%d" % n for n in range(1, 10, 2)]
