@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smolmix.errors import IncompleteError
 from smolmix.storage import STAGE_FILE, Folder, Workspace, digest_json, part_files, stage_record
 
 
@@ -25,6 +26,9 @@ def across_corpora(workspace: Workspace, corpora: Iterable[str]) -> tuple[pa.Arr
     Args:
         workspace: holds `verdicts/<set>/`, or none.
         corpora: those of the mixture.
+
+    Raises:
+        IncompleteError: a corpus was curated anew since: the copy that stays may be gone by now.
     """
     wanted = sorted(set(corpora))
     ids: list[pa.Array] = []
@@ -33,6 +37,12 @@ def across_corpora(workspace: Workspace, corpora: Iterable[str]) -> tuple[pa.Arr
         record = stage_record(folder)
         if sorted(record.info.get("corpora", ())) != wanted:
             continue
+        for corpus, then in sorted(record.info.get("curated", {}).items()):
+            if stage_record(workspace.curated(corpus)).digest != then:
+                raise IncompleteError(
+                    f"{folder.url}: {corpus} was curated anew since these verdicts; run "
+                    f"`smolmix curate {' '.join(wanted)} --across` again, or delete the folder"
+                )
         digests[folder.name] = record.digest
         for name in part_files(folder):
             with folder.open(name) as stream:

@@ -216,10 +216,6 @@ def media_clusters(
     return same
 
 
-def _compared(run: Run, corpus: str, policy: Policy) -> Folder:
-    return run.workspace.child("dedup", "compare", media_label(corpus, policy))
-
-
 def _crowds(run: Run, corpus: str, policy: Policy) -> dict[str, dict[str, int]]:
     """Return, by kind of medium, how many lie in crowds and how many pairs hashes left to them."""
     folder = run.workspace.child("dedup", "crowds", media_label(corpus, policy))
@@ -249,8 +245,9 @@ def _contamination(
         others = Places(urls=tuple(run.workspace.measured(c).url for c in against.corpora))
         label, mine = media_label(f"{corpus}-benchmarks", policy), Places(urls=(measured.url,))
         clusters = media_clusters(run, label, mine, policy, against=others)
-    elif (same := _compared(run, corpus, policy)).exists(STAGE_FILE):
-        clusters = same
+    elif rules.heldout == "image":  # of this corpus's own media, which "exact" compared already
+        mine = Places(urls=(measured.url,))
+        clusters = media_clusters(run, media_label(corpus, policy), mine, policy)
     folder = work.child("contamination", corpus)
     run.stage(
         decontaminate.STAGE,

@@ -109,5 +109,6 @@ def across(corpora: Sequence[str], policy: Policy, run: Run) -> Summary:
         params={},
         payload=Payload(folders=tuple(f.url for f in found)),
     )
-    info = {"corpora": sorted(names), "priority": names, "policy": policy.name}
+    curated = {n: stage_record(run.workspace.curated(n)).digest for n in sorted(names)}
+    info = {"corpora": sorted(names), "priority": names, "policy": policy.name, "curated": curated}
     return run.stage(STAGE, [unit], folder, info)

@@ -25,7 +25,7 @@ from smolmix.pipelines.measure import fingerprints
 from smolmix.pipelines.measure.images import read_image
 from smolmix.pipelines.measure.signals import Signals
 from smolmix.pipelines.measure.videos import PROBES, probes, read_video
-from smolmix.sample import Tally
+from smolmix.sample import MediaRef, Tally
 from smolmix.storage import Folder, Workspace, manifests, part_files, stage_record
 
 PARTITION_PAIRS = 50_000
@@ -141,12 +141,21 @@ class _Judge:
         return f"{note}{found}" if found.same else ""
 
     def _decoded(self, look: Signals) -> Image.Image | None:
+        return read_image(self._read(look.refs[0]), look_px=_DECODE_PX).pixels
+
+    def _read(self, ref: MediaRef) -> bytes:
+        """Return the bytes of a medium that was there when it was measured.
+
+        Raises:
+            DataError: it is there no more: whether it is a copy cannot be told.
+        """
         self.opened += 1
         try:
-            data = self._reader.read(look.refs[0])
-        except (DataError, OSError):
-            return None
-        return read_image(data, look_px=_DECODE_PX).pixels
+            return self._reader.read(ref)
+        except (DataError, OSError) as error:
+            raise DataError(
+                f"{error}; it was there when it was measured: fetch its corpus again to compare it"
+            ) from error
 
     def videos(self, one: str, other: str, mirrored: bool) -> str:
         """Return how two videos are the same, or ""."""
@@ -211,15 +220,11 @@ class _Judge:
 
     def _clip(self, look: Signals) -> tuple[Image.Image, ...]:
         """Return the frames looked at, at up to `_DECODE_PX`."""
-        self.opened += 1
-        try:
-            if look.kind == "frames":
-                refs = [look.refs[i] for i in probes(len(look.refs))]
-                facts = [read_image(self._reader.read(r), look_px=_DECODE_PX) for r in refs]
-                return tuple(f.pixels for f in facts if f.pixels is not None)
-            return read_video(self._reader.read(look.refs[0]), look_px=_DECODE_PX).looks
-        except (DataError, OSError):
-            return ()
+        if look.kind == "frames":
+            refs = [look.refs[i] for i in probes(len(look.refs))]
+            facts = [read_image(self._read(r), look_px=_DECODE_PX) for r in refs]
+            return tuple(f.pixels for f in facts if f.pixels is not None)
+        return read_video(self._read(look.refs[0]), look_px=_DECODE_PX).looks
 
 
 def _run(unit: Unit, context: UnitContext) -> Result:

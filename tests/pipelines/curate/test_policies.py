@@ -1,11 +1,15 @@
+import io
 import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from smolmix.errors import UsageError
-from smolmix.pipelines.curate import Run, curate_corpus
+from smolmix.errors import DataError, IncompleteError, UsageError
+from smolmix.mixtures.verdicts import across_corpora
+from smolmix.pipelines.curate import Run, apply_policy, curate_corpus
 from smolmix.pipelines.curate_across import across, set_folder
 from smolmix.pipelines.curate_compare import compare_policies
 from smolmix.pipelines.filters import policy as policies
@@ -19,6 +23,14 @@ An old man with a pipe sat on the wall and told the children of the great storm 
 They listened to him with wide eyes, because nobody else in the village could remember it.
 When he had ended, the youngest of them asked whether the sea would ever be so angry again.
 He looked at the water for a while, and then he said that it would, but not on such a day."""
+
+
+def _blots(quality: int) -> bytes:
+    rng = np.random.default_rng(3)
+    small = Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8))
+    stream = io.BytesIO()
+    small.resize((320, 240), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
 
 
 def _texts(corpus: Any) -> None:
@@ -72,6 +84,76 @@ def test_copies_across_corpora_leave_by_priority_and_rewrite_no_corpus(
     assert kept == {"second"}
     assert summary.record.info["corpora"] == ["first", "second", "third"]
     assert digests == {n: stage_record(workspace.curated(n)).digest for n in digests}
+
+
+def test_verdicts_on_a_corpus_that_was_curated_anew_are_not_applied(
+    planted: Make, workspace: Workspace
+) -> None:
+    run = Run(workspace=workspace, workers=0, quiet=True)
+    rules = policies.parse("dedup:\n  priority: [first]\n", "mine.yaml")
+    for name in ("first", "second"):
+        corpus = planted(name)
+        corpus.add("shared", ("user", "Who wrote it?"), ("assistant", "She did."))
+        corpus.add("own", ("user", f"Only {name}?"), ("assistant", "Yes."))
+        curate_corpus(corpus.write(), rules, run)
+    across(["first", "second"], rules, run)
+    ids, digest = across_corpora(workspace, ["second", "first"])
+    assert [i.as_py().split("-")[0] for i in ids] == ["second/shared"]
+    assert digest
+    # Now the copy that was to stay leaves by a rule: both copies would be gone.
+    short = (
+        "filters:\n  all:\n    - rule: answer-length\n      max_chars: 4\n      source: a test\n"
+    )
+    apply_policy(
+        "first", policies.parse(short, "mine.yaml"), run, folder=workspace.curated("first")
+    )
+    with pytest.raises(IncompleteError, match=r"first was curated anew .*--across"):
+        across_corpora(workspace, ["first", "second"])
+    across(["first", "second"], rules, run)
+    assert len(across_corpora(workspace, ["first", "second"])[0]) == 0
+
+
+HELDOUT = """
+dedup:
+  exact: {exact}
+decontaminate:
+  heldout: image
+"""
+
+
+def test_near_copies_of_heldout_pictures_leave_whatever_was_run_before(
+    planted: Make, workspace: Workspace
+) -> None:
+    corpus = planted()
+    corpus.ask("seen", corpus.file("seen.jpg", _blots(90)), "What is on it?")
+    corpus.add(
+        "held", ("user", [0, "What?"]), ("assistant", "Blots."),
+        images=[corpus.file("held.jpg", _blots(60))], split="heldout",
+    )  # fmt: skip
+    source, kept = corpus.write(), []
+    run = Run(workspace=workspace, workers=0, quiet=True)
+    for exact in ("false", "true", "false"):
+        curate_corpus(source, policies.parse(HELDOUT.format(exact=exact), "mine.yaml"), run)
+        kept.append([i.split("/")[1].split("-")[0] for i in _kept(workspace)])
+    assert kept == [["held"]] * 3
+
+
+def test_a_medium_that_cannot_be_compared_is_no_original(
+    planted: Make, workspace: Workspace
+) -> None:
+    corpus = planted()
+    for name, quality in (("one", 90), ("other", 60)):
+        corpus.ask(name, corpus.file(f"{name}.jpg", _blots(quality)))
+    source, run = corpus.write(), Run(workspace=workspace, workers=0, quiet=True)
+    curate_corpus(source, policies.load("none"), run)
+    media = workspace.child(corpus.root, "media").local()
+    media.rename(media.with_name("away"))
+    folder = workspace.child("tried")
+    with pytest.raises(DataError, match=r"no such file.*it was there when it was measured"):
+        apply_policy(corpus.name, policies.load("default"), run, folder=folder)
+    media.with_name("away").rename(media)
+    found = apply_policy(corpus.name, policies.load("default"), run, folder=folder)
+    assert (found.tally.kept, found.tally.duplicates) == (1, 1)
 
 
 SCORED = """
