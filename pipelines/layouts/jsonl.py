@@ -71,6 +71,11 @@ def parse(line: bytes) -> dict[str, object] | Fault:
         return Fault(reason="json-broken", detail=f"{error}"[:200])
     if not isinstance(value, dict):
         return Fault(reason="row-not-object", detail=f"a {type(value).__name__}")
+    if "\\ud" in text or "\\uD" in text:  # half a pair is no text: no column could hold it
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return Fault(reason="text-undecodable", detail="a lone surrogate")
     return value
 
 

@@ -1,9 +1,10 @@
 """FineVideo: CC-BY videos of 4.7 minutes on average, inside parquet, richly annotated; gated."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from smolmix.pipelines.layouts.jsonl import parse
+from smolmix.pipelines.layouts.layout import Fault
 from smolmix.pipelines.layouts.parquet import Parquet
 from smolmix.pipelines.sources.prompts import DESCRIBE_VIDEO, pick
 from smolmix.pipelines.sources.row import Row, RowError
@@ -14,10 +15,10 @@ from smolmix.sample import Sample, Turn, turns_of
 def _details(row: Row) -> Mapping[str, Any]:
     value = row.values.get("json")
     if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise RowError("json-broken", str(error)) from error
+        found = parse(value.encode())
+        if isinstance(found, Fault):
+            raise RowError(found.reason, found.detail)
+        value = found
     if not isinstance(value, dict):
         raise RowError("field-type", f"json: a {type(value).__name__}")
     return value
@@ -34,8 +35,11 @@ def _adapt(row: Row) -> Iterator[Sample]:
         if isinstance(value := details.get(name), str) and value
     }
     turns: list[Turn] = []
-    for pair in content.get("qAndA") or []:
-        question, answer = (pair or {}).get("question"), (pair or {}).get("answer")
+    pairs = content.get("qAndA")
+    for pair in pairs if isinstance(pairs, list) else []:
+        question, answer = (
+            pair.get(k) if isinstance(pair, dict) else None for k in ("question", "answer")
+        )
         if not isinstance(question, str) or not isinstance(answer, str) or not answer.strip():
             row.drop_turn("answer-empty")
             continue

@@ -49,7 +49,7 @@ def _adapt(row: Row) -> Iterator[Sample]:
         video = _words(meta.get("video_id")) or _words(row.values.get("video_id"))
         video = video or clip_id.partition("-Scene-")[0]
         try:
-            question, answer = _chat(clip, clip_id)
+            question, answer = _chat(clip if isinstance(clip, dict) else {}, clip_id)
         except RowError:
             if len(clips) == 1:
                 raise
