@@ -94,7 +94,8 @@ def _fetch(source: Source, workspace: Workspace, options: Options) -> Fetched:
     found = None if isinstance(origin, Made | Local) else _listing(source, record, options)
     revision = found.revision if found else source.revision
     root = f"raw/{source.id}/{revision}"
-    known = record["files"] if record.get("revision") == revision else []
+    same = record.get("revision") == revision
+    known, media = (record["files"], record.get("media")) if same else ([], None)
     record = {
         "corpus": source.id,
         "hub_id": source.hub_id,
@@ -105,6 +106,8 @@ def _fetch(source: Source, workspace: Workspace, options: Options) -> Fetched:
         "files": known,
         "complete": False,
     }
+    if media:
+        record["media"] = media
     if source.catalogue:
         record["catalogue"] = source.catalogue
     if isinstance(origin, Made):
@@ -197,6 +200,7 @@ def _media(
     media = options.media
     if media is None and isinstance(source.origin, Local):
         media = source.origin.media or source.origin.url
+    media = media or record.get("media", {}).get("folder")  # named once, it goes on to count
     if media:
         folder = Folder(media)
         if not folder.exists():

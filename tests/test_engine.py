@@ -89,6 +89,20 @@ def test_a_deleted_file_is_made_again(tmp_path: Path) -> None:
     assert verify_files(folder) == 3
 
 
+def _pieces(unit: Unit, context: UnitContext) -> Result:
+    for number in range(unit.params["pieces"]):
+        (context.out / f"{unit.name}-{number}.txt").write_text(f"{number}")
+    return Result(tally=Tally(samples=1, kept=1))
+
+
+def test_a_unit_redone_leaves_no_file_of_before(tmp_path: Path) -> None:
+    folder, stage = Folder(tmp_path / "out"), Stage(name="pieces", version=1, run=_pieces)
+    for pieces in (3, 1, 2):
+        units = [Unit(name="a", inputs={}, params={"pieces": pieces})]
+        run_stage(stage, units, folder=folder, workers=0, quiet=True)
+        assert folder.names(".txt") == [f"a-{n}.txt" for n in range(pieces)]
+
+
 def test_units_no_longer_asked_for_are_removed(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "out")
     _run(folder, _units(3))

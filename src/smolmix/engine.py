@@ -175,6 +175,7 @@ def execute(job: Job) -> Tally | None:
 
 def _commit(folder: Folder, job: Job, scratch: Path, result: Result) -> None:
     unit, entries = job.unit, []
+    before = read_manifest(folder, unit.name)
     folder.remove(f"{MANIFESTS}/{unit.name}.json")
     for path in sorted(scratch.iterdir()):
         assert path.name.startswith(unit.name), f"{path.name} does not start with {unit.name}"
@@ -194,6 +195,8 @@ def _commit(folder: Folder, job: Job, scratch: Path, result: Result) -> None:
         stats=result.stats,
     )
     folder.write_json(f"{MANIFESTS}/{unit.name}.json", manifest.to_json())
+    for name in {f.name for f in (before.files if before else ())} - {e.name for e in entries}:
+        folder.remove(name)  # what the unit wrote under another key, and now does not
 
 
 def _why(manifest: Manifest | None, parts: Mapping[str, str], present: frozenset[str]) -> str:

@@ -246,6 +246,13 @@ def test_media_of_the_user_fill_what_is_not_published(
     (ref,) = samples[-1].media[0].refs
     assert MediaReader(workspace).read(ref) == b"mine"
     assert [u.files for u in before] != [u.files for u in raw_units(source, workspace)]
+    workspace.remove("raw/served/v1/a.jsonl")
+    (theirs / "19.png").write_bytes(b"another of mine")
+    after = raw_units(source, workspace)
+    fetch(source, workspace)  # named once, the folder goes on to count, as it is now
+    assert [u.files for u in after] != [u.files for u in raw_units(source, workspace)]
+    (ref,) = read(source, workspace)[0][-1].media[0].refs
+    assert MediaReader(workspace).read(ref) == b"another of mine"
 
 
 def test_a_media_folder_that_is_not_there_is_refused(source: Source, workspace: Workspace) -> None:

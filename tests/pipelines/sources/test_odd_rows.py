@@ -1,4 +1,4 @@
-"""Values of any other type than the published ones: their row is dropped with a reason, no error."""
+"""Values of another type than the published ones: their row is dropped with a reason, no error."""
 
 import copy
 import json
