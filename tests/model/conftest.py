@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from smolmix.model.presets import IMAGE_ID, LM_NANO, PRESETS, SIGLIP_NANO, ModelPreset
+from smolmix.storage import Workspace
 
 Document = dict[str, Any]
 
@@ -77,3 +78,11 @@ class MemorySequences:
 @pytest.fixture
 def documents() -> list[Document]:
     return documents_of_every_modality()
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A held-out corpus, and two checkpoints that are right about some of it."""
+    from tests.model.toy import answered_workspace
+
+    return answered_workspace(tmp_path_factory.mktemp("answered"))

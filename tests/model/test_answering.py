@@ -1,0 +1,106 @@
+"""Answers against transformers alone, and however they are batched."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tests.model.toy import LONGEST, NANO, predictions, samples
+
+from smolmix.model import answering
+from smolmix.model.answering import Batching, answers, batches
+from smolmix.model.evaluate import held_out
+from smolmix.model.evaluation import evaluate_corpus
+from smolmix.model.opened import open_checkpoint
+from smolmix.storage import Workspace
+from smolmix.tokenize import tokenizer
+
+
+def test_exact_match_is_the_same_through_transformers_alone(place: Workspace) -> None:
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+    from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor
+
+    class Processor(SmolVLMProcessor):  # AutoProcessor wants torchvision for its video half
+        def check_argument_for_proper_class(self, *_: object, **__: object) -> None:
+            return None
+
+    folder = f"{place.run('a').path}/final"
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    words = AutoTokenizer.from_pretrained(folder)
+    images: Any = SmolVLMImageProcessorPil.from_pretrained(folder)
+    clips = SimpleNamespace(num_frames=8, fps=2.0, model_input_names=["pixel_values"])
+    processor: Any = Processor(
+        images, words, clips, image_seq_len=4, chat_template=words.chat_template
+    )
+    result = evaluate_corpus(open_checkpoint("a", place), place, "toy", max_new_tokens=LONGEST)
+    ours = {r["sample"]: r for r in predictions(place, "a", "toy").to_dicts()}
+    right, asked, answered = 0, 0, set()
+    for sample in samples(place, {}):
+        if sample.id not in ours or sample.modality == "video":
+            continue
+        parts = [
+            {"type": "image"} if p.media is not None else {"type": "text", "text": p.text}
+            for p in sample.turns[0].parts
+        ]
+        text = processor.apply_chat_template(
+            [{"role": "user", "content": parts}], add_generation_prompt=True
+        )
+        shown = [Image.open(f"{place.path}/{m.refs[0].uri}").convert("RGB") for m in sample.media]
+        inputs = processor(text=[text], images=[shown] if shown else None, return_tensors="pt")
+        out = model.generate(**inputs, max_new_tokens=LONGEST, do_sample=False)
+        said: Any = words.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        row = ours[sample.id]
+        assert said.strip() == row["answer"], sample.id
+        match = said.strip().lower() == row["expected"].strip().lower()
+        assert match == row["exact_match"]
+        right, asked = right + match, asked + 1
+        answered.add(said)
+    videos = [r for r in ours.values() if r["modality"] == "video"]
+    assert asked + len(videos) == result["overall"]["questions"]
+    assert right + sum(r["exact_match"] for r in videos) == pytest.approx(
+        result["overall"]["score"] * result["overall"]["questions"]
+    )
+    assert right > 3
+    assert len(answered) > 5
+
+
+def test_answers_do_not_depend_on_how_they_are_batched(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_checkpoint("a", place)
+    vocabulary = tokenizer.load()
+    asked, _ = held_out(place, "toy", NANO, vocabulary, limit=13)
+
+    def said(batching: Batching | None = None) -> list[str]:
+        return answers(
+            opened.model, asked, NANO, place, vocabulary, max_new_tokens=3, batching=batching
+        )
+
+    together = said()
+    assert said(Batching(prompts=1)) == together
+    assert said(Batching(prompts=7, tiles=9)) == together
+    monkeypatch.setattr(answering, "_WINDOW_BYTES", 12 * 3 * 32 * 32)  # a dozen tiles at once
+    assert said(Batching(tokens=200)) == together
+    assert len(set(together)) > 5
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 300), st.integers(0, 20)), max_size=30),
+    st.builds(Batching, prompts=st.integers(1, 8), tokens=st.integers(1, 900)),
+    st.integers(1, 60),
+)
+def test_no_batch_is_beyond_its_bounds_unless_one_prompt_is(
+    sizes: list[tuple[int, int]], most: Batching, most_tiles: int
+) -> None:
+    tokens, tiles = [t for t, _ in sizes], [n for _, n in sizes]
+    found = list(batches(range(len(sizes)), tokens, tiles, most, most_tiles))
+    assert [at for batch in found for at in batch] == list(range(len(sizes)))
+    for batch in found:
+        if len(batch) > 1:
+            assert len(batch) <= most.prompts
+            assert len(batch) * max(tokens[at] for at in batch) <= most.tokens
+            assert len(batch) * max(tiles[at] for at in batch) <= most_tiles
