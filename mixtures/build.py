@@ -27,7 +27,7 @@ from smolmix.mixtures.lock import (
     corpus_lock,
 )
 from smolmix.mixtures.picks import write_picks
-from smolmix.mixtures.pool import Pool, load_pool
+from smolmix.mixtures.pool import Pool, lacking, load_pool
 from smolmix.mixtures.reading import Reading, parse_spec
 from smolmix.mixtures.solving import Mix, arrange, solve_spec
 from smolmix.mixtures.spec import Spec
@@ -53,7 +53,12 @@ def spec_profile(spec: Spec) -> Profile:
     return spec.profile.profile()
 
 
-def _check_here(reading: Reading, workspace: Workspace) -> None:
+def check_here(reading: Reading, workspace: Workspace) -> None:
+    """Refuse a spec with a corpus that is not curated.
+
+    Raises:
+        IncompleteError: they are named.
+    """
     there = workspace.corpora("curated")
     missing = [c for c in corpora_of(reading.spec) if c not in there]
     if missing:
@@ -71,7 +76,7 @@ def measure(reading: Reading, workspace: Workspace) -> Measured:
         InfeasibleError: no mixture satisfies the spec.
     """
     spec = reading.spec
-    _check_here(reading, workspace)
+    check_here(reading, workspace)
     ids, digest = across_corpora(workspace, corpora_of(spec))
     pool = load_pool(
         spec,
@@ -86,7 +91,8 @@ def measure(reading: Reading, workspace: Workspace) -> Measured:
         if not (pool.component == pool.components.index(name)).any():
             raise UsageError(
                 f"{reading.path}: components.{name}: no sample of "
-                f"{spec.components[name].corpus} is left; loosen its subset or where, or "
+                f"{spec.components[name].corpus} is left"
+                f"{lacking(spec.components[name], workspace)}; loosen its subset or where, or "
                 "take it out"
             )
     supply, ordered = stratify(spec, pool, reading.path)

@@ -60,10 +60,12 @@ def read_counts(path: Path) -> dict[str, Declared]:
         UsageError: the file cannot be read, or has no such columns.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path}: no CSV in UTF-8 ({error})") from error
     key = next((k for k in ("component", "name") if rows and k in rows[0]), None)
     if key is None:
         raise UsageError(f"{path}: no column 'component' or 'name'; one names the component")

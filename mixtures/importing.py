@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from smolmix.errors import UsageError
-from smolmix.mixtures.reading import load_yaml, parse_spec
+from smolmix.mixtures.reading import parse_spec
 from smolmix.mixtures.released import origin
+from smolmix.written import read_mapping
 
 _MODALITY = {"multiimage": "multi-image", "multi-image": "multi-image"}
 _COUNT = re.compile(r"#?\s*([\d,]+)\s+samples")
@@ -106,7 +107,7 @@ def import_smolvlm2(path: Path) -> Imported:
     Raises:
         UsageError: the file is no such mixture.
     """
-    value = load_yaml(path)
+    value = read_mapping(path, "a smolvlm2 mixture has lists of datasets")
     entries = [(key, e) for key, group in value.items() for e in _listed(group, f"{path}: {key}")]
     remarks: list[str] = []
     components: dict[str, Any] = {}

@@ -102,16 +102,23 @@ def make_plan(
     here = [n for n in here if _measured(spec, workspace, n)]
     supply: Supply | None = None
     assumed: dict[str, int] = {}
+    empty: list[str] = []
     if here and workspace is not None:
         # Polars, pyarrow and the data are touched only where there are data.
         from smolmix.mixtures.before import picked_before
-        from smolmix.mixtures.pool import load_pool
+        from smolmix.mixtures.pool import lacking, load_pool
         from smolmix.mixtures.strata import stratify
 
         before = picked_before(spec, reading.raw, workspace)
         pool = load_pool(spec, workspace, counted_name, here, where, before=before)
         supply, _ = stratify(spec, pool, where)
         assumed = pool.assumed()
+        empty = [
+            f"{n}: no sample of {spec.components[n].corpus} is left"
+            f"{lacking(spec.components[n], workspace)}"
+            for n in here
+            if not (pool.component == pool.components.index(n)).any()
+        ]
     pixel = spec.profile.profile().pixel
     guesses = {
         name: declared_strata(spec, name, catalogue.get(c.corpus), (counts or {}).get(name), pixel)
@@ -142,7 +149,7 @@ def make_plan(
         "their media cost is assumed"
         for name, count in assumed.items()
     ]
-    return _report(reading, account, [*uncounted, *unseen])
+    return _report(reading, account, [*empty, *uncounted, *unseen])
 
 
 def _unseen(

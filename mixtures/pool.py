@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from smolmix.errors import UsageError
+from smolmix.errors import UsageError, nearest
 from smolmix.mixtures.before import Before
 from smolmix.mixtures.columns import ALWAYS, Part, corpus_parts
 from smolmix.mixtures.hashing import hash_ids
 from smolmix.mixtures.spec import Component, Spec
 from smolmix.mixtures.unseen import with_assumed
 from smolmix.mixtures.where import Where
-from smolmix.storage import Workspace
+from smolmix.storage import Workspace, part_files
 
 TOKENS = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens")
 
@@ -232,4 +233,22 @@ def load_pool(
         left_out=dict(sorted(out.left_out.items())),
         unseen=column("unseen"),
         before={name: b.draws for name, b in before.items()},
+    )
+
+
+def lacking(component: Component, workspace: Workspace) -> str:
+    """Return which of the component's subsets the curated corpus lacks, and those it has."""
+    if not component.subset:
+        return ""
+    folder, there = workspace.curated(component.corpus), set[str]()
+    for part in part_files(folder):
+        with folder.open(part) as stream:
+            there |= set(pq.read_table(stream, columns=["subset"])["subset"].to_pylist())
+    there.discard("")
+    missing = [s for s in component.subset if s not in there]
+    if not missing:
+        return ""
+    return (
+        f": it has no subset {missing[0]!r}, but {', '.join(sorted(there)) or 'none'}"
+        f"{nearest(missing[0], there)}"
     )

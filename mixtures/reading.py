@@ -1,21 +1,20 @@
 """Read a mixture's YAML: `extends`, sources taken off numbers, errors that name file and key."""
 
 import fnmatch
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from smolmix.errors import UsageError
 from smolmix.mixtures.spec import FAMILIES, Spec
 from smolmix.mixtures.where import TAG_PREFIX
+from smolmix.written import faults, read_mapping
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SHIPPED = Path(__file__).resolve().parent
+HOLDS = "a mixture has at least name and components"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,28 +25,6 @@ class Reading:
     path: str
     sources: Mapping[str, str] = field(default_factory=dict)  # key path -> source of the number
     raw: Mapping[str, Any] = field(default_factory=dict)  # after `extends`, sources taken off
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file.
-
-    Raises:
-        UsageError: the file is missing, is not YAML, or holds no mapping.
-    """
-    try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except FileNotFoundError as error:
-        shipped = ", ".join(sorted(p.stem for p in _SHIPPED.glob("*.yaml")))
-        raise UsageError(
-            f"{path}: no such file; write one, or name one of smolmix's own: {shipped}"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{path}: holds no mapping; a mixture has at least name and components")
-    return value
 
 
 def _merge(below: Any, above: Any) -> Any:
@@ -69,20 +46,33 @@ def _merge(below: Any, above: Any) -> Any:
     return merged
 
 
+def shipped() -> list[str]:
+    """Return the names of smolmix's own mixtures."""
+    return sorted(p.stem for p in _SHIPPED.glob("*.yaml"))
+
+
 def resolve(name: str | Path) -> Path:
     """Return the path of a spec: the file itself, or smolmix's own mixture of that name."""
     path = Path(name)
-    shipped = _SHIPPED / f"{name}.yaml"
-    return shipped if not path.exists() and "/" not in str(name) and shipped.exists() else path
+    ours = _SHIPPED / f"{name}.yaml"
+    return ours if not path.exists() and "/" not in str(name) and ours.exists() else path
 
 
-def load_extended(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def load_extended(
+    path: Path, holds: str = HOLDS, shipped: Iterable[str] = (), seen: tuple[Path, ...] = ()
+) -> dict[str, Any]:
     """Return the mapping in a YAML file, laid over the one that its `extends` names.
+
+    Args:
+        path: the file.
+        holds: what such a file has, for messages.
+        shipped: names that would have done in place of a file.
+        seen: the files that extend this one.
 
     Raises:
         UsageError: a file is missing or no mapping, or `extends` goes in a circle.
     """
-    value = load_yaml(path)
+    value = read_mapping(path, holds, shipped)
     parent = value.pop("extends", None)
     if parent is None:
         return value
@@ -92,7 +82,7 @@ def load_extended(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     below = beside if beside.exists() else resolve(parent)
     if below.resolve() in (p.resolve() for p in (*seen, path)):
         raise UsageError(f"{path}: extends {parent}, which extends {path.name}; break the circle")
-    merged = _merge(load_extended(below, (*seen, path)), value)
+    merged = _merge(load_extended(below, holds, shipped, (*seen, path)), value)
     assert isinstance(merged, dict)
     return merged
 
@@ -108,22 +98,6 @@ def _strip(value: Any, at: str, sources: dict[str, str]) -> Any:
     if isinstance(value, list):
         return [_strip(v, f"{at}[{i}]", sources) for i, v in enumerate(value)]
     return value
-
-
-def _said(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _line(path: str, error: Any) -> str:
-    at = ".".join(str(part) for part in error["loc"])
-    message = re.sub(r"^(Value error|Assertion failed), ", "", error["msg"])
-    if error["type"] == "missing":
-        return f"{path}: {at}: missing; it must be given"
-    found = error["input"]
-    if isinstance(found, dict):
-        return f"{path}: {at}: {message}" if at else f"{path}: {message}"
-    return f"{path}: {at} is {_said(found)}; {message[0].lower()}{message[1:]}"
 
 
 def _check_families(path: str, spec: Spec) -> None:
@@ -171,8 +145,7 @@ def parse_spec(value: Mapping[str, Any], path: str) -> Reading:
     try:
         spec = Spec.model_validate(raw)
     except ValidationError as error:
-        lines = [_line(path, e) for e in error.errors(include_url=False)]
-        raise UsageError("\n".join(lines)) from error
+        raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, Spec))) from error
     _check_families(path, spec)
     return Reading(spec=spec, path=path, sources=sources, raw=raw)
 
@@ -184,4 +157,4 @@ def read_spec(name: str | Path) -> Reading:
         UsageError: the file is missing, is not YAML, or is no mixture.
     """
     path = resolve(name)
-    return parse_spec(load_extended(path), str(path))
+    return parse_spec(load_extended(path, shipped=shipped()), str(path))

@@ -118,7 +118,10 @@ def _read(path: str) -> bytes:
 
 
 def _image(path: str, blob: bytes, opened: Opened) -> Media:
-    decoded = images_module.decode(blob, exif=opened.profile.pixel.exif)
+    try:
+        decoded = images_module.decode(blob, exif=opened.profile.pixel.exif)
+    except images_module.ImageError as error:
+        raise UsageError(f"{path}: not an image that can be decoded ({error.reason})") from error
     return Media(
         kind="image", refs=(MediaRef(uri=path),), width=decoded.width, height=decoded.height
     )

@@ -2,11 +2,13 @@
 
 import torch
 
+from smolmix.errors import IncompleteError
 from smolmix.model.recipe import Recipe, StageSpec
 from smolmix.model.train import OpenData, StageData
 from smolmix.model.world import World
 from smolmix.storage import Workspace
 from smolmix.tokenize.loader import Loader, SequenceDataset
+from smolmix.tokenize.plan import RECORD_FILE
 
 
 def open_stages(workspace: Workspace, recipe: Recipe) -> OpenData:
@@ -19,7 +21,17 @@ def open_stages(workspace: Workspace, recipe: Recipe) -> OpenData:
 
     def open_stage(stage: StageSpec, world: World) -> StageData:
         name = f"{profile.name}-{stage.sequence_tokens}"
-        dataset = SequenceDataset(workspace, workspace.child("sequences", stage.mixture, name))
+        folder = workspace.child("sequences", stage.mixture, name)
+        if not folder.exists(RECORD_FILE):
+            mixture = workspace.mixture(stage.mixture)
+            built = mixture.exists()
+            raise IncompleteError(
+                f"{recipe.name}: stage {stage.name}: {folder.url} is not there; run "
+                + ("" if built else f"`smolmix mix build {stage.mixture}` and ")
+                + f"`smolmix tokenize {stage.mixture} --tokens {stage.sequence_tokens}`"
+                + (folder if built else mixture).instead()
+            )
+        dataset = SequenceDataset(workspace, folder)
         loader = Loader(
             dataset,
             rank=world.rank,

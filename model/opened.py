@@ -44,20 +44,21 @@ def open_checkpoint(name: str, workspace: Workspace, preset: str | None = None) 
     else:
         folder = Path(name)
         results = workspace.run(name.rstrip("/").rsplit("/", 1)[-1]).child("evaluation")
-    profile, digest = _profile(folder, name, preset)
+    profile, digest = _profile(folder, run, name, preset)
     model = from_checkpoint(str(folder) if folder.is_dir() else name)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).eval()
     return Opened(name=name, model=model, profile=profile, results=results, digest=digest)
 
 
-def _profile(folder: Path, name: str, preset: str | None) -> tuple[Profile, str]:
+def _profile(folder: Path, run: Folder, name: str, preset: str | None) -> tuple[Profile, str]:
     if preset is not None:
         return preset_profile(preset, style="inference"), digest_json([name, preset])
     if not (folder / RECORD).exists():
         raise UsageError(
             f"checkpoint {name}: no run, and no folder of smolmix's; name a run of the workspace, "
             "or say --profile nano, 256m, 500m or 2.2b for a checkpoint of somebody else's"
+            f"{run.instead()}"
         )
     record = read_record(folder)
     pixel, chat = record["profile"]["pixel"], dict(record["profile"]["chat"])

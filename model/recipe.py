@@ -7,7 +7,6 @@ keys are refused, and a message names the file, the key and what is allowed.
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from smolmix.errors import UsageError, nearest
@@ -20,8 +19,10 @@ from smolmix.model.presets import (
     pairing,
 )
 from smolmix.profiles import Profile, ProfileChoice
+from smolmix.written import faults, read_mapping
 
 RECIPES = Path(__file__).parent / "recipes"
+HOLDS = "a recipe has at least name, profile, model and stages"
 Rate = Annotated[float, Field(ge=0)]
 
 
@@ -190,16 +191,7 @@ def load_recipe(path: str | Path) -> Recipe:
     at = Path(path)
     if not at.exists() and (RECIPES / f"{path}.yaml").exists():
         at = RECIPES / f"{path}.yaml"
-    try:
-        value = yaml.safe_load(at.read_text())
-    except FileNotFoundError as error:
-        known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
-        raise UsageError(
-            f"{path}: no such recipe; a YAML file or one of: {', '.join(known)}"
-            f"{nearest(Path(path).stem, known)}"
-        ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{at}: not readable as YAML ({error})") from error
+    value = read_mapping(at, HOLDS, (p.stem for p in RECIPES.glob("*.yaml")))
     return parse_recipe(value, str(at))
 
 
@@ -212,19 +204,4 @@ def parse_recipe(value: object, where: str) -> Recipe:
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
-        raise UsageError(f"{where}: {_first(error)}") from error
-
-
-def _first(error: ValidationError) -> str:
-    lines = []
-    for e in error.errors():
-        key = ".".join(str(k) for k in e["loc"]) or "recipe"
-        hint = ""
-        if e["type"] == "extra_forbidden":
-            known = [n for m in (Recipe, StageSpec, ModelSpec, Rates, Schedule, Guards)
-                     for n in m.model_fields]  # fmt: skip
-            hint = f"; no such key{nearest(str(e['loc'][-1]), known)}"
-            lines.append(f"{key}: {e['input']!r}{hint}")
-        else:
-            lines.append(f"{key} is {e['input']!r}: {e['msg'].removeprefix('Value error, ')}")
-    return "; ".join(lines)
+        raise UsageError("\n".join(f"{where}: {f}" for f in faults(error, Recipe))) from error

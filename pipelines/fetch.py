@@ -78,6 +78,7 @@ def fetch(source: Source, workspace: Workspace, options: Options | None = None) 
             f"{source.id}: its media lie in the same files as its rows; --annotations works where "
             "they lie apart; take a part with --limit or --files"
         )
+    _check_choices(source, options)
     record = read_record(workspace, source.id)
     options = replace(options, selection=options.selection.beside(record.get("selection", {})))
     if _is_whole(source, record, workspace, options):
@@ -86,6 +87,25 @@ def fetch(source: Source, workspace: Workspace, options: Options | None = None) 
         return _would_fetch(source, record, workspace, options)
     with _lock(workspace, source):
         return _fetch(source, workspace, options)
+
+
+def _check_choices(source: Source, options: Options) -> None:
+    """Refuse to choose among published files where there are none."""
+    if not isinstance(source.origin, Made | Local):
+        return
+    chosen = options.selection
+    given = {
+        "--files": chosen.files,
+        "--max-bytes": chosen.max_bytes,
+        "--revision": options.revision if not (chosen.picked or chosen.named) else None,
+    }
+    for option, value in given.items():
+        if value:
+            where = "made on this machine" if isinstance(source.origin, Made) else "your own files"
+            raise UsageError(
+                f"{source.id}: {where}; {option} chooses among published files; leave it out, "
+                "--limit takes a part"
+            )
 
 
 def _fetch(source: Source, workspace: Workspace, options: Options) -> Fetched:

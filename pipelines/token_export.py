@@ -69,7 +69,10 @@ def export(
     if codec != "png" and not codec.startswith("jpeg:"):
         raise UsageError(f"export with codec {codec!r}: png or jpeg:Q")
     dataset = SequenceDataset(workspace, folder)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror}; name a folder to be made") from error
     write = _write_tar if form == "webdataset" else _write_parquet
     suffix = "tar" if form == "webdataset" else "parquet"
     files = []

@@ -65,3 +65,45 @@ def test_a_missing_spec_is_named(tmp_path: Path, verb: tuple[str, ...]) -> None:
     assert done.returncode == 2
     assert "no-such.yaml" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("report", "--workspace workspace: not there"),
+        ("fetch easy-vqa --max-bytes -3", "--max-bytes -3: not a size"),
+        ("fetch easy-vqa --max-bytes 3X", "--max-bytes 3X: not a size"),
+        ("fetch easy-vqa --revision main", "--revision chooses among published files"),
+        ("fetch easy-vqa --files *.png", "--files chooses among published files"),
+        ("curate easy-vqa --against none.txt", "--against none.txt: no such file"),
+        ("curate easy-vqa --against here.csv", "--against here.csv: .csv; give a .txt"),
+        ("curate easy-vqa --compare nope", "--policy nope: no such policy"),
+        ("curate easy-vqa --policy folder.yaml", "folder.yaml: cannot be read (Is a directory)"),
+        ("fetch a --catalogue s4.yaml", "a.path is 's4://b/c'; no store is known as 's4'"),
+    ],
+)
+def test_a_wrong_option_is_one_line_before_any_work(tmp_path: Path, call: str, says: str) -> None:
+    (tmp_path / "here.csv").write_text("x")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "s4.yaml").write_text(
+        "corpora: [{id: a, path: 's4://b/c', layout: llava, licence: MIT}]"
+    )
+    before = sorted(tmp_path.iterdir())
+    done = _smolmix(*call.split(), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("smolmix: ")
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    left = [p for p in tmp_path.rglob("*") if p.is_file() or p not in before]
+    assert {p.name for p in left} <= {"here.csv", "s4.yaml", "workspace", "raw", "easy-vqa"}
+
+
+def test_training_on_what_is_not_tokenized_names_the_commands_that_are_missing(
+    tmp_path: Path,
+) -> None:
+    done = _smolmix("train", "demo", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "`smolmix mix build demo-look` and `smolmix tokenize demo-look --tokens 2048`" in (
+        done.stderr
+    )
+    assert len(done.stderr.strip().splitlines()) == 1

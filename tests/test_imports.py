@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GROUND = {"arrow_columns", "cost", "errors", "media", "profiles", "progress", "sample", "storage"}
+GROUND = {
+    "arrow_columns", "cost", "errors", "media", "profiles", "progress", "sample", "storage",
+    "written",
+}  # fmt: skip
 ALLOWED = {
     "mixtures": GROUND | {"mixtures"},
     "tokenize": GROUND | {"tokenize"},

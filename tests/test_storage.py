@@ -93,3 +93,17 @@ def test_the_workspace_lists_whole_corpora_only(workspace: Workspace) -> None:
     workspace.curated("a").write_bytes("part-00000.parquet", b"no manifest")
     assert workspace.corpora() == ["b"]
     assert workspace.corpora("measured") == []
+
+
+def test_a_folder_that_is_not_there_names_those_that_are(folder: Folder) -> None:
+    folder.child("curated", "easy-vqa").write_bytes("a", b"a")
+    folder.child("curated", "_hidden").write_bytes("a", b"a")
+    folder.child("curated", "docvqa").write_bytes("a", b"a")
+    folder.child("curated").write_bytes("file", b"a")
+    assert folder.child("curated").folders() == ["docvqa", "easy-vqa"]
+    with pytest.raises(IncompleteError) as caught:
+        stage_record(folder.child("curated", "eazy-vqa"))
+    assert str(caught.value).endswith("; there are docvqa, easy-vqa; did you mean 'easy-vqa'?")
+    with pytest.raises(IncompleteError, match=r"; in it are docvqa, easy-vqa$"):
+        stage_record(folder.child("curated"))
+    assert folder.child("nowhere", "x").instead() == ""

@@ -122,7 +122,9 @@ class Record:
             IncompleteError: there is none.
         """
         if not folder.exists(RECORD_FILE):
-            raise IncompleteError(f"{folder.url}: no {RECORD_FILE}; run `smolmix tokenize` first")
+            raise IncompleteError(
+                f"{folder.url}: no {RECORD_FILE}; run `smolmix tokenize` first{folder.instead()}"
+            )
         value = folder.read_json(RECORD_FILE)
         if value.get("version") != PLAN_VERSION:
             raise UsageError(

@@ -17,11 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from smolmix.errors import UsageError, nearest
 from smolmix.mixtures.reading import Reading, load_extended, parse_spec, resolve
+from smolmix.model.recipe import HOLDS as RECIPE_HOLDS
 from smolmix.model.recipe import RECIPES, Recipe, parse_recipe
 from smolmix.pipelines.filters import policy as policies
 from smolmix.storage import digest_json
+from smolmix.written import faults
 
 PLANS = Path(__file__).parent / "plans"
+_HOLDS = "a plan has at least name, question, recipe, specs, evaluate, and arms or a grid"
 _ROOTS = ("recipe", "spec", "specs", "profile", "policy")
 _ARM = r"^[a-z0-9][a-z0-9.%-]*$"
 
@@ -113,17 +116,12 @@ def load_plan(name: str | Path) -> Plan:
     path = Path(name)
     if not path.exists() and (PLANS / f"{name}.yaml").exists():
         path = PLANS / f"{name}.yaml"
-    if not path.exists():
-        known = sorted(p.stem for p in PLANS.glob("*.yaml") if not p.stem.startswith("_"))
-        raise UsageError(
-            f"{name}: no such plan; a YAML file or one of: {', '.join(known)}"
-            f"{nearest(str(name), known)}"
-        )
-    value = load_extended(path)
+    known = [p.stem for p in PLANS.glob("*.yaml") if not p.stem.startswith("_")]
+    value = load_extended(path, _HOLDS, known)
     try:
         file = _File.model_validate(value)
     except ValidationError as error:
-        raise UsageError("\n".join(_line(path, e) for e in error.errors())) from error
+        raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, _File))) from error
     arms = dict(file.arms) or dict(_grid(file.grid))
     baseline = file.baseline or next(iter(arms))
     for named in (baseline, *(a for e in file.expect for a in (e.arm, e.than))):
@@ -173,15 +171,6 @@ def _check_differ(trials: tuple[Trial, ...], path: Path) -> None:
             )
 
 
-def _line(path: Path, error: Any) -> str:
-    at = ".".join(map(str, error["loc"]))
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        known = list(_File.model_fields)
-        message = f"no such key; allowed: {', '.join(known)}{nearest(str(error['loc'][-1]), known)}"
-    return f"{path}: {at}: {message}" if at else f"{path}: {message}"
-
-
 def _grid(grid: Mapping[str, list[Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every combination, named by the last parts of its fields and their values."""
     for values in itertools.product(*grid.values()):
@@ -195,7 +184,9 @@ def _base(file: _File, path: Path) -> dict[str, Any]:
     recipe = file.recipe
     if isinstance(recipe, str):
         beside = path.parent / recipe
-        recipe = load_extended(beside if beside.exists() else RECIPES / f"{recipe}.yaml")
+        recipe = load_extended(
+            beside if beside.exists() else RECIPES / f"{recipe}.yaml", RECIPE_HOLDS
+        )
     specs = {}
     for stage, spec in file.specs.items():
         if isinstance(spec, str):

@@ -46,18 +46,27 @@ class Against:
         return found
 
 
+def check_files(files: Sequence[str]) -> None:
+    """Refuse files that hold no texts.
+
+    Raises:
+        UsageError: a file is not there, or is neither .txt nor .jsonl.
+    """
+    wanted = 'a .txt of one text a line, or a .jsonl of {"text": ..., "id": ...}'
+    for name in files:
+        if not Path(name).is_file():
+            raise UsageError(f"--against {name}: no such file; give {wanted}")
+        if Path(name).suffix not in (".txt", ".jsonl"):
+            raise UsageError(f"--against {name}: {Path(name).suffix or 'no ending'}; give {wanted}")
+
+
 def benchmarks(workspace: Workspace, corpus: str, files: Sequence[str] = ()) -> Against:
     """Return every measured corpus of role benchmark but `corpus` itself, and the files.
 
     Raises:
         UsageError: a file is not there, or is neither .txt nor .jsonl.
     """
-    for name in files:
-        if not Path(name).is_file() or Path(name).suffix not in (".txt", ".jsonl"):
-            raise UsageError(
-                f"--against {name}: not a file; a .txt of one text a line, or a .jsonl of "
-                '{"text": ..., "id": ...}'
-            )
+    check_files(files)
     corpora = [
         c
         for c in workspace.corpora("measured")

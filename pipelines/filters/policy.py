@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from smolmix.errors import UsageError, nearest
@@ -17,9 +16,11 @@ from smolmix.pipelines.filters.scores import ScoreLow
 from smolmix.pipelines.filters.view import Rule, View
 from smolmix.pipelines.measure.scorers import SCORERS
 from smolmix.storage import digest_json
+from smolmix.written import faults, mapping_in, read_mapping
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
 DEFAULT = "default"
+_HOLDS = "a policy has filters, dedup or decontaminate; the policy `none` keeps everything"
 _GROUPS = ("all", "text", "image", "multi-image", "video")
 # A rule over images also holds for samples of several.
 _APPLIES = {
@@ -166,33 +167,25 @@ def _rule(where: str, entry: Mapping[str, Any]) -> Rule:
         raise UsageError(f"{where}.{name}.{key}: {first['msg']}") from error
 
 
-def _unknown_key(where: str, error: ValidationError) -> UsageError:
-    first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
-    hint = ""
-    if first["type"] == "extra_forbidden":
-        model: Any = _File
-        for part in first["loc"][:-1]:
-            model = model.model_fields[str(part)].annotation
-        hint = f"; known: {', '.join(model.model_fields)}"
-        hint += nearest(str(first["loc"][-1]), model.model_fields)
-    return UsageError(f"{where}: {key} is {first['input']!r}: {first['msg']}{hint}")
-
-
 def parse(text: str, where: str) -> Policy:
     """Return the policy that YAML text describes.
 
     Raises:
         UsageError: the text is not YAML, or holds a key, rule or threshold that is not known.
     """
-    try:
-        value = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where}: not YAML ({' '.join(str(error).split())})") from error
+    return parse_mapping(mapping_in(text, where, _HOLDS), where)
+
+
+def parse_mapping(value: Mapping[str, Any], where: str) -> Policy:
+    """Return the policy that a parsed file holds; `where` is said in messages.
+
+    Raises:
+        UsageError: a key, rule or threshold is not known, or a value is not allowed.
+    """
     try:
         file = _File.model_validate(value)
     except ValidationError as error:
-        raise _unknown_key(where, error) from error
+        raise UsageError("\n".join(f"{where}: {f}" for f in faults(error, _File))) from error
     for group in file.filters:
         if group not in _GROUPS:
             raise UsageError(
@@ -225,10 +218,10 @@ def load(name: str = DEFAULT) -> Policy:
     path = Path(name)
     if not name.endswith((".yaml", ".yml")):
         path = POLICIES / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in POLICIES.glob("*.yaml"))
-        raise UsageError(
-            f"--policy {name}: no such policy; known: {', '.join(known)}, or the path of a "
-            f"YAML file{nearest(name, known)}"
-        )
-    return parse(path.read_text(encoding="utf-8"), path.name)
+        if not path.is_file():
+            known = sorted(p.stem for p in POLICIES.glob("*.yaml"))
+            raise UsageError(
+                f"--policy {name}: no such policy; known: {', '.join(known)}, or the path of a "
+                f"file that ends in .yaml{nearest(name, known)}"
+            )
+    return parse_mapping(read_mapping(path, _HOLDS), path.name)

@@ -8,11 +8,12 @@ corpora:
     category: chart
 """
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
-import yaml
+from fsspec.registry import known_implementations
 
 from smolmix.errors import UsageError, nearest
 from smolmix.pipelines.layouts.json_array import JsonArray
@@ -23,6 +24,7 @@ from smolmix.pipelines.layouts.webdataset import WebDataset
 from smolmix.pipelines.sources.source import Local, Source
 from smolmix.pipelines.sources.user_rows import UserRow
 from smolmix.sample import Cot
+from smolmix.written import faults, read_mapping
 
 CAPTIONS = "captions.jsonl"  # made of the captions beside images or videos of a folder
 _CHATS = ("conversations", "messages", "texts", "caption", "text")
@@ -52,13 +54,22 @@ class Corpus(pydantic.BaseModel):
     files: tuple[str, ...] = ()  # globs of the files that hold rows; default: by layout
     heldout: str = ""  # regex over their paths
 
+    @pydantic.field_validator("heldout")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from error
+        return value
+
 
 class Catalogue(pydantic.BaseModel):
     """A catalogue file."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    corpora: tuple[Corpus, ...]
+    corpora: tuple[Corpus, ...] = pydantic.Field(min_length=1)
 
 
 def source_from(corpus: dict[str, Any]) -> Source:
@@ -87,18 +98,22 @@ def read_catalogue(path: str) -> dict[str, Source]:
     Raises:
         UsageError: the file cannot be read, or a key or value in it is not allowed.
     """
-    try:
-        found = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: {error}; give a YAML file with a list `corpora`") from error
+    found = read_mapping(path, "a catalogue has a list `corpora`")
     try:
         catalogue = Catalogue.model_validate(found)
     except pydantic.ValidationError as error:
-        raise UsageError(f"{path}: {_explain(error)}") from error
+        raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, Catalogue))) from error
     sources = {}
     for corpus in catalogue.corpora:
         if corpus.id in sources:
             raise UsageError(f"{path}: corpora: {corpus.id} stands there twice; rename one")
+        for name, place in (("path", corpus.path), ("media", corpus.media)):
+            scheme = place.partition("://")[0]
+            if "://" in place and scheme not in known_implementations:
+                raise UsageError(
+                    f"{path}: {corpus.id}.{name} is {place!r}; no store is known as {scheme!r}"
+                    f"{nearest(scheme, known_implementations)}"
+                )
         places = {
             name: place if "://" in place else str((Path(path).parent / _home(place)).resolve())
             for name, place in (("path", corpus.path), ("media", corpus.media))
@@ -110,15 +125,3 @@ def read_catalogue(path: str) -> dict[str, Source]:
 
 def _home(place: str) -> Path:
     return Path(place).expanduser()
-
-
-def _explain(error: pydantic.ValidationError) -> str:
-    found_all = error.errors()
-    first = next((e for e in found_all if e["type"] == "extra_forbidden"), found_all[0])
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    key = str(first["loc"][-1]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        known = set(Corpus.model_fields) | set(Catalogue.model_fields)
-        return f"{where}: no such key{nearest(key, known)}; allowed are {', '.join(sorted(known))}"
-    found = f" is {first['input']!r}" if first["type"] != "missing" else ""
-    return f"{where}{found}: {first['msg'][:1].lower()}{first['msg'][1:]}"

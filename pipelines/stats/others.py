@@ -103,7 +103,7 @@ def cache_numbers(folder: Folder) -> list[dict[str, Any]]:
     pattern = f"{folder.path}/**/{STAGE_FILE}"
     found = sorted(str(p).rsplit("/", 1)[0] for p in folder.fs.glob(pattern))
     if not found:
-        raise DataError(f"{folder.url}: no stage has finished here; run `smolmix tokenize` first")
+        raise DataError(f"{folder.url}: holds no stage that has finished{folder.instead()}")
     rows = []
     for path in found:
         whole = stage_numbers(Folder(path, folder.fs), columns=False)

@@ -19,7 +19,7 @@ import fsspec
 import xxhash
 from fsspec.implementations.local import LocalFileSystem
 
-from smolmix.errors import DataError, IncompleteError, IntegrityError
+from smolmix.errors import DataError, IncompleteError, IntegrityError, nearest
 from smolmix.sample import Tally
 
 MANIFESTS = "_manifests"
@@ -177,6 +177,28 @@ class Folder:
         found = (p.rsplit("/", 1)[-1] for p in self.fs.ls(self.path, detail=False))
         return sorted(n for n in found if n.endswith(suffix) and not n.startswith("."))
 
+    def folders(self) -> list[str]:
+        """Return the sorted names of the folders directly in this one, hidden ones left out."""
+        self.fs.invalidate_cache()
+        if not self.fs.isdir(self.path):
+            return []
+        found = (str(e["name"]).rstrip("/") for e in self.fs.ls(self.path, detail=True)
+                 if e["type"] == "directory")  # fmt: skip
+        names = (path.rsplit("/", 1)[-1] for path in found)
+        return sorted(n for n in names if not n.startswith(("_", ".")))
+
+    def instead(self) -> str:
+        """Return what can be named in place of this folder, to end a message with.
+
+        Folders in it, where it is there, else those beside it; empty where there are none.
+        """
+        if inside := self.folders():
+            return f"; in it are {', '.join(inside)}"
+        beside = Folder(self.path.rsplit("/", 1)[0] or "/", self.fs).folders()
+        if not beside or self.exists():
+            return ""
+        return f"; there are {', '.join(beside)}{nearest(self.name, beside)}"
+
 
 class Workspace(Folder):
     """The one folder everything lives under; each stage writes only its own folder."""
@@ -286,6 +308,7 @@ def stage_record(folder: Folder) -> StageRecord:
     if not folder.exists(STAGE_FILE):
         raise IncompleteError(
             f"{folder.url}: not there or not whole; run the stage that writes it first"
+            f"{folder.instead()}"
         )
     value = folder.read_json(STAGE_FILE)
     value["tally"] = Tally(**value["tally"])

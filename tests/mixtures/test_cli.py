@@ -142,3 +142,36 @@ def test_import_writes_a_spec(run: Run, tmp_path: Path, spec_file: Callable[...,
     assert code == 0
     assert "not carried: quality of 1 entries" in out
     assert "unpublished" in (tmp_path / "spec.yaml").read_text()
+
+
+def test_a_subset_that_is_not_there_is_told_from_those_that_are(
+    two: None, run: Run, spec_file: Callable[..., Path]
+) -> None:
+    path = spec_file(MIX.replace("{corpus: easy-vqa}", "{corpus: easy-vqa, subset: trian}"))
+    code, out, _ = run("mix", "plan", str(path))
+    said = "no sample of easy-vqa is left: it has no subset 'trian', but "
+    assert code == 0
+    assert f"warning: image: {said}" in out
+    code, _, err = run("mix", "build", str(path))
+    assert code == 2
+    assert said in err
+
+
+def test_a_corpus_that_is_not_curated_is_named_before_any_is_counted(
+    two: None, run: Run, spec_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = spec_file(MIX + "  more: {corpus: moving-shapes}\n")
+    counted: list[object] = []
+    monkeypatch.setattr("smolmix.cli.mix._ensure_counts", lambda *given: counted.append(given))
+    code, _, err = run("mix", "build", str(path))
+    assert code == 1
+    assert "1 corpora are not curated" in err
+    assert "moving-shapes" in err
+    assert counted == []
+
+
+def test_a_mixture_misspelt_gets_the_nearest(two: None, run: Run, workspace: Workspace) -> None:
+    workspace.mixture("demo").write_json("lock.json", {})
+    code, _, err = run("mix", "diff", "demoo", "demo")
+    assert code == 2
+    assert err.endswith("; there are demo; did you mean 'demo'?\n")

@@ -154,8 +154,9 @@ def _bytes(text: str | None) -> int | None:
     number = text.upper().removesuffix("B").removesuffix("I")
     unit = number[-1:] if number[-1:] in _UNITS else ""
     try:
-        return int(float(number.removesuffix(unit)) * _UNITS[unit])
-    except ValueError as error:
-        raise UsageError(
-            f"--max-bytes {text}: not a size; a number with K, M, G or T, as in 20G"
-        ) from error
+        size = int(float(number.removesuffix(unit)) * _UNITS[unit])
+    except (ValueError, OverflowError):
+        size = 0
+    if size <= 0:
+        raise UsageError(f"--max-bytes {text}: not a size; a number with K, M, G or T, as in 20G")
+    return size

@@ -56,17 +56,20 @@ def curate(
     from smolmix.cli.options import open_workspace
     from smolmix.pipelines.curate import Run, curate_corpus
     from smolmix.pipelines.curate_waterfall import waterfall
+    from smolmix.pipelines.decontaminate.stage import check_files
     from smolmix.pipelines.filters import policy as policies
     from smolmix.pipelines.sources import source_of
 
     rules = policies.load(policy)
+    other = policies.load(compare) if compare is not None else None
+    check_files(against or ())
     place = open_workspace(workspace, writable=True)
     sources = [source_of(name, place) for name in dict.fromkeys(corpora)]
     run = Run(
         workspace=place, workers=workers, ray_address=ray_address, against=tuple(against or ())
     )
-    if compare is not None:
-        _compare(run, [s.id for s in sources], rules, policies.load(compare), as_json)
+    if other is not None:
+        _compare(run, [s.id for s in sources], rules, other, as_json)
         return
     falls = []
     for source in sources:

@@ -80,6 +80,9 @@ def report(
     from smolmix.pipelines.report.chosen import Budget
     from smolmix.pipelines.report.workspace import build_overview
 
+    place = open_workspace(workspace)
+    if not place.exists():
+        raise UsageError(f"--workspace {workspace}: not there; nothing to report on")
     place = open_workspace(workspace, writable=True)
     if name is None:
         overview = build_overview(place)

@@ -75,7 +75,7 @@ def _folder(workspace: "Workspace", name: str) -> "Folder":
     if not folder.exists(LOCK_FILE):
         raise UsageError(
             f"{name}: no built mixture of that name in {workspace.url}; "
-            "smolmix mix build writes one"
+            f"smolmix mix build writes one{folder.instead()}"
         )
     return folder
 
@@ -168,7 +168,7 @@ def _build(
     Example: smolmix mix build mixtures/demo.yaml
     """
     from smolmix.mixtures import summary
-    from smolmix.mixtures.build import build
+    from smolmix.mixtures.build import build, check_here
     from smolmix.mixtures.catalogue import check_corpora, check_gated, corpora_of
     from smolmix.mixtures.reading import read_spec
 
@@ -181,6 +181,7 @@ def _build(
         check_corpora(reading.spec, catalogue, reading.path)
         here = {*place.corpora("raw"), *place.corpora("curated")}
         check_gated(reading.spec, catalogue, here, reading.path)
+        check_here(reading, place)
         _ensure_counts(place, reading, workers, ray_address)
         lock = build(reading, place, catalogue=catalogue, partial=partial)
     if as_json:

@@ -115,9 +115,12 @@ def evaluate(
     from smolmix.model.evaluation import compare_on, evaluate_corpus
     from smolmix.model.judge import open_judge
     from smolmix.model.scoring import metric_names
+    from smolmix.storage import stage_record
 
     metric_names(metric)
     place = open_workspace(workspace, writable=True)
+    for corpus in corpora:
+        stage_record(place.curated(corpus))  # before a model is loaded
     opened = _opened(checkpoint, workspace, profile)
     other = _opened(against, workspace, profile) if against is not None else None
     extractor = open_judge(judge, judge_model) if judge is not None else None

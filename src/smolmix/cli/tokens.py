@@ -56,7 +56,9 @@ def _profile(
         pixel_preset(preset)
     folder = workspace.mixture(mixture)
     if not folder.exists(LOCK_FILE):
-        raise IncompleteError(f"{folder.url}: no {LOCK_FILE}; run `smolmix mix build` first")
+        raise IncompleteError(
+            f"{folder.url}: no {LOCK_FILE}; run `smolmix mix build` first{folder.instead()}"
+        )
     spec = ProfileChoice.model_validate(read_lock(folder).spec.get("profile", {}))
     asked = spec.model_copy(
         update={k: v for k, v in (("preset", preset), ("style", style)) if v is not None}

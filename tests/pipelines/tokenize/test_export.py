@@ -72,6 +72,9 @@ def test_an_unknown_form_or_codec_is_refused(
         export(filled, dataset._folder, tmp_path, "csv")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="png or jpeg"):
         export(filled, dataset._folder, tmp_path, "parquet", codec="raw")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UsageError, match=r"--out .*file: File exists; name a folder"):
+        export(filled, dataset._folder, tmp_path / "file", "parquet")
 
 
 def test_shards_are_read_by_pyarrow_polars_and_datasets(
