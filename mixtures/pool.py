@@ -1,7 +1,7 @@
 """The candidates of a measured mixture: every sample a component may use, as columns."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from smolmix.mixtures.unseen import with_assumed
 from smolmix.mixtures.where import Where
 from smolmix.storage import Workspace, part_files
 
+_COLUMNS = ("hashes", "component", "part", "row", "duration_s", "unseen")
 TOKENS = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens")
 
 
@@ -219,20 +220,22 @@ def load_pool(
         parts = out.columns.pop(name, [])
         return np.concatenate(parts) if parts else np.zeros(0, empty.get(name, np.int32))
 
-    return Pool(
-        ids=pa.chunked_array(out.ids, pa.string()),
-        hashes=column("hash"),
-        component=column("component"),
-        components=tuple(sorted(spec.components)),
-        part=column("part"),
-        parts=tuple(out.parts),
-        row=column("row"),
-        tokens={name: column(name) for name in TOKENS},
-        duration_s=column("duration_s"),
-        tags={f: _sorted(out, f) for f in families(spec) if f in out.codes},
-        left_out=dict(sorted(out.left_out.items())),
-        unseen=column("unseen"),
-        before={name: b.draws for name, b in before.items()},
+    return _once(
+        Pool(
+            ids=pa.chunked_array(out.ids, pa.string()),
+            hashes=column("hash"),
+            component=column("component"),
+            components=tuple(sorted(spec.components)),
+            part=column("part"),
+            parts=tuple(out.parts),
+            row=column("row"),
+            tokens={name: column(name) for name in TOKENS},
+            duration_s=column("duration_s"),
+            tags={f: _sorted(out, f) for f in families(spec) if f in out.codes},
+            left_out=dict(sorted(out.left_out.items())),
+            unseen=column("unseen"),
+            before={name: b.draws for name, b in before.items()},
+        )
     )
 
 
@@ -252,3 +255,40 @@ def lacking(component: Component, workspace: Workspace) -> str:
         f": it has no subset {missing[0]!r}, but {', '.join(sorted(there)) or 'none'}"
         f"{nearest(missing[0], there)}"
     )
+
+
+def _once(pool: Pool) -> Pool:
+    """Return the pool with each id once, the first by corpus, part and row.
+
+    A row that a corpus publishes twice, word for word, is one sample under one id. Where the policy
+    leaves copies in, a mixture still uses it `epochs` times at most.
+    """
+    again = _repeats(pool)
+    if not len(again):
+        return pool
+    kept = np.ones(len(pool), np.bool_)
+    kept[again] = False
+    left_out = {**pool.left_out, "there before under the same id": len(again)}
+    return replace(
+        pool,
+        ids=pool.ids.filter(pa.array(kept)),
+        tokens={name: values[kept] for name, values in pool.tokens.items()},
+        tags={family: (codes[kept], values) for family, (codes, values) in pool.tags.items()},
+        left_out=dict(sorted(left_out.items())),
+        **{name: getattr(pool, name)[kept] for name in _COLUMNS},
+    )
+
+
+def _repeats(pool: Pool) -> NDArray[np.int64]:
+    """Return the candidates whose id an earlier one has."""
+    ordered = np.sort(pool.hashes)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(twice):
+        return np.zeros(0, np.int64)
+    known, again = set[str](), list[int]()
+    for at in np.flatnonzero(np.isin(pool.hashes, twice)):  # two ids may share a hash
+        name = pool.ids[int(at)].as_py()
+        if name in known:
+            again.append(int(at))
+        known.add(name)
+    return np.array(again, np.int64)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smolmix.errors import DataError, UsageError
+from smolmix.errors import UsageError
 from smolmix.mixtures.lengths import bucket, bucket_names
 from smolmix.mixtures.pool import Pool
 from smolmix.mixtures.spec import Component, Spec
@@ -104,21 +104,11 @@ def _sums(pool: Pool, rows: Ints) -> dict[str, Any]:
     return sums
 
 
-def _check_once(pool: Pool, rows: Ints, where: str) -> None:
-    """Refuse an id that is there twice: it would be used beyond its epochs."""
-    hashes = pool.hashes[rows]
-    for at in np.flatnonzero(hashes[1:] == hashes[:-1]):
-        first, second = (pool.ids[int(rows[i])].as_py() for i in (at, at + 1))
-        if first == second:
-            raise DataError(f"{where}: two samples have the id {first}; curate its corpus again")
-
-
 def stratify(spec: Spec, pool: Pool, where: str) -> tuple[Supply, Sorted]:
     """Return the supply of a measured mixture, and the order its picks follow.
 
     Raises:
         UsageError: a component takes more than there is.
-        DataError: an id is there twice.
     """
     chosen: list[Ints] = []
     again: dict[str, tuple[Ints, int]] = {}
@@ -137,7 +127,6 @@ def stratify(spec: Spec, pool: Pool, where: str) -> tuple[Supply, Sorted]:
     order = np.argsort(pool.hashes[rows], kind="stable")
     order = order[np.argsort(stratum[order].astype(np.int32), kind="stable")]
     rows, stratum = rows[order], stratum[order]
-    _check_once(pool, rows, where)
     starts = np.searchsorted(stratum, np.arange(len(present) + 1))
     sums = _sums(pool, rows)
     extra = _extra(again, code, present)

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from smolmix.errors import DataError, IncompleteError, UsageError
+from smolmix.errors import IncompleteError, UsageError
 from smolmix.mixtures.build import build
+from smolmix.mixtures.checking import verify_mixture
 from smolmix.mixtures.lock import Lock
 from smolmix.mixtures.reading import parse_spec
 from smolmix.storage import STAGE_FILE, Workspace
@@ -177,7 +178,12 @@ def test_a_components_category_is_a_label_for_its_samples(
     assert lock.draws == 125
 
 
-def test_an_id_that_is_there_twice_is_refused(corpus: Corpus, workspace: Workspace) -> None:
-    corpus("a", 3, id=["a/1", "a/2", "a/1"])
-    with pytest.raises(DataError, match="two samples have the id a/1"):
-        mix(workspace, {"a": {"corpus": "a"}})
+def test_an_id_that_is_there_twice_is_used_once(corpus: Corpus, workspace: Workspace) -> None:
+    corpus("a", 4, id=["a/1", "a/2", "a/1", "a/3"])
+    corpus("b", 3, parts=3, id=["b/1", "b/1", "b/1"])
+    wished = {n: {"corpus": n} for n in ("a", "b")}
+    lock, picks = mix(workspace, wished, caps={"epochs": 2})
+    assert sorted(picks["id"].to_list()) == sorted(["a/1", "a/2", "a/3", "b/1"] * 2)
+    assert lock.left_out == {"there before under the same id": 3}
+    assert set(picks.filter(pl.col("id") == "b/1")["part"]) == {"part-00000"}
+    assert verify_mixture(workspace.mixture(lock.name), workspace)["samples"] == 4
