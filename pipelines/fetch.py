@@ -25,11 +25,12 @@ from smolmix.pipelines.fetching.listing import (
     listing,
     total_bytes,
 )
-from smolmix.pipelines.fetching.local import link_files, make_files
+from smolmix.pipelines.fetching.local import as_theirs, link_files, make_files
 from smolmix.pipelines.fetching.picked import published
 from smolmix.pipelines.fetching.record import Selection, is_there, read_record, write_record
 from smolmix.pipelines.fetching.transfer import Transfer
 from smolmix.pipelines.layouts.media_index import MediaIndex
+from smolmix.pipelines.layouts.parquet import Parquet
 from smolmix.pipelines.sources.reading import INDEX, count_rows, raw_units
 from smolmix.pipelines.sources.source import Http, Hub, Local, Made, Source
 from smolmix.storage import Folder, Workspace, digest_json
@@ -45,6 +46,7 @@ class Fetched:
     revision: str
     files: int
     bytes: int
+    media: int = 0  # files of the user's folder that media are looked for in
     fresh: bool  # whether anything was brought; False: all of it was there already
     dry_run: bool = False
 
@@ -134,10 +136,17 @@ def _fetch(source: Source, workspace: Workspace, options: Options) -> Fetched:
         record["files"] = make_files(origin, workspace, root)
     elif isinstance(origin, Local):
         record["files"] = link_files(source, origin, workspace, root)
+        try:
+            if isinstance(source.layout, Parquet):
+                raw_units(source, workspace, record)  # opens every file, so that none is damaged
+            _media(source, workspace, options, record, root)
+        except DataError as error:
+            raise as_theirs(error, source, origin, root) from error
     else:
         assert found is not None
         _remote_files(source, workspace, options, record, found, root)
-    _media(source, workspace, options, record, root)
+    if not isinstance(origin, Local):
+        _media(source, workspace, options, record, root)
     if named := options.selection.named:
         _say_unfound(named, MediaIndex(workspace.child(root, INDEX)), options.say)
     record["complete"] = True
@@ -364,5 +373,6 @@ def _fetched(source: Source, record: dict[str, Any], *, fresh: bool) -> Fetched:
         revision=str(record["revision"]),
         files=len(there),
         bytes=sum(int(f["size"]) for f in there),
+        media=int((record.get("media") or {}).get("files", 0)),
         fresh=fresh,
     )

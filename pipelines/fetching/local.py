@@ -15,11 +15,12 @@ from smolmix.pipelines.layouts.layout import Fault
 from smolmix.pipelines.layouts.text import decode
 from smolmix.pipelines.sources.catalogue import CAPTIONS
 from smolmix.pipelines.sources.source import Local, Made, Source
-from smolmix.pipelines.sources.user_rows import VIDEOS
+from smolmix.pipelines.sources.user_rows import VIDEOS, WRONG
 from smolmix.storage import Folder, Workspace
 
 Entry = dict[str, Any]  # of fetch.json
-_MEDIA = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", *VIDEOS)
+_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+_MEDIA = (*_IMAGES, *VIDEOS)
 
 
 def make_files(origin: Made, workspace: Workspace, root: str) -> list[Entry]:
@@ -81,28 +82,37 @@ def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -
     return entries
 
 
+def as_theirs(error: DataError, source: Source, origin: Local, root: str) -> DataError:
+    """Return an error about a damaged file with the user's path in it, and what helps there."""
+    said = str(error).replace(f"{root}/", f"{origin.url.rstrip('/')}/")
+    said = said.removesuffix("fetch again").removesuffix("delete it and ").rstrip(";: ")
+    return DataError(f"{source.id}: {said}; mend that file or move it away, then fetch again")
+
+
 def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -> list[Entry]:
     """Write the captions beside a folder's media as one file of rows.
 
     A caption is a text file of the medium's name, or a row of `metadata.jsonl` (`file_name` and
     `text`). A medium without a caption and a text without a medium are rows too: adapting them
-    says what is missing.
+    says what is missing. Endings may be of either case; hidden files (`._a.jpg`, `__MACOSX/`) are
+    left alone.
     """
     if source.rows_in != (CAPTIONS,):
         return []
-    found = {str(p).removeprefix(theirs.path).lstrip("/") for p in theirs.fs.find(theirs.path)}
+    every = (str(p).removeprefix(theirs.path).lstrip("/") for p in theirs.fs.find(theirs.path))
+    found = {place for place in every if not _hidden(place)}
     rows = [row for place in sorted(found) for row in _listed(theirs, place)]
     named = {str(row["image"]) for row in rows if "image" in row}
     media = [place for place in sorted(found) if place.lower().endswith(_MEDIA)]
-    stems = {place.rpartition(".")[0] for place in media}
+    texts = {place[:-4]: place for place in sorted(found) if place.lower().endswith(".txt")}
     for place in media:
-        text = f"{place.rpartition('.')[0]}.txt"
-        if text in found:
+        if text := texts.get(place.rpartition(".")[0]):
             rows.append({"image": place, "text": _text(theirs, text)})
         elif place not in named:
             rows.append({"image": place, "text": None})
-    for place in sorted(found):
-        if place.endswith(".txt") and (stem := place.removesuffix(".txt")) not in stems:
+    stems = {place.rpartition(".")[0] for place in media}
+    for stem, place in texts.items():
+        if stem not in stems:
             rows.append({"image": stem, "text": _text(theirs, place)})
     data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     name = f"{root}/{CAPTIONS}"
@@ -113,7 +123,11 @@ def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -
 
 def _text(theirs: Folder, place: str) -> str | None:
     text = decode(theirs.read_bytes(place))
-    return text if isinstance(text, str) else None
+    return text.replace("\r\n", "\n") if isinstance(text, str) else None
+
+
+def _hidden(place: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in place.split("/"))
 
 
 def _listed(theirs: Folder, place: str) -> Iterator[dict[str, Any]]:
@@ -121,12 +135,15 @@ def _listed(theirs: Folder, place: str) -> Iterator[dict[str, Any]]:
     folder, _, name = place.rpartition("/")
     if name != "metadata.jsonl":
         return
-    for line in theirs.read_bytes(place).splitlines():
+    for number, line in enumerate(theirs.read_bytes(place).splitlines(), start=1):
         row = parse(line)
-        if not isinstance(row, Fault) and isinstance(row.get("file_name"), str):
+        if isinstance(row, Fault):
+            if line.strip():
+                yield {WRONG: f"{place}:{number}: {row.reason}, {row.detail}"}
+        elif isinstance(row.get("file_name"), str):
             yield {**row, "image": f"{folder}/{row['file_name']}".lstrip("/")}
-        elif line.strip():
-            yield {"text": None, "id": place}
+        else:
+            yield {WRONG: f"{place}:{number}: no file_name"}
 
 
 def _link(target: Path, link: Path) -> None:

@@ -84,10 +84,13 @@ def source_from(corpus: dict[str, Any]) -> Source:
         licence=entry.licence,
         origin=Local(url=entry.path, media=entry.media),
         layout=layout,
-        adapt=UserRow(category=entry.category, cot=entry.cot),
+        adapt=UserRow(
+            category=entry.category, cot=entry.cot, root=(entry.media or entry.path).rstrip("/")
+        ),
         rows_in=entry.files or globs,
         media_in=("*.tar", "*.zip"),
         heldout=entry.heldout,
+        version=2,
         catalogue=entry.model_dump(mode="json"),
     )
 

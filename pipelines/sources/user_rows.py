@@ -10,6 +10,7 @@ from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.sample import Cot, Media, MediaKind, Sample, Turn, turns_of
 
 VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
+WRONG = "_wrong"  # of a row that fetch made: what is the matter with the user's line
 _CAPTIONS = ("caption", "text", "txt")
 
 
@@ -19,10 +20,13 @@ class UserRow:
 
     category: str
     cot: Cot = "none"
+    root: str = ""  # where media lie; rows may name them by their whole path
 
     def __call__(self, row: Row) -> Iterator[Sample]:
         """Yield the row's one sample."""
-        media = _media(row)
+        if wrong := row.values.get(WRONG):
+            raise RowError("metadata-broken", str(wrong))
+        media = self._media(row)
         key = next((v for n in ("id", "_key") if (v := row.values.get(n)) is not None), None)
         yield row.sample(
             key=key,
@@ -33,18 +37,54 @@ class UserRow:
             cot_evidence="the catalogue says so" if self.cot == "declared" else "",
         )
 
+    def _media(self, row: Row) -> list[Media]:
+        members = row.values.get("_media")
+        if isinstance(members, dict):
+            # Members are indexed under the folder of their tar: raw/<corpus>/<revision>/<folder>/
+            above = "/".join(row.path.split("/")[3:-1])
+            names = [name for _, name in sorted(members.items())]
+            return [self._named(row, f"{above}/{name}" if above else name) for name in names]
+        if isinstance(images := row.values.get("images"), list):
+            return [self._one(row, "images", image, at) for at, image in enumerate(images)]
+        for field in ("image", "video"):
+            value = row.values.get(field)
+            if value:
+                values = value if isinstance(value, list) else [value]
+                kind: MediaKind | None = "video" if field == "video" else None
+                return [self._one(row, field, one, None, kind) for one in values]
+        return []
+
+    def _one(
+        self, row: Row, field: str, value: Any, at: int | None, kind: MediaKind | None = None
+    ) -> Media:
+        """Return a medium that lies in its cell, or that the cell names."""
+        if isinstance(value, dict) and not value.get("bytes") and value.get("path"):
+            value = value["path"]
+        if isinstance(value, str):
+            return self._named(row, value, kind)
+        return row.cell(field, at) if at is not None else row.cell(field)
+
+    def _named(self, row: Row, path: str, kind: MediaKind | None = None) -> Media:
+        place = path.replace("\\", "/").removeprefix("./")
+        if self.root and place.startswith(f"{self.root}/"):
+            place = place[len(self.root) + 1 :]
+        shown: MediaKind = "video" if place.lower().endswith(VIDEOS) else "image"
+        return row.find(place, kind=kind or shown)
+
 
 def _turns(row: Row, media: list[Media], key: str) -> tuple[Turn, ...]:
     for field in ("conversations", "messages"):
         if row.values.get(field) is not None:
-            messages = messages_of(row, row.list(field))
+            messages = messages_of(row, [_plain(entry) for entry in row.list(field)])
             return turns_with_media(messages, len(media), placeholders=ANY, otherwise="refuse")
     if row.values.get("texts") is not None:
         return turns_with_media(pairs_of(row, row.list("texts")), len(media), placeholders=ANY)
     caption = next((row.text(n) for n in _CAPTIONS if row.values.get(n) is not None), "")
     if not caption:
+        named = f"{row.values['image']}: " if isinstance(row.values.get("image"), str) else ""
         raise RowError(
-            "field-missing", "one of conversations, messages, texts, caption, text is needed"
+            "field-missing",
+            f"{named}one of conversations, messages, texts, caption, text is needed",
         )
     if not media:
         return turns_of(("assistant", caption))
@@ -53,29 +93,17 @@ def _turns(row: Row, media: list[Media], key: str) -> tuple[Turn, ...]:
     return turns_of(("user", [*range(len(media)), asked]), ("assistant", caption))
 
 
-def _media(row: Row) -> list[Media]:
-    members = row.values.get("_media")
-    if isinstance(members, dict):
-        # Members are indexed under the folder of their tar: raw/<corpus>/<revision>/<folder>/x.tar
-        above = "/".join(row.path.split("/")[3:-1])
-        names = [name for _, name in sorted(members.items())]
-        return [_named(row, f"{above}/{name}" if above else name) for name in names]
-    if isinstance(images := row.values.get("images"), list):
-        if images and isinstance(images[0], str):
-            return [_named(row, path) for path in images]
-        return [row.cell("images", at) for at in range(len(images))]
-    for field in ("image", "video"):
-        value = row.values.get(field)
-        if isinstance(value, dict | bytes):
-            return [row.cell(field)]
-        if value:
-            paths = value if isinstance(value, list) else [value]
-            return [_named(row, path, "video" if field == "video" else None) for path in paths]
-    return []
-
-
-def _named(row: Row, path: Any, kind: MediaKind | None = None) -> Media:
-    if not isinstance(path, str):
-        raise RowError("field-type", f"a medium that is a {type(path).__name__}, not a path")
-    shown: MediaKind = "video" if path.lower().endswith(VIDEOS) else "image"
-    return row.find(path.removeprefix("./"), kind=kind or shown)
+def _plain(entry: Any) -> Any:
+    """Return a message whose content is a list of parts (OpenAI, transformers) as one text."""
+    if not isinstance(entry, dict) or not isinstance(parts := entry.get("content"), list):
+        return entry
+    said = []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "text" and isinstance(part.get("text"), str):
+            said.append(part["text"])
+        elif kind in ("image", "image_url", "video"):
+            said.append("<video>" if kind == "video" else "<image>")
+        else:
+            raise RowError("field-type", f"a part of a message's content of type {kind!r}")
+    return {**entry, "content": "\n".join(said)}

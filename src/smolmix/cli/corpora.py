@@ -127,9 +127,11 @@ def fetch(
         return
     for one in done:
         state = "would be fetched" if one.dry_run else "fetched" if one.fresh else "there already"
+        media = f"; media are looked for in {one.media:,} files where they lie"
+        media = media if one.media > one.files else ""
         print(
             f"{one.corpus}: {one.files} files, {one.bytes:,} bytes, {state} "
-            f"(revision {one.revision[:12]})"
+            f"(revision {one.revision[:12]}){media}"
         )
 
 

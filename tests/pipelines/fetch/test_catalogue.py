@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from smolmix.errors import UsageError
+from smolmix.errors import DataError, UsageError
 from smolmix.media import MediaReader
 from smolmix.pipelines.fetch import fetch
 from smolmix.pipelines.sources import raw_units, read_unit, source_of
@@ -105,6 +105,76 @@ def test_schema_problems_are_reported_by_file_and_row(tmp_path: Path) -> None:
     assert drops == [("media-missing", f"{place}#1"), ("field-missing", f"{place}#2")]
     _, drops, _ = _read("webdataset", tmp_path)
     assert drops == [("field-missing", "raw/own-data/local/shard.tar#1")]
+
+
+def test_a_folder_of_real_life_loses_nothing_in_silence(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / "日本").mkdir(parents=True)
+    (mine / "__MACOSX").mkdir()
+    for name in ("A.JPG", "b.tif", "größe 1.png", "日本/写真.png", "wide.jpg", "empty.jpg"):
+        (mine / name).write_bytes(name.encode())
+    for name in ("._A.JPG", "__MACOSX/A.JPG", "Thumbs.db"):
+        (mine / name).write_bytes(b"left by a file manager")
+    (mine / "A.TXT").write_text("Endings in capitals.")
+    (mine / "b.txt").write_bytes(b"\xef\xbb\xbfA mark,\r\nand two lines.\r\n")
+    (mine / "größe 1.txt").write_bytes("Caf\xe9".encode("latin-1"))
+    (mine / "日本/写真.txt").write_text("写真です。")
+    (mine / "wide.txt").write_bytes("Notepad's Unicode".encode("utf-16"))
+    (mine / "empty.txt").write_text(" \r\n")
+    (mine / "metadata.jsonl").write_text('{"file_name": broken\n{"text": "whose?"}\n')
+    samples, drops, workspace = _read("folder", tmp_path)
+    assert {MediaReader(workspace).read(s.media[0].refs[0]).decode(): s.turns[-1].text
+            for s in samples} == {
+        "A.JPG": "Endings in capitals.", "b.tif": "A mark,\nand two lines.",
+        "größe 1.png": "Café", "日本/写真.png": "写真です。", "wide.jpg": "Notepad's Unicode",
+    }  # fmt: skip
+    assert sorted(reason for reason, _ in drops) == [
+        "metadata-broken", "metadata-broken", "text-empty",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "./1.png",
+        "deep\\1.png",
+        "MINE/1.png",
+        {"bytes": None, "path": "1.png"},
+        ["1.png"],
+    ],
+)
+def test_a_medium_is_found_however_its_row_names_it(image: object, tmp_path: Path) -> None:
+    _write(tmp_path / "mine")
+    (tmp_path / "mine" / "deep").mkdir()
+    (tmp_path / "mine" / "deep" / "1.png").write_bytes(b"png one")
+    if isinstance(image, str):
+        image = image.replace("MINE", str(tmp_path / "mine"))
+    chat = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "A chart."}]},
+    ]
+    (tmp_path / "mine" / "rows.json").write_text(json.dumps([{"image": image, "messages": chat}]))
+    samples, drops, workspace = _read("llava", tmp_path)
+    assert not drops
+    (sample,) = samples
+    assert [t.text for t in sample.turns] == ["Be brief.", "What is it?", "A chart."]
+    assert sample.turns[1].parts[0].media == 0
+    assert MediaReader(workspace).read(sample.media[0].refs[0]) == b"png one"
+
+
+@pytest.mark.parametrize(
+    ("layout", "name"), [("llava", "p.zip"), ("webdataset", "w.tar"), ("parquet", "q.parquet")]
+)
+def test_a_damaged_file_of_the_users_is_named_where_it_lies(
+    layout: str, name: str, tmp_path: Path
+) -> None:
+    _write(tmp_path / "mine")
+    (tmp_path / "mine" / name).write_bytes(b"cut off in the middle of the night" * 40)
+    with pytest.raises(DataError) as caught:
+        _read(layout, tmp_path)
+    assert str(caught.value).startswith(f"own-data: {tmp_path / 'mine' / name}: ")
+    assert str(caught.value).endswith("; mend that file or move it away, then fetch again")
 
 
 def test_changed_files_are_seen_by_the_next_fetch(tmp_path: Path) -> None:
