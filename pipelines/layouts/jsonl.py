@@ -3,15 +3,16 @@
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-import zstandard
-
+from smolmix.errors import DataError
 from smolmix.pipelines.layouts.layout import Cells, Fault, Piece, RawFile
 from smolmix.pipelines.layouts.text import decode
+from smolmix.pipelines.layouts.unzstd import MAGIC, plain_zstd
 from smolmix.storage import Folder
 
 _CUT_BYTES = 64 << 20
@@ -80,7 +81,21 @@ def parse(line: bytes) -> dict[str, object] | Fault:
 
 
 def _lines(root: Folder, piece: Piece) -> Iterator[bytes]:
+    """Yield the piece's lines.
+
+    Raises:
+        DataError: a compressed file is cut or damaged: how much is missing cannot be told.
+    """
     (path,) = piece.paths
+    try:
+        yield from _of_stream(root, piece, path)
+    except FileNotFoundError:
+        raise
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{path}: damaged ({error}); delete it and fetch again") from error
+
+
+def _of_stream(root: Folder, piece: Piece, path: str) -> Iterator[bytes]:
     with root.open(path) as raw, _plain(raw) as stream:
         if piece.end is not None:
             raw.seek(piece.begin)
@@ -100,9 +115,8 @@ def _plain(raw: IO[bytes]) -> Iterator[IO[bytes]]:
     if head[:2] == b"\x1f\x8b":
         with gzip.open(raw) as stream:
             yield io.BufferedReader(stream)
-    elif head == b"\x28\xb5\x2f\xfd":
-        with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as reader:
-            yield io.BufferedReader(reader)
+    elif head == MAGIC:
+        yield plain_zstd(raw)
     elif head[:2] in _UTF16:
         text = io.TextIOWrapper(raw, "utf-16", errors="replace", newline="\n")
         yield io.BytesIO("".join(text).encode())
@@ -114,4 +128,4 @@ def _plain(raw: IO[bytes]) -> Iterator[IO[bytes]]:
 def _compression(root: Folder, path: str) -> bool:
     with root.open(path) as stream:
         head = stream.read(4)
-    return head[:2] in (b"\x1f\x8b", *_UTF16) or head == b"\x28\xb5\x2f\xfd"
+    return head[:2] in (b"\x1f\x8b", *_UTF16) or head == MAGIC

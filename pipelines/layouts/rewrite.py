@@ -7,21 +7,21 @@ members with safe names are copied, and an archive that unpacks to absurdly much
 import gzip
 import io
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-import zstandard
-
 from smolmix.errors import DataError
 from smolmix.pipelines.layouts.placed import Placed
 from smolmix.pipelines.layouts.tars import safe_name
+from smolmix.pipelines.layouts.unzstd import MAGIC, plain_zstd
 from smolmix.pipelines.layouts.zips import unpack, zip_members
 
 SHARD_BYTES = 1 << 30
 _MAX_RATIO = 200
 _FREE_BYTES = 256 << 20
-_ERRORS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zstandard.ZstdError, OSError)
+_ERRORS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, OSError)
 
 Entry = tuple[str, int, IO[bytes]]
 Expand = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
@@ -128,8 +128,8 @@ def _entries(stream: "io.BufferedReader[Joined]", joined: Joined, where: str) ->
     plain: IO[bytes] = stream
     if head[:2] == b"\x1f\x8b":
         plain = io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 20)
-    elif head == b"\x28\xb5\x2f\xfd":
-        plain = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream))
+    elif head == MAGIC:
+        plain = plain_zstd(stream)
     with tarfile.open(fileobj=plain, mode="r|") as archive:
         for info in archive:
             name = safe_name(info.name)

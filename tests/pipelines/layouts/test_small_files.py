@@ -1,12 +1,17 @@
 """One row a file or a group of members: a bad one is one fault, whatever it holds."""
 
+import gzip
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
+from smolmix.errors import DataError
+from smolmix.pipelines.layouts.jsonl import JsonLines
 from smolmix.pipelines.layouts.layout import Fault, Layout, RawFile
 from smolmix.pipelines.layouts.small_files import JsonFiles
 from smolmix.pipelines.layouts.webdataset import WebDataset
@@ -52,6 +57,20 @@ def test_a_member_that_is_no_object_is_one_fault(tmp_path: Path, kind: str) -> N
     assert last == {"_key": "3", "_media": {}, "caption": "x"}
     assert isinstance(bad, Fault)
     assert bad.detail.startswith("2.json: ")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress])
+@pytest.mark.parametrize("damage", ["cut", "torn"])
+def test_a_damaged_compressed_file_is_an_error_not_a_short_corpus(
+    tmp_path: Path, pack: Callable[[bytes], bytes], damage: str
+) -> None:
+    lines = "".join(json.dumps({"text": str(n**7)}) + "\n" for n in range(5000))
+    packed = pack(lines.encode())
+    half = len(packed) // 2
+    torn = packed[:half] + bytes(b ^ 0x5A for b in packed[half : half + 64]) + packed[half + 64 :]
+    (tmp_path / "a.jsonl").write_bytes(packed[:half] if damage == "cut" else torn)
+    with pytest.raises(DataError, match=r"a\.jsonl: damaged .*fetch again"):
+        _rows(JsonLines(), Folder(tmp_path), "a.jsonl")
 
 
 def test_a_members_own_keys_never_pass_for_the_groups(tmp_path: Path) -> None:
