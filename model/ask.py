@@ -1,5 +1,6 @@
 """One question to a checkpoint, about files at hand; the answer comes piece by piece."""
 
+import io
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from smolmix.sample import Media, MediaRef, Part, Sample, Turn
 from smolmix.tokenize import image as images_module
 from smolmix.tokenize import tokenizer
 from smolmix.tokenize.chat import encode
+from smolmix.tokenize.clip_index import AV_ERRORS, read_index
 
 
 def ask(
@@ -134,14 +136,15 @@ def video_media(path: str, blob: bytes) -> Media:
         UsageError: it cannot be decoded.
     """
     try:
-        with av.open(path) as container:
+        with av.open(io.BytesIO(blob), "r") as container:
             stream = container.streams.video[0]
-            fps = float(stream.average_rate or 0)
-            frames = stream.frames or sum(1 for _ in container.decode(stream))
             width, height = stream.width, stream.height
-    except (av.FFmpegError, IndexError) as error:
+            index = read_index(container, stream)
+    except AV_ERRORS as error:
         raise UsageError(f"{path}: not a video that can be decoded ({error})") from error
+    if not index.frames:
+        raise UsageError(f"{path}: a video without a frame; name another")
     return Media(
-        kind="video", refs=(MediaRef(uri=path),), width=width, height=height, frames=frames,
-        fps=fps, duration_s=frames / fps if fps else 0.0, bytes_on_disk=len(blob),
+        kind="video", refs=(MediaRef(uri=path),), width=width, height=height, frames=index.frames,
+        fps=index.fps, duration_s=index.duration_s, bytes_on_disk=len(blob),
     )  # fmt: skip

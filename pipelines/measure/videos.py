@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import av
@@ -11,12 +10,11 @@ import numpy as np
 from PIL import Image
 
 from smolmix.pipelines.measure import structure
+from smolmix.tokenize.clip_index import AV_ERRORS, read_index
 
 PROBES = 8  # frames looked at, first and last included
 _LOOK_PX = 256
-_RATE_GAP = 0.1  # relative, between the rate a container states and that of its time stamps
 _COMPLETE = 0.95  # a file with fewer of the frames, or seconds, its header names is truncated
-_AV_ERRORS = (av.FFmpegError, OSError, ValueError, ArithmeticError, LookupError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +31,6 @@ class VideoFacts:
     looks: tuple[Image.Image, ...] = ()  # RGB frames, longest edge at most `look_px`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Index:
-    """What the packets of a video stream say."""
-
-    packets: int
-    frames: int  # those that are shown
-    first_s: float  # times of the first and the last one shown
-    last_s: float
-
-
 def _fault(reason: str, detail: object) -> str:
     text = " ".join(str(detail).split())
     return f"video-{reason}: {text[:200]}"
@@ -57,12 +45,12 @@ def read_video(data: bytes, *, look: bool = True, look_px: int = _LOOK_PX) -> Vi
         return VideoFacts(fault=_fault("empty", "0 bytes"))
     try:
         container = av.open(io.BytesIO(data), metadata_errors="ignore")
-    except _AV_ERRORS as error:
+    except AV_ERRORS as error:
         return VideoFacts(fault=_unopened(data, error))
     with container:
         try:
             return _facts(container, look_px if look else 0)
-        except _AV_ERRORS as error:
+        except AV_ERRORS as error:
             return VideoFacts(fault=_fault("corrupt", error))
 
 
@@ -89,17 +77,17 @@ def _facts(container: Any, look_px: int) -> VideoFacts:
     width, height = stream.codec_context.width, stream.codec_context.height
     if not width or not height:
         return VideoFacts(fault=_fault("corrupt", "no frame size in its header"))
-    index = _index(container, stream)
+    index = read_index(container, stream)
     if not index.frames:
         return VideoFacts(fault=_fault("no-frames", "no packet of the video stream can be read"))
-    frames, fps = index.frames, _rate(stream, index)
+    frames, fps = index.frames, index.fps
     known: dict[str, Any] = {
         "format": stream.codec_context.name,
         "width": width,
         "height": height,
         "frames": frames,
         "fps": fps,
-        "duration_s": frames / fps,
+        "duration_s": index.duration_s,
     }
     if cut := _cut(container, stream, index.packets, index.last_s + 1 / fps):
         return VideoFacts(fault=_fault("truncated", cut), **known)
@@ -107,7 +95,7 @@ def _facts(container: Any, look_px: int) -> VideoFacts:
         return VideoFacts(**known)
     try:
         looks, turned = _looks(container, stream, frames, look_px)
-    except _AV_ERRORS as error:
+    except AV_ERRORS as error:
         return VideoFacts(fault=_fault("corrupt", error), **known)
     if len(looks) < 3 and frames >= 3:
         found = f"{len(looks)} of {PROBES} frames from start to end can be decoded"
@@ -115,42 +103,6 @@ def _facts(container: Any, look_px: int) -> VideoFacts:
     if turned:
         known |= {"width": height, "height": width}
     return VideoFacts(looks=tuple(looks), **known)
-
-
-def _index(container: Any, stream: Any) -> _Index:
-    """Return what the stream's packets say.
-
-    An edit list hides the frames before the first one wanted: a clip cut out of another without
-    encoding it anew carries them to decode from.
-    """
-    packets, stamps = 0, list[float]()
-    frames = 0
-    try:
-        for packet in container.demux(stream):
-            if packet.size:
-                packets += 1
-                if packet.is_discard:
-                    continue
-                frames += 1
-                if packet.pts is not None and packet.time_base:
-                    stamps.append(float(packet.pts * packet.time_base))
-    except _AV_ERRORS:
-        pass  # what was read until then counts; too little of it is a truncated file
-    first, last = min(stamps, default=0.0), max(stamps, default=0.0)
-    return _Index(packets=packets, frames=frames, first_s=first, last_s=max(last, 0.0))
-
-
-def _rate(stream: Any, index: _Index) -> float:
-    """Return frames per second: as the container says, unless its time stamps say otherwise.
-
-    Matroska states the rate that a recorder aimed at, whatever the rate that it reached.
-    """
-    rate: Fraction | None = stream.average_rate or stream.guessed_rate
-    shown_s = index.last_s - index.first_s
-    stamped = (index.frames - 1) / shown_s if index.frames > 1 and shown_s > 0 else 0.0
-    if rate and rate > 0 and not (stamped and abs(float(rate) / stamped - 1) > _RATE_GAP):
-        return float(rate)
-    return stamped or 1.0
 
 
 def _cut(container: Any, stream: Any, packets: int, end: float) -> str:
@@ -191,5 +143,5 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
     for packet in container.demux(stream):
         try:
             yield from packet.decode()
-        except _AV_ERRORS:
+        except AV_ERRORS:
             continue

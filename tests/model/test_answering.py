@@ -1,17 +1,23 @@
 """Answers against transformers alone, and however they are batched."""
 
+import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests.clips import spliced
 from tests.model.toy import LONGEST, NANO, predictions, samples
 
+from smolmix.cli import app
 from smolmix.model import answering
 from smolmix.model.answering import Batching, answers, batches
+from smolmix.model.ask import ask, video_media
 from smolmix.model.evaluate import held_out
 from smolmix.model.evaluation import evaluate_corpus
 from smolmix.model.opened import open_checkpoint
@@ -66,6 +72,38 @@ def test_exact_match_is_the_same_through_transformers_alone(place: Workspace) ->
     )
     assert right > 3
     assert len(answered) > 5
+
+
+def test_generate_answers_what_evaluate_wrote_down(
+    place: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate_corpus(open_checkpoint("a", place), place, "toy", max_new_tokens=LONGEST)
+    ours = {r["sample"]: r["answer"] for r in predictions(place, "a", "toy").to_dicts()}
+    shown = [
+        s for s in samples(place, {}) if s.id in ours and s.turns[0].parts[0].media is not None
+    ]
+    asked = 0
+    for sample in [*shown[:4], next(s for s in shown if s.modality == "video")]:
+        option = "--video" if sample.modality == "video" else "--image"
+        files = [f"{option}={place.path}/{m.refs[0].uri}" for m in sample.media]
+        question = sample.turns[0].text
+        words = ["generate", "a", question, *files, "-w", place.path]
+        app([*words, f"--max-new-tokens={LONGEST}"], standalone_mode=False)
+        assert capsys.readouterr().out.strip() == ours[sample.id]
+        asked += 1
+    assert asked == 5
+
+
+def test_a_clip_that_hides_its_first_frames_is_asked_about(
+    place: Workspace, tmp_path: Path
+) -> None:
+    data = spliced(place.read_bytes("raw/toy/clip.mp4"), 0.5)
+    with av.open(io.BytesIO(data), "r") as container:
+        playing = sum(1 for _ in container.decode(container.streams.video[0]))
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(data)
+    assert video_media(str(path), data).frames == playing < 20
+    assert list(ask(open_checkpoint("a", place), "What?", video=str(path), max_new_tokens=2))
 
 
 def test_answers_do_not_depend_on_how_they_are_batched(

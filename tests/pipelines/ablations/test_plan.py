@@ -36,7 +36,9 @@ def test_seeds_reach_recipe_and_spec_and_equal_mixtures_share_a_name(written: Wr
 
 def test_profile_changes_reach_recipe_and_spec(written: Written) -> None:
     arms = {"split": {}, "whole": {"profile.pixel.split": False}}
-    for trial in load_plan(written(arms=arms)).trials:
+    trials = load_plan(written(arms=arms)).trials
+    assert {t.arm for t in trials} == {"split", "whole"}
+    for trial in trials:
         (reading,) = trial.readings.values()
         assert reading.spec.profile.profile().pixel.split is (trial.arm == "split")
         assert trial.recipe.full_profile().pixel.split is (trial.arm == "split")

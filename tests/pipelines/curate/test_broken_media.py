@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from tests.clips import spliced
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -293,25 +294,6 @@ def test_a_clips_frames_and_duration_are_those_of_its_index(kind: str) -> None:
     assert (facts.width, facts.height, facts.format) == (96, 96, "h264")
 
 
-def _spliced(data: bytes, start_s: float) -> bytes:
-    """Cut a clip's beginning off without encoding it anew, as `ffmpeg -ss … -c copy` does."""
-    out = io.BytesIO()
-    with av.open(io.BytesIO(data), "r") as whole, av.open(out, "w", format="mp4") as part:
-        pictures: Any = whole.streams.video[0]
-        track = part.add_stream_from_template(pictures)
-        start = int(start_s / pictures.time_base)
-        whole.seek(start, stream=pictures)
-        for packet in whole.demux(pictures):
-            if packet.dts is not None and packet.pts is not None:
-                packet.pts, packet.dts, packet.stream = (
-                    packet.pts - start,
-                    packet.dts - start,
-                    track,
-                )
-                part.mux(packet)
-    return out.getvalue()
-
-
 def _recorded(kind: str) -> tuple[bytes, float]:
     """Return a recording that aims at 30 frames a second and reaches fewer, and its seconds."""
     from fractions import Fraction
@@ -334,7 +316,7 @@ def test_a_clip_cut_without_encoding_it_anew_has_the_frames_that_play() -> None:
     from smolmix.pipelines.measure.videos import read_video
     from smolmix.tokenize.video import read_frames
 
-    data = _spliced(clip(frames=60, rate=10, g="12"), 1.7)
+    data = spliced(clip(frames=60, rate=10, g="12"), 1.7)
     with av.open(io.BytesIO(data), "r") as container:
         hidden = sum(p.is_discard for p in container.demux(container.streams.video[0]))
     with av.open(io.BytesIO(data), "r") as container:

@@ -98,6 +98,7 @@ def test_measured_tokens_and_tiles_are_what_tokenizing_produces(
 
 def test_measured_text_tokens_are_the_tokenizers_of_each_text(measured: dict[str, Sample]) -> None:
     vocabulary = tokenizer.load()
+    assert len(measured) > 3
     for sample in measured.values():
         texts = [p.text for t in sample.turns for p in t.parts if p.text]
         assert sample.text_tokens == sum(len(vocabulary.encode(t)) for t in texts) > 5

@@ -72,6 +72,7 @@ def test_the_question_alone_does_not_tell_the_answer(
         if sample.split == "heldout":
             asked, answer = (t.text for t in sample.turns)
             kinds[dict(sample.tags)["question"]][re.sub(r"\d", "", asked)][answer] += 1
+    assert kinds
     for counts in kinds.values():
         right = sum(max(c.values()) for c in counts.values() if c.total() > 20)
         assert right < most * sum(c.total() for c in counts.values())

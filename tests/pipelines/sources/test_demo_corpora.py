@@ -68,11 +68,13 @@ def test_test_images_of_easy_vqa_are_held_out(workspace: Workspace) -> None:
 
 def test_media_can_be_read_where_the_references_say(workspace: Workspace) -> None:
     heads = {"easy-vqa": b"\x89PNG", "easy-vqa-pairs": b"\x89PNG", "moving-shapes": b"ftyp"}
-    reader = MediaReader(workspace)
+    reader, read = MediaReader(workspace), 0
     for corpus, head in heads.items():
         for sample in samples_of(corpus, workspace)[:20]:
             for medium in sample.media:
                 assert head in reader.read(medium.refs[0])[:12]
+                read += 1
+    assert read == 20 + 40 + 20
 
 
 def test_half_of_the_word_problems_declare_their_reasoning(workspace: Workspace) -> None:

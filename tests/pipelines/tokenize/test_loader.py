@@ -107,6 +107,7 @@ def test_a_place_in_other_sequences_is_refused(
 
 
 def test_items_are_packed_documents(dataset: SequenceDataset) -> None:
+    assert len(dataset) > 3
     for i in range(len(dataset)):
         item = dataset[i]
         edges = item["boundaries"].tolist()
