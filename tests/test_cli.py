@@ -1,5 +1,7 @@
 """Every verb explains itself with an example, and refuses a wrong call in one line."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +109,19 @@ def test_training_on_what_is_not_tokenized_names_the_commands_that_are_missing(
         done.stderr
     )
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_ctrl_c_says_that_what_is_whole_is_kept(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "spec.yaml")  # reading it waits for what never comes
+    called = subprocess.Popen(
+        [sys.executable, "-c", "from smolmix.cli import main; main()", "mix", "plan", "spec.yaml"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with (tmp_path / "spec.yaml").open("w"):  # opened once the other end is
+        called.send_signal(signal.SIGINT)
+        _, said = called.communicate(timeout=60)
+    assert called.returncode == 130
+    assert said.strip() == "smolmix: interrupted; what is whole is kept, run the same again"

@@ -151,6 +151,26 @@ def _lossy(unit: Unit, context: UnitContext) -> Result:
     return Result(tally=Tally(rows=10, rows_adapted=10, samples=10, kept=9))
 
 
+def _fill(unit: Unit, context: UnitContext) -> Result:
+    """Write to a device that is always full."""
+    if unit.params["add"] == 1:
+        Path("/dev/full").write_bytes(b"x" * 100_000)
+    return _square(unit, context)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a full device")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_full_disk_fails_its_unit_in_one_line_and_the_others_are_kept(
+    workers: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stage = replace(STAGE, run=_fill)
+    with pytest.raises(DataError) as caught:
+        run_stage(stage, _units(), folder=Folder(tmp_path), workers=workers, quiet=True)
+    assert "(part-00001: No space left on device; free some space)" in str(caught.value)
+    assert "Traceback" not in capfd.readouterr().err
+    assert Folder(tmp_path).names(".json") == ["part-00000.json", "part-00002.json"]
+
+
 def test_a_lost_sample_fails_the_stage(tmp_path: Path) -> None:
     stage = Stage(name="lossy", version=1, run=_lossy)
     with pytest.raises(DataError, match="1 unaccounted for"):

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from smolmix.engine import Job, execute
-from smolmix.errors import SmolmixError, UsageError
+from smolmix.errors import SmolmixError, UsageError, machine_fault
 
 _CHANCES = 3
 _PROBES = 500  # worker deaths are about 1 s each: a bound on how long one unit is bisected
@@ -62,6 +62,11 @@ def _in_worker(job: Job) -> str:
         execute(job)
     except SmolmixError as error:
         return str(error)
+    except OSError as error:
+        said = machine_fault(error)
+        if said is None:
+            raise
+        return said
     return ""
 
 

@@ -21,7 +21,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smolmix.errors import ConservationError, DataError, LockedError, SmolmixError
+from smolmix.errors import (
+    ConservationError,
+    DataError,
+    LockedError,
+    SmolmixError,
+    machine_fault,
+)
 from smolmix.progress import progress
 from smolmix.sample import Tally
 from smolmix.storage import (
@@ -364,6 +370,11 @@ def _run(
                 execute(job)
             except SmolmixError as error:
                 failed[job.unit.name] = str(error)
+            except OSError as error:
+                said = machine_fault(error)
+                if said is None:
+                    raise
+                failed[job.unit.name] = said
             advance()
         return failed
 

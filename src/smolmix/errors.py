@@ -16,7 +16,20 @@ Messages follow one form: *where: what was found; what is allowed; what to do.*
 """
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
+
+_MACHINE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EFBIG: "use a file system that holds larger files",
+    errno.EROFS: "make it writable, or name another --workspace",
+    errno.EACCES: "get leave to read and write it",
+    errno.EPERM: "get leave to read and write it",
+    errno.EMFILE: "raise `ulimit -n`",
+    errno.EIO: "look after the disk",
+}
 
 
 class SmolmixError(Exception):
@@ -53,6 +66,16 @@ class LockedError(DataError):
 
 class ConservationError(DataError):
     """Samples were lost or invented: what came in is not what went out plus what was dropped."""
+
+
+def machine_fault(error: OSError) -> str | None:
+    """Return what the machine lacks and what helps, or None for an error of another kind."""
+    number = error.errno or 0
+    if number not in _MACHINE:
+        return None
+    place = error.filename2 or error.filename  # of a copy: where it was to go
+    where = f"{place}: " if place else ""
+    return f"{where}{os.strerror(number)}; {_MACHINE[number]}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -6,16 +6,19 @@ Nothing here imports Ray, torch or polars: a verb imports what it needs when it 
 
 import importlib
 import os
+import signal
 import sys
 from typing import Annotated
 
 import typer
 
 from smolmix import __version__
-from smolmix.errors import SmolmixError
+from smolmix.errors import SmolmixError, machine_fault
 
 # In the order of a day's work, which is the order of `smolmix --help`.
 _ROOMS = ("corpora", "curate", "mix", "tokens", "model", "inspect", "run", "ablate")
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 app = typer.Typer(
     name="smolmix",
@@ -59,6 +62,14 @@ def main() -> None:
     except SmolmixError as error:
         print(f"smolmix: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("smolmix: interrupted; what is whole is kept, run the same again", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:
+        said = machine_fault(error)
+        if said is None:
+            raise
+        print(f"smolmix: {said}; what is whole is kept, run the same again", file=sys.stderr)
+        sys.exit(1)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # typer has caught Ctrl-C, and said nothing
+            print("smolmix: interrupted; what is whole is kept, run the same again",
+                  file=sys.stderr)  # fmt: skip
+        raise
