@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smolmix.arrow_columns import array
 from smolmix.errors import DataError
 from smolmix.sample import (
     SAMPLE_SCHEMA,
@@ -57,6 +59,14 @@ def samples(draw: st.DrawFn) -> Sample:
 @given(st.lists(samples(), max_size=5))
 def test_samples_survive_the_round_trip(rows: list[Sample]) -> None:
     assert list(from_table(to_table(rows))) == rows
+
+
+@given(
+    st.lists(st.none() | text)
+    | st.builds(lambda one, times: [one] * times, text, st.integers(1, 50))
+)
+def test_text_that_repeats_gives_the_same_array(values: list[str | None]) -> None:
+    assert array(values, pa.string()).equals(pa.array(values, pa.string()))
 
 
 def test_an_empty_table_keeps_the_schema() -> None:

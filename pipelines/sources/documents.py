@@ -1,6 +1,5 @@
 """Plain documents for language modelling: one row, one text, no chat."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from smolmix.pipelines.sources.row import Row, RowError
@@ -17,25 +16,27 @@ class Document:
     licences: str = ""  # a column with the row's own licences: a text or a list of texts
     tags: tuple[str, ...] = ()  # columns kept as tags, where they are text
 
-    def __call__(self, row: Row) -> Iterator[Sample]:
-        """Yield the row's one sample."""
-        value = row.values.get(self.text)
+    def __call__(self, row: Row) -> tuple[Sample]:
+        """Return the row's one sample."""
+        values = row.values
+        value = values.get(self.text)
         if isinstance(value, list):
             value = "\n\n".join(v for v in value if isinstance(v, str))
         if not isinstance(value, str):
             raise RowError("field-missing" if value is None else "field-type", self.text)
         if not value or value.isspace():
             raise RowError("text-empty", self.text)
-        own = row.values.get(self.licences) if self.licences else None
+        own = values.get(self.licences) if self.licences else None
         licence = ", ".join(map(str, own)) if isinstance(own, list) else str(own or "")
-        yield row.sample(
-            key=row.values.get(self.key) if self.key else None,
+        sample = row.sample(
+            key=values.get(self.key) if self.key else None,
             turns=(Turn(role="assistant", parts=(Part(text=value),)),),
             category=self.category,
             licence=licence,
             tags={
                 name: value
                 for name in self.tags
-                if isinstance(value := row.values.get(name), str) and value
+                if isinstance(value := values.get(name), str) and value
             },
         )
+        return (sample,)

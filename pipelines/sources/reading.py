@@ -196,7 +196,11 @@ def read_unit(
             continue
         if cells.path not in files:
             files[cells.path] = _of_file(source, cells.path, unit.root)
-        chunk.append(_adapt_row(source, cells, *files[cells.path]))
+        adapted = _adapt_row(source, cells, *files[cells.path])
+        if not (chunk or any([s.media for s in adapted.samples])):
+            yield adapted
+            continue
+        chunk.append(adapted)
         if len(chunk) == _CHUNK_ROWS:
             yield from _resolve(chunk, index, unit.absent)
             chunk = []

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, get_args
 import pyarrow as pa
 import xxhash
 
-from smolmix.arrow_columns import columns_of, lists, struct
+from smolmix.arrow_columns import array, columns_of, lists, struct
 from smolmix.errors import DataError
 
 SCHEMA_VERSION = 3  # raised when the columns or the digest change: corpora are measured again
@@ -127,17 +127,18 @@ class Sample:
 
     def digest(self) -> str:
         """Identity of what a model would see: roles, text, media order and media bytes."""
-        said: list[bytes] = []
+        state = xxhash.xxh3_128()
         for turn in self.turns:
-            said.append(b"\x01" + turn.role.encode())
+            state.update(b"\x01" + turn.role.encode())
             for part in turn.parts:
                 # A length before every text: no text can pass for the end of a part or turn.
                 text = (part.text or "").encode("utf-8", "surrogatepass")
                 place = -1 if part.media is None else part.media
-                said.append(b"\x02%d %d " % (place, -1 if part.text is None else len(text)))
-                said.append(text)
-        said += (f"\x03{m.kind} {m.digest}".encode() for m in self.media)
-        return xxhash.xxh3_128_hexdigest(b"".join(said))
+                state.update(b"\x02%d %d " % (place, -1 if part.text is None else len(text)))
+                state.update(text)
+        for medium in self.media:
+            state.update(f"\x03{medium.kind} {medium.digest}".encode())
+        return state.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,8 +268,7 @@ def to_table(samples: Iterable[Sample]) -> pa.Table:
     columns["duration_s"] = [s.duration_s for s in rows]
     columns["digest"] = [s.digest() for s in rows]
     arrays = [
-        c if isinstance(c := columns[f.name], pa.Array) else pa.array(c, f.type)
-        for f in SAMPLE_SCHEMA
+        c if isinstance(c := columns[f.name], pa.Array) else array(c, f.type) for f in SAMPLE_SCHEMA
     ]
     return pa.Table.from_arrays(arrays, schema=SAMPLE_SCHEMA)
 
