@@ -17,6 +17,7 @@ from smolmix.pipelines.fetching.download import Downloader
 from smolmix.pipelines.fetching.index import known_as
 from smolmix.pipelines.fetching.listing import Remote
 from smolmix.pipelines.fetching.sparse import Ranges
+from smolmix.pipelines.layouts.media_index import spelled
 from smolmix.pipelines.layouts.rewrite import Joined
 from smolmix.pipelines.layouts.tars import members
 from smolmix.pipelines.layouts.zips import zip_members
@@ -50,7 +51,7 @@ def files_with(
         jobs: archives looked into at once.
         say: told which archives come whole because nobody can look into them.
     """
-    names = sorted({name for medium in named for name in medium.split("\n")})
+    names = sorted({spelled(name) for medium in named for name in medium.split("\n")})
     media = [f for f in files if f.kind == "media"]
     archives = _archives(media)
     packed = {f.path for archive in archives for f in archive.parts}
@@ -89,6 +90,7 @@ class _Search:
 
     def is_named(self, place: str) -> bool:
         """Whether it is asked for: itself, or the folder of frames it lies in."""
+        place = spelled(place)
         return place in self._names or place.rpartition("/")[0] in self._names
 
     def holds(self, archive: _Archive) -> bool:
@@ -118,6 +120,7 @@ class _Search:
     def _any_under(self, folder: str) -> bool:
         if not folder:
             return bool(self._sorted)
+        folder = spelled(folder)
         at = bisect_left(self._sorted, f"{folder}/")
         return at < len(self._sorted) and self._sorted[at].startswith(f"{folder}/")
 

@@ -12,6 +12,7 @@ from smolmix.storage import Folder, Workspace, digest_json
 
 _LOOSE = "loose"
 _ARCHIVES = (".tar", ".zip")
+_VERSION = 2  # of how members are written down
 USER = "user"  # the index of --media
 
 
@@ -35,7 +36,7 @@ def index_media(workspace: Workspace, root: str, files: Mapping[str, str]) -> No
     for stale in set(index.names(".parquet")) - {f"{n}.parquet" for n in [*wanted, USER]}:
         index.remove(stale)
     for name, paths in wanted.items():
-        held = digest_json([files[path] for path in paths])
+        held = digest_json([_VERSION, [files[path] for path in paths]])
         if name == _LOOSE or index_of(index, f"{name}.parquet") != held:
             write_index(index, f"{name}.parquet", _entries(workspace, root, paths), of=held)
 

@@ -6,6 +6,7 @@ never has to fit in memory.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -38,6 +39,11 @@ class Entry:
     ref: MediaRef
 
 
+def spelled(path: str) -> str:
+    """Return the path with its accents composed: archives made on a Mac hold them apart (NFD)."""
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
+
+
 def write_index(folder: Folder, name: str, entries: Iterable[Entry], *, of: str = "") -> int:
     """Write the entries sorted by path, whole or not at all; return how many.
 
@@ -49,7 +55,7 @@ def write_index(folder: Folder, name: str, entries: Iterable[Entry], *, of: str 
     """
     found: dict[str, MediaRef] = {}
     for entry in entries:
-        found.setdefault(entry.path, entry.ref)
+        found.setdefault(spelled(entry.path), entry.ref)
     rows = [
         {
             "path": path,
@@ -105,14 +111,16 @@ class MediaIndex:
         """
         found = Found()
         members: dict[str, dict[str, MediaRef]] = {}
-        wanted_files, wanted_folders = sorted(set(paths)), sorted(set(folders))
-        for row in self._scan("path", wanted_files):
-            found.files.setdefault(row["path"], _ref(row))
-        for row in self._scan("parent", wanted_folders):
+        files, clips = _asked(paths), _asked(folders)
+        for row in self._scan("path", sorted(files)):
+            for name in files[row["path"]]:
+                found.files.setdefault(name, _ref(row))
+        for row in self._scan("parent", sorted(clips)):
             # A frame that two archives hold is one frame.
             members.setdefault(row["parent"], {}).setdefault(row["path"], _ref(row))
         for parent, refs in members.items():
-            found.folders[parent] = tuple(refs[path] for path in sorted(refs, key=_natural))
+            frames = tuple(refs[path] for path in sorted(refs, key=_natural))
+            found.folders |= dict.fromkeys(clips[parent], frames)
         return found
 
     def _scan(self, column: str, wanted: list[str]) -> Iterator[Mapping[str, str]]:
@@ -127,6 +135,15 @@ class MediaIndex:
                         continue
                     table = file.read_row_group(index)
                     yield from table.filter(pc.is_in(table[column], values)).to_pylist()
+
+
+def _asked(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return which of the names each path of the index answers, as written and as spelled."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        for path in {name, spelled(name)}:
+            found.setdefault(path, []).append(name)
+    return found
 
 
 def _can_hold(group: pq.RowGroupMetaData, column: str, wanted: list[str]) -> bool:

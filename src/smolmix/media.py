@@ -1,5 +1,6 @@
 """Bytes of a medium, wherever they lie: plain file, parquet cell, archive member."""
 
+import posixpath
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -31,6 +32,7 @@ class MediaReader:
         self._columns: OrderedDict[tuple[str, str, int], pa.Array] = OrderedDict()
         self._parquet: OrderedDict[str, pq.ParquetFile] = OrderedDict()
         self._zips: OrderedDict[str, zipfile.ZipFile] = OrderedDict()
+        self._names: dict[str, dict[str, str]] = {}  # of odd zips: clean name -> name as written
 
     def read(self, ref: MediaRef) -> bytes:
         """Return the bytes the reference points at.
@@ -79,13 +81,26 @@ class MediaReader:
             except zipfile.BadZipFile as error:
                 raise DataError(f"{uri}: not a zip archive ({error})") from error
             if len(self._zips) > _ZIPS_KEPT:
-                self._zips.popitem(last=False)[1].close()
+                oldest, closed = self._zips.popitem(last=False)
+                closed.close()
+                self._names.pop(oldest, None)
         try:
-            return archive.read(member)
+            return archive.read(self._written_as(uri, archive, member))
         except KeyError as error:
             raise DataError(f"{uri}: no member {member!r}") from error
         except _DAMAGED as error:
             raise DataError(f"{uri}: {member} cannot be unpacked ({error}); fetch again") from error
+
+    def _written_as(self, uri: str, archive: zipfile.ZipFile, member: str) -> str:
+        """Return a member's name as the archive writes it: `./` before it, or backslashes in it."""
+        if member in archive.NameToInfo:
+            return member
+        names = self._names.get(uri)
+        if names is None:
+            names = self._names[uri] = {
+                posixpath.normpath(name.replace("\\", "/")): name for name in archive.namelist()
+            }
+        return names.get(member, member)
 
     def _cell(self, ref: MediaRef) -> bytes:
         assert ref.row is not None

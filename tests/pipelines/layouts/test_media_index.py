@@ -1,10 +1,16 @@
 """Frames of a clip are found once, in their order, whatever their names and archives."""
 
+import unicodedata
+import zipfile
+from typing import Literal
+
 import pytest
 
+from smolmix.media import MediaReader
+from smolmix.pipelines.fetching.index import index_media
 from smolmix.pipelines.layouts.media_index import Entry, MediaIndex, index_of, write_index
 from smolmix.sample import MediaRef
-from smolmix.storage import Folder
+from smolmix.storage import Folder, Workspace
 
 
 def _entries(archive: str, *names: str) -> list[Entry]:
@@ -38,3 +44,37 @@ def test_an_index_says_what_it_is_of_only_when_it_is_whole(folder: Folder) -> No
     assert index_of(folder, "a.parquet") == "abc"
     folder.write_bytes("a.parquet", folder.read_bytes("a.parquet")[:-20])
     assert index_of(folder, "a.parquet") == ""
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_is_found_however_its_accents_are_written(
+    folder: Folder, form: Literal["NFC", "NFD"]
+) -> None:
+    names = ("Übung-1.jpg", "crème.jpg", "plain.jpg", "한글.jpg")
+    packed = [unicodedata.normalize(form, n) for n in names]
+    write_index(folder, "a.parquet", _entries("a.tar", *packed))
+    both: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+    asked = [unicodedata.normalize(f, f"clip/{n}") for n in names for f in both]
+    found = MediaIndex(folder).find(asked)
+    assert sorted(found.files) == sorted(set(asked))
+    assert {r.member for r in found.files.values()} == set(packed)
+    mac = [Entry(path=unicodedata.normalize(form, "Café/1.jpg"), ref=MediaRef(uri="b.zip"))]
+    write_index(folder, "b.parquet", mac)
+    clips = {unicodedata.normalize(f, "Café") for f in both}
+    assert set(MediaIndex(folder).find([], folders=clips).folders) == clips
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_members_of_odd_names_are_read_as_they_are_indexed(folder: Folder, method: int) -> None:
+    workspace = Workspace(folder.path)
+    names = ("./a/1.png", "b\\2.png", "c//3.png", "d/../4.png", "plain/5.png", "é/6.png")
+    path = workspace.local("raw/x/r/all.zip")
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name in names:
+            archive.writestr(name, name * 40)
+    index_media(workspace, "raw/x/r", {"raw/x/r/all.zip": "0"})
+    asked = ["a/1.png", "b/2.png", "c/3.png", "4.png", "plain/5.png", "é/6.png"]
+    found = MediaIndex(workspace.child("raw/x/r/_index")).find(asked).files
+    reader = MediaReader(workspace)
+    assert [reader.read(found[a]).decode() for a in asked] == [name * 40 for name in names]
