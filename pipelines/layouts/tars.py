@@ -20,6 +20,10 @@ class Member:
 
 def safe_name(name: str) -> str | None:
     """Return the cleaned member name, or None where it would leave the folder."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # no UTF-8, as tarfile keeps it: an old tar's Latin-1
+        name = name.encode(errors="surrogateescape").decode("latin-1")
     cleaned = posixpath.normpath(name.replace("\\", "/"))
     first = cleaned.split("/", 1)[0]
     if cleaned in (".", "") or cleaned.startswith("/") or first == ".." or ":" in first:

@@ -1,5 +1,7 @@
 """Frames of a clip are found once, in their order, whatever their names and archives."""
 
+import io
+import tarfile
 import unicodedata
 import zipfile
 from typing import Literal
@@ -78,3 +80,16 @@ def test_members_of_odd_names_are_read_as_they_are_indexed(folder: Folder, metho
     found = MediaIndex(workspace.child("raw/x/r/_index")).find(asked).files
     reader = MediaReader(workspace)
     assert [reader.read(found[a]).decode() for a in asked] == [name * 40 for name in names]
+
+
+def test_names_of_an_old_tar_are_read_as_latin_1(folder: Folder) -> None:
+    workspace = Workspace(folder.path)
+    path = workspace.local("raw/x/r/all.tar")
+    path.parent.mkdir(parents=True)
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+        info = tarfile.TarInfo("Übung.png")
+        info.size = 3
+        archive.addfile(info, io.BytesIO(b"png"))
+    index_media(workspace, "raw/x/r", {"raw/x/r/all.tar": "0"})
+    found = MediaIndex(workspace.child("raw/x/r/_index")).find(["Übung.png"]).files
+    assert MediaReader(workspace).read(found["Übung.png"]) == b"png"
