@@ -68,15 +68,18 @@ def _batches(items: Iterator[_Pair]) -> Iterator[list[_Pair]]:
 
 
 def _poisoned(payload: Payload, rows: Iterable[int]) -> Iterator[Dropped]:
-    path = sorted(payload.raw.piece.paths)[0]
+    piece = payload.raw.piece
     for row in rows:
+        # A row of its file; where each file is a row, the file.
+        many = len(piece.paths) > 1
+        path, number = (piece.paths[row], 0) if many else (piece.paths[0], piece.start + row)
         yield Dropped(
-            id=f"{path}#{row}",
+            id=f"{path}#{number}",
             stage="measure",
             reason="worker-killed",
             detail="a worker died each time it touched this row",
             source_file=path,
-            source_row=row,
+            source_row=number,
             rows=1,
         )
 

@@ -6,13 +6,18 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import av
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tests.clips import spliced
+
+from smolmix.pipelines.layouts.jsonl import JsonLines
+from smolmix.storage import part_files
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -278,10 +283,16 @@ def test_a_row_that_kills_its_worker_is_dropped_alone(planted: Make, curated: Cu
     for number in range(8):
         corpus.add(f"n{number}", ("user", f"Question {number}?"), ("assistant", f"A{number}"))
     corpus.rows[5]["kill"] = True
-    found = curated(corpus.write(), workers=2)
+    source = replace(corpus.write(), layout=JsonLines(cut_bytes=200))  # units of a few rows
+    found = curated(source, workers=2)
     assert len(found.kept) == 7
     assert found.fall.rows_dropped == {"worker-killed": 1}
     assert found.fall.rows == 8
+    measured = corpus.workspace.measured(corpus.name)
+    names = part_files(measured, ".dropped.parquet")
+    assert len(names) > 2
+    (lost,) = [r for n in names for r in pq.read_table(measured.local(n)).to_pylist()]
+    assert (lost["id"], lost["source_row"]) == (f"{corpus.root}/rows-0.jsonl#5", 5)
 
 
 @pytest.mark.parametrize("kind", ["mp4", "matroska"])
