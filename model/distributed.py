@@ -87,7 +87,13 @@ def train_on_ray(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    gpus = cluster.most_gpus() > 0  # the machine that starts the run may have none
+    there = sum(cluster.gpus())  # the machine that starts the run may have none
+    gpus = there > 0
+    if gpus and workers > there:  # Ray would wait for them for ever
+        raise UsageError(
+            f"recipe {recipe.name}: {workers} workers ask for a GPU each, the cluster has "
+            f"{there:g}; use at most so many workers"
+        )
 
     def from_workspace(recipe: Recipe) -> OpenData:
         return open_stages(Workspace(url), recipe)

@@ -2,26 +2,28 @@
 
 Masks of 8,192² are never built. On a CPU documents of like length are stacked and attended
 causally in one call: padding lies behind every real token, so causality alone keeps it unseen
-and the result is exact. On CUDA the same boundaries go to FlashAttention's variable-length
-kernel where it is installed, and to a compiled flex attention where it is not. Registered with
-transformers as attention `smolmix_documents`.
+and the result is exact. On CUDA, in half precision, the same boundaries go to the
+variable-length FlashAttention that comes with torch. Registered with transformers as attention
+`smolmix_documents`.
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
 ATTENTION = "smolmix_documents"
 _PADDING = 0.8  # documents join a stack if at least this full
-_FLEX_DIM = 16  # smallest head that the compiled flex attention takes
+_HALF = (torch.bfloat16, torch.float16)
+# torch 2.11 shares key-value heads without being told to.
+_TOLD_OF_GROUPS = "enable_gqa" in inspect.signature(varlen_attn).parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,10 @@ class Stack:
 class Documents:
     """Where a packed sequence's documents lie, made once a sequence and used by every layer."""
 
-    boundaries: Tensor  # (documents + 1,) int32, cumulative lengths
-    longest: int  # tokens attended together
+    spans: Tensor  # (spans + 1,) int32, cumulative lengths of what is attended together
+    longest: int  # of them
     stacks: tuple[Stack, ...]  # empty: all attended as one document
     order: Tensor | None  # for each token, its place in the stacks' tokens laid end to end
-    mask: BlockMask | None = None  # for flex attention, where that is what will be used
 
     @classmethod
     def of_lengths(
@@ -59,9 +60,9 @@ class Documents:
         """
         sizes = torch.tensor([0, *lengths])
         starts = sizes.cumsum(0)
-        boundaries = starts.to(device, torch.int32)
         if len(lengths) <= 1 or not separate:
-            return cls(boundaries, sum(lengths), (), None)
+            whole = starts[[0, -1]].to(device, torch.int32)
+            return cls(whole, sum(lengths), (), None)
         stacks = []
         placed = []
         for group in _groups(lengths):
@@ -71,15 +72,14 @@ class Documents:
             steps = torch.arange(longest)
             inside = steps[None, :] < length[:, None]
             take = base[:, None] + torch.where(inside, steps[None, :], 0)
-            whole = bool(inside.all())
-            real = None if whole else inside.flatten().nonzero().squeeze(1).to(device)
+            full = bool(inside.all())
+            real = None if full else inside.flatten().nonzero().squeeze(1).to(device)
             stacks.append(Stack(take.to(device), real))
             placed.append(take[inside])
         order = torch.empty(int(starts[-1]), dtype=torch.long)
         order[torch.cat(placed)] = torch.arange(int(starts[-1]))
-        on_flex = torch.device(device).type == "cuda" and _varlen() is None
-        mask = document_mask(lengths, device) if on_flex else None
-        return cls(boundaries, max(lengths), tuple(stacks), order.to(device), mask)
+        spans = starts.to(device, torch.int32)
+        return cls(spans, max(lengths), tuple(stacks), order.to(device))
 
 
 def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -95,35 +95,13 @@ def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield group
 
 
-def document_mask(lengths: Sequence[int], device: torch.device | str) -> BlockMask:
-    """Return flex attention's mask: causal, within documents of these lengths laid end to end."""
-    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(device)
-
-    def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (query >= key) & (owner[query] == owner[key])
-
-    tokens = sum(lengths)
-    return create_block_mask(sees, None, None, tokens, tokens, device=str(device))
-
-
-@cache
-def _compiled_flex() -> Any:
-    return torch.compile(flex_attention)
-
-
-def flex(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: BlockMask,
-    *,
-    scale: float | None = None,
-    compiled: bool = True,
-) -> Tensor:
-    """Attend by a block mask, (1, heads, tokens, dim); uncompiled it builds every score."""
-    attend = _compiled_flex() if compiled else flex_attention
-    grouped = query.shape[1] != key.shape[1]
-    out: Tensor = attend(query, key, value, block_mask=mask, scale=scale, enable_gqa=grouped)
+def _flash(query: Tensor, key: Tensor, value: Tensor, at: Documents, scale: float | None) -> Tensor:
+    """Attend by torch's own variable-length FlashAttention; (tokens, heads, dim) each."""
+    options: dict[str, Any] = {"scale": scale, "window_size": (-1, 0)}
+    if _TOLD_OF_GROUPS:
+        options["enable_gqa"] = query.shape[1] != key.shape[1]
+    out = varlen_attn(query, key, value, at.spans, at.spans, at.longest, at.longest, **options)
+    assert isinstance(out, Tensor)
     return out
 
 
@@ -160,36 +138,22 @@ def attention(
         (1, tokens, heads, dim), and no weights.
     """
     assert attention_mask is None, "packed attention takes documents, not a mask"
-    if documents is None or documents.order is None:
+    if documents is None:
         return _causal(query, key, value, scaling).transpose(1, 2).contiguous(), None
     if query.is_cuda and torch.is_autocast_enabled("cuda"):
         # RoPE's cosines are in fp32 and leave queries and keys so; SDPA alone would cast them.
         query, key = query.to(value.dtype), key.to(value.dtype)
-    if documents.mask is not None and query.shape[-1] >= _FLEX_DIM:
-        return flex(query, key, value, documents.mask, scale=scaling).transpose(1, 2), None
-    if query.is_cuda and (varlen := _varlen()) is not None and query.dtype != torch.float32:
-        out = varlen(
-            query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1),
-            documents.boundaries, documents.boundaries, documents.longest, documents.longest,
-            softmax_scale=scaling, causal=True,
-        )  # fmt: skip
-        return out[None], None
-    tokens = [x[0].transpose(0, 1) for x in (query, key, value)]  # (tokens, heads, dim)
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (tokens, heads, dim)
+    if query.is_cuda and query.dtype in _HALF:
+        return _flash(q, k, v, documents, scaling)[None], None
+    if documents.order is None:
+        return _causal(query, key, value, scaling).transpose(1, 2).contiguous(), None
     pieces = []
     for stack in documents.stacks:
-        q, k, v = (x[stack.take].transpose(1, 2) for x in tokens)
-        out = _causal(q, k, v, scaling).transpose(1, 2).flatten(0, 1)
+        some_q, some_k, some_v = (x[stack.take].transpose(1, 2) for x in (q, k, v))
+        out = _causal(some_q, some_k, some_v, scaling).transpose(1, 2).flatten(0, 1)
         pieces.append(out if stack.real is None else out[stack.real])
     return torch.cat(pieces)[documents.order][None], None
-
-
-def _varlen() -> Any:
-    """Return FlashAttention's variable-length kernel, or None where it is not installed."""
-    try:
-        from flash_attn import flash_attn_varlen_func  # type: ignore[import-not-found]
-    except ImportError:
-        return None
-    return flash_attn_varlen_func
 
 
 AttentionInterface.register(ATTENTION, attention)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smolmix.model.documents import plain_attention
-from smolmix.model.presets import EOS_ID, PAD_ID
+from smolmix.model.presets import EOS_ID, IMAGE_ID, PAD_ID
 from smolmix.model.prompts import Shown
 from smolmix.model.step import averaging, embeddings, pixels
 
@@ -65,7 +65,8 @@ def generate(
     if groups is not None:  # transformers' forward does not average
         del inputs["pixel_values"]
         tiles = torch.cat([s.tiles for s in shown]).to(model.device)
-        inputs["inputs_embeds"] = embeddings(model, inputs["input_ids"], tiles, groups)
+        visual = (inputs["input_ids"] == IMAGE_ID).flatten().nonzero().squeeze(1)
+        inputs["inputs_embeds"] = embeddings(model, inputs["input_ids"], visual, tiles, groups)
     with plain_attention(model):
         out = model.generate(
             **inputs,

@@ -1,7 +1,9 @@
 """The training loop of one stage: global batches, gradients, guards, metrics, checkpoints."""
 
+import itertools
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,20 +37,26 @@ class Progress:
     seconds_left: float
 
 
+def document_sums(packed: Packed, losses: torch.Tensor) -> torch.Tensor:
+    """Return the sum of each document's losses, (documents,) float64, where the losses are."""
+    sums = torch.zeros(len(packed.supervised_in), dtype=torch.float64, device=losses.device)
+    return sums.index_add_(0, packed.owner, losses.detach().double())
+
+
 def group_losses(
-    sequence: Mapping[str, Any], packed: Packed, losses: torch.Tensor
+    sequence: Mapping[str, Any], counts: Sequence[int], sums: Sequence[float]
 ) -> dict[str, tuple[float, int]]:
-    """Return (sum of losses, supervised tokens) by `modality/...` and `corpus/...`."""
-    owner = torch.searchsorted(packed.documents.boundaries, packed.supervised, right=True) - 1
-    n = packed.documents.boundaries.shape[0] - 1
-    sums = torch.zeros(n, dtype=torch.float64, device=losses.device)
-    sums.index_add_(0, owner, losses.detach().double())
-    counts = torch.bincount(owner, minlength=n).tolist()
+    """Return (sum of losses, supervised tokens) by `modality/...` and `corpus/...`.
+
+    Args:
+        sequence: what the loader yielded.
+        counts: supervised tokens of each document.
+        sums: the sum of each document's losses.
+    """
     found: dict[str, tuple[float, int]] = {}
     for kind, key in (("modality", "modalities"), ("corpus", "corpora")):
-        for name, total, count in zip(sequence.get(key, ()), sums.tolist(), counts, strict=False):
-            before = found.get(f"{kind}/{name}", (0.0, 0))
-            found[f"{kind}/{name}"] = (before[0] + total, before[1] + count)
+        for name, total, count in zip(sequence.get(key, ()), sums, counts, strict=False):
+            _add(found, {f"{kind}/{name}": (total, count)})
     return found
 
 
@@ -184,17 +192,20 @@ class StageLoop:
         waited = data.waited_s - waited
         world = self.world
         supervised = world.sum(sum(p.n_supervised for _, p in batch))
-        groups: dict[str, tuple[float, int]] = {}
-        total = 0.0
-        for sequence, packed in batch:
+        sums = []
+        for _, packed in batch:
             with self._autocast():
                 losses = self.packed_model(packed)
             if losses.requires_grad:  # no text trains a frozen language model
                 ranks = world.size if self.sharded else 1  # FSDP takes the mean over the ranks
                 (losses.sum() * ranks / max(1.0, supervised)).backward()
-            total += float(losses.detach().double().sum())
-            _add(groups, group_losses(sequence, packed, losses))
-        loss = world.sum(total) / max(1.0, supervised)
+            sums.append(document_sums(packed, losses))
+        together = torch.split(torch.cat(sums).cpu(), [len(x) for x in sums])
+        each = [x.tolist() for x in together]
+        loss = world.sum(math.fsum(itertools.chain(*each))) / max(1.0, supervised)
+        groups: dict[str, tuple[float, int]] = {}
+        for (sequence, packed), of_documents in zip(batch, each, strict=True):
+            _add(groups, group_losses(sequence, packed.supervised_in, of_documents))
         for parameter in self.trained:
             if parameter.grad is None:  # a tower that no sequence of this step used
                 parameter.grad = torch.zeros_like(parameter)

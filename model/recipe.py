@@ -150,6 +150,7 @@ class Recipe(_Strict):
     seed: int = 0
     threads: Annotated[int, Field(gt=0)] | None = None  # torch threads; None: as torch decides
     sharding: Literal["ddp", "fsdp"] = "ddp"  # fsdp: a rank holds a share of the weights
+    compiled: bool = False  # compile the layers on a GPU, at the start of a run; a CPU never does
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)]
     evaluate: tuple[str, ...] = ()  # corpora whose held-out samples are answered at the end
 

@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from smolmix.model.step import PackedModel
+from smolmix.model.step import PackedModel, layers
 
 
 def shard(packed: PackedModel, ranks: int, device: torch.device) -> None:
@@ -24,8 +24,7 @@ def shard(packed: PackedModel, ranks: int, device: torch.device) -> None:
     blank tile through the vision tower, whose embeddings count for nothing.
     """
     mesh = init_device_mesh(device.type, (ranks,))
-    inner = packed.model.model
-    for layer in [*inner.vision_model.encoder.layers, *inner.text_model.layers]:
+    for layer in layers(packed.model):
         fully_shard(layer, mesh=mesh)
     fully_shard(packed, mesh=mesh)
     packed.always_sees = True

@@ -15,8 +15,13 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from smolmix.model.documents import Documents, use_document_attention
+from smolmix.model.presets import IMAGE_ID
 
 CHUNK = 2048  # supervised positions whose logits are in memory together
+
+# fp32 means fp32 on a GPU too: cuDNN alone would take TF32 for the patch embedding and move the
+# tower's states by 3e-4 (H200); in bf16 it changes nothing.
+torch.backends.cudnn.allow_tf32 = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,9 @@ class Packed:
     position_ids: Tensor  # (tokens,) int64, from 0 in each document
     supervised: Tensor  # (n,) int64: positions whose next token is in the loss
     targets: Tensor  # (n,) int64: those next tokens
+    owner: Tensor  # (n,) int64: the document each is of
+    supervised_in: tuple[int, ...]  # of each document, how many
+    visual: Tensor  # (m,) int64: positions of visual tokens
     tiles: Tensor  # (tiles, 3, edge, edge) uint8
     tile_groups: Tensor | None  # (blocks,) int64: tiles averaged to each block; None: none are
     documents: Documents
@@ -57,8 +65,9 @@ def pack(
     )
     # A document's first token has nothing before it to be predicted from.
     wanted = ((labels != -100) & (positions != 0)).nonzero().squeeze(1)
-    starts = (positions == 0).nonzero().squeeze(1).tolist()
-    lengths = [b - a for a, b in zip(starts, [*starts[1:], len(ids)], strict=True)]
+    starts = (positions == 0).nonzero().squeeze(1)
+    lengths = torch.diff(starts, append=torch.tensor([len(ids)])).tolist()
+    owner = torch.searchsorted(starts, wanted, right=True) - 1
     if not separate_documents:
         positions = torch.arange(len(ids))
     return Packed(
@@ -66,6 +75,9 @@ def pack(
         position_ids=positions.to(device, non_blocking=True),
         supervised=(wanted - 1).to(device, non_blocking=True),
         targets=labels[wanted].to(device, non_blocking=True),
+        owner=owner.to(device, non_blocking=True),
+        supervised_in=tuple(torch.bincount(owner, minlength=len(lengths)).tolist()),
+        visual=(ids == IMAGE_ID).nonzero().squeeze(1).to(device, non_blocking=True),
         tiles=torch.as_tensor(sequence["tiles"]).to(device, non_blocking=True),
         tile_groups=averaging(sequence.get("tile_groups", ()), device),
         documents=Documents.of_lengths(lengths, device, separate=separate_documents),
@@ -86,6 +98,19 @@ def pixels(tiles: Tensor, dtype: torch.dtype) -> Tensor:
     return (tiles.to(dtype) * (1 / 255) - 0.5) / 0.5
 
 
+def tower_states(tower: Any, tiles: Tensor) -> Tensor:
+    """Return a vision tower's last hidden states of whole tiles, (tiles, patches, hidden).
+
+    A whole tile's patches are numbered in order and all are seen, so nothing of transformers'
+    masks and fractional positions is needed, which on a GPU make the host wait.
+    """
+    table = tower.embeddings
+    patches = table.patch_embedding(pixels(tiles, table.patch_embedding.weight.dtype))
+    embedded = patches.flatten(2).transpose(1, 2) + table.position_embedding.weight
+    seen: Tensor = tower.post_layernorm(tower.encoder(inputs_embeds=embedded).last_hidden_state)
+    return seen
+
+
 def visual_tokens(
     model: Any, tiles: Tensor, groups: Tensor | None = None, *, chunk: int = 0
 ) -> Tensor:
@@ -98,14 +123,8 @@ def visual_tokens(
             None: every tile is a block.
         chunk: tiles in the tower at once; 0 for all.
     """
-    dtype = model.model.vision_model.embeddings.patch_embedding.weight.dtype
     parts = torch.split(tiles, chunk) if chunk else (tiles,)
-    seen = [
-        model.model.connector(
-            model.model.vision_model(pixel_values=pixels(part, dtype)).last_hidden_state
-        )
-        for part in parts
-    ]
+    seen = [model.model.connector(tower_states(model.model.vision_model, part)) for part in parts]
     whole = torch.cat(seen) if len(seen) > 1 else seen[0]  # (tiles, tokens per tile, hidden)
     if groups is not None:
         owner = torch.repeat_interleave(torch.arange(len(groups), device=groups.device), groups)
@@ -117,6 +136,7 @@ def visual_tokens(
 def embeddings(
     model: Any,
     ids: Tensor,
+    visual: Tensor,
     tiles: Tensor,
     groups: Tensor | None = None,
     *,
@@ -128,6 +148,7 @@ def embeddings(
     Args:
         model: the SmolVLM.
         ids: (rows, tokens) int64.
+        visual: (n,) int64, places of visual tokens in the rows laid end to end.
         tiles: (tiles, 3, edge, edge) uint8 of all rows, in order.
         groups: as for `visual_tokens`.
         chunk: tiles in the tower at once; 0 for all.
@@ -142,10 +163,9 @@ def embeddings(
             return embedded
         blank = tiles.new_zeros(1, *tiles.shape[1:])
         return embedded + 0 * visual_tokens(model, blank).sum().to(embedded.dtype)
-    visual = visual_tokens(model, tiles, groups, chunk=chunk).to(embedded.dtype)
-    places = (ids == model.config.image_token_id)[..., None]
-    assert int(places.sum()) == visual.shape[0], "image tokens and tiles do not match"
-    return embedded.masked_scatter(places, visual)
+    seen = visual_tokens(model, tiles, groups, chunk=chunk).to(embedded.dtype)
+    assert visual.shape[0] == seen.shape[0], "image tokens and tiles do not match"
+    return embedded.flatten(0, 1).index_copy(0, visual, seen).view_as(embedded)
 
 
 def hidden_states(
@@ -153,8 +173,8 @@ def hidden_states(
 ) -> Tensor:
     """Return the decoder's last hidden states, (tokens, hidden)."""
     embedded = embeddings(
-        model, packed.input_ids[None], packed.tiles, packed.tile_groups, chunk=tile_chunk,
-        always_sees=always_sees,
+        model, packed.input_ids[None], packed.visual, packed.tiles, packed.tile_groups,
+        chunk=tile_chunk, always_sees=always_sees,
     )  # fmt: skip
     return model.model.text_model(  # type: ignore[no-any-return]
         inputs_embeds=embedded,
@@ -180,6 +200,20 @@ def token_losses(model: Any, hidden: Tensor, packed: Packed, *, chunk: int = CHU
         for h, t in zip(torch.split(wanted, chunk), torch.split(packed.targets, chunk), strict=True)
     ]
     return torch.cat(losses)
+
+
+def layers(model: Any) -> list[torch.nn.Module]:
+    """Return a SmolVLM's vision layers and decoder layers, in the order they run."""
+    return [*model.model.vision_model.encoder.layers, *model.model.text_model.layers]
+
+
+def compile_layers(model: Any, backend: str = "inductor") -> None:
+    """Compile each layer in place, for any number of tiles and tokens; names stay as they are.
+
+    Layers of a kind share one compilation: three in all, the first decoder layer's being its own.
+    """
+    for layer in layers(model):
+        layer.compile(dynamic=True, backend=backend)
 
 
 class PackedModel(torch.nn.Module):

@@ -21,6 +21,7 @@ from smolmix.model.metrics import MetricsWriter
 from smolmix.model.prefetch import Sequences
 from smolmix.model.recipe import Recipe, StageSpec
 from smolmix.model.sharding import whole_weights
+from smolmix.model.step import compile_layers
 from smolmix.model.world import World
 
 FINAL = "final"
@@ -72,7 +73,7 @@ def keep_freed_memory() -> None:
 
 def run_digest(recipe: Recipe, data: Sequence[StageData]) -> str:
     """Return the identity of a run: its recipe and the sequences it reads."""
-    body = recipe.model_dump_json(exclude={"evaluate", "title", "threads", "sharding"})
+    body = recipe.model_dump_json(exclude={"evaluate", "title", "threads", "sharding", "compiled"})
     return xxhash.xxh3_128_hexdigest("\n".join([body, *(d.digest for d in data)]).encode())
 
 
@@ -192,6 +193,8 @@ class _Run:
 
     def _build(self, at: Path | None) -> Any:
         model = build(self.recipe.model, seed=self.recipe.seed, checkpoint=at)
+        if self.recipe.compiled and self.device.type == "cuda":
+            compile_layers(model)
         return model if self.sharded else model.to(self.device)
 
     def _stage(

@@ -6,7 +6,7 @@ collator that pads ids and tiles to the longest of the batch, transformers' own 
 one sequence's samples a step, so the peer's batches hold samples of like length when packing
 put such together: that is to its advantage.
 
-Example: smolmix run demo, then: python benchmarks/model/speed.py workspace
+Example: smolmix run demo, then: python -m benchmarks.model.speed workspace
 """
 
 import argparse
@@ -15,15 +15,13 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from benchmarks.model.trainer import Row, trainer
 
 from smolmix.model.build import build
-from smolmix.model.generate import batch_inputs
 from smolmix.model.metrics import peak_memory_bytes
 from smolmix.model.recipe import ModelSpec, Rates, Recipe, load_recipe
 from smolmix.model.train import StageData, train
@@ -39,7 +37,7 @@ def open_dataset(workspace: str, recipe: Recipe) -> SequenceDataset:
     return SequenceDataset(place, place.child("sequences", stage.mixture, name))
 
 
-def documents(sequence: Mapping[str, Any], image_id: int, per_tile: int) -> Iterator[Any]:
+def documents(sequence: Mapping[str, Any], image_id: int, per_tile: int) -> Iterator[Row]:
     """Yield (ids, labels, tiles) of each document of a packed sequence."""
     tile = 0
     bounds = sequence["boundaries"].tolist()
@@ -106,53 +104,14 @@ def ours(workspace: str, steps: int, warm: int) -> dict[str, float | None]:
 
 def peer(workspace: str, steps: int, warm: int) -> dict[str, float | None]:
     """Measure transformers' Trainer on the same documents, as many rows a step as we pack."""
-    from transformers import Trainer, TrainerCallback, TrainingArguments
-
     recipe = load_recipe("demo")
     dataset = open_dataset(workspace, recipe)
     model = build(ModelSpec(preset="nano"))
-    rows = [
-        document
-        for i in range(steps + warm)
-        for document in documents(dataset[i], model.config.image_token_id, 4)
+    each = [
+        list(documents(dataset[i], model.config.image_token_id, 4)) for i in range(steps + warm)
     ]
-    batch = max(1, len(rows) // (steps + warm))
-
-    def collate(items: list[Any]) -> dict[str, torch.Tensor]:
-        out = batch_inputs([i[0].numpy() for i in items], [i[2] for i in items])
-        out["labels"] = torch.full_like(out["input_ids"], -100)
-        for row, item in enumerate(items):
-            out["labels"][row, -len(item[1]) :] = item[1]
-        return out
-
-    times: list[float] = []
-
-    class Clock(TrainerCallback):
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            times.append(time.perf_counter())
-
-    with tempfile.TemporaryDirectory() as folder:
-        Trainer(
-            model=model,
-            args=TrainingArguments(
-                output_dir=folder,
-                per_device_train_batch_size=batch,
-                max_steps=steps + warm,
-                save_strategy="no",
-                report_to=[],
-                remove_unused_columns=False,
-                use_cpu=True,
-                logging_strategy="no",
-                disable_tqdm=True,
-                dataloader_num_workers=0,
-                optim="adamw_torch_fused",
-                learning_rate=1e-4,
-                train_sampling_strategy="sequential",
-            ),
-            train_dataset=rows,
-            data_collator=collate,
-            callbacks=[Clock()],
-        ).train()
+    times, batch = trainer(model, each, use_cpu=True)
+    rows = [row for one in each for row in one]
     used = rows[batch * warm : batch * (steps + warm)]
     return {
         "seconds": times[-1] - times[warm - 1],
@@ -179,7 +138,7 @@ def main() -> None:
     found = {}
     for side_name in ("ours", "peer"):
         command = [
-            sys.executable, __file__, args.workspace, "--only", side_name,
+            sys.executable, "-m", "benchmarks.model.speed", args.workspace, "--only", side_name,
             "--steps", str(args.steps), "--warm", str(args.warm),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=True)

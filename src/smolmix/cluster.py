@@ -210,17 +210,17 @@ def run_jobs(
     return failed
 
 
-def most_gpus() -> float:
-    """Return how many GPUs the best machine of the cluster has; this one may have none."""
+def gpus() -> list[float]:
+    """Return how many GPUs each machine of the cluster has; this one may have none."""
     import ray
 
     nodes: Any = ray.nodes  # untyped
-    return max((n["Resources"].get("GPU", 0) for n in nodes() if n["Alive"]), default=0)
+    return [n["Resources"].get("GPU", 0) for n in nodes() if n["Alive"]]
 
 
 def _check_gpus(jobs: Sequence[Job]) -> None:
     """Refuse what no machine of the cluster could ever start; Ray would wait for it for ever."""
-    there = most_gpus()
+    there = max(gpus(), default=0)
     for job in jobs:
         if job.stage.num_gpus > there:
             raise UsageError(

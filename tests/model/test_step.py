@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.model.conftest import Document, packed
+from tests.model.conftest import Document, documents_of_every_modality, packed
 from torch.nn import functional
 from transformers import AutoModelForImageTextToText, SmolVLMForConditionalGeneration
 from transformers.models.smolvlm.modeling_smolvlm import SmolVLMVisionEmbeddings
@@ -13,15 +13,21 @@ from transformers.models.smolvlm.modeling_smolvlm import SmolVLMVisionEmbeddings
 from smolmix.model.checkpoint import save
 from smolmix.model.documents import (
     Documents,
-    attention,
-    document_mask,
-    flex,
     plain_attention,
 )
 from smolmix.model.optimise import freeze
 from smolmix.model.presets import LM_NANO, PRESETS, ModelPreset, config
 from smolmix.model.recipe import Rates
-from smolmix.model.step import PackedModel, hidden_states, pack, pixels, token_losses, visual_tokens
+from smolmix.model.step import (
+    PackedModel,
+    compile_layers,
+    hidden_states,
+    layers,
+    pack,
+    pixels,
+    token_losses,
+    visual_tokens,
+)
 from smolmix.profiles import profile
 
 
@@ -162,7 +168,7 @@ def test_a_sequence_without_supervised_tokens_has_no_loss(
 @pytest.mark.parametrize("lengths", [[5], [7, 7, 7], [1, 100, 3, 90, 2, 2], list(range(1, 30))])
 def test_document_plan_places_every_token_once(lengths: list[int]) -> None:
     plan = Documents.of_lengths(lengths)
-    assert plan.boundaries.tolist() == [0, *np.cumsum(lengths)]
+    assert plan.spans.tolist() == [0, *np.cumsum(lengths)]
     if len(lengths) > 1:
         assert plan.order is not None
         assert sorted(plan.order.tolist()) == list(range(sum(lengths)))
@@ -201,7 +207,7 @@ def test_token_losses_of_grouped_heads_match_a_dense_mask(documents: list[Docume
     with torch.no_grad():
         found = token_losses(model, hidden_states(model, one), one)
         owner = torch.repeat_interleave(
-            torch.arange(len(documents)), torch.diff(one.documents.boundaries)
+            torch.arange(len(documents)), torch.diff(one.documents.spans)
         )
         dense = (owner[:, None] == owner[None]).tril()[None, None]
         embedded = model.model.text_model.embed_tokens(one.input_ids[None])
@@ -241,17 +247,16 @@ def test_a_frozen_vision_tower_keeps_nothing_for_a_backward(documents: list[Docu
     assert all(p.grad is not None for p in model.model.connector.parameters())
 
 
-@pytest.mark.parametrize("lengths", [[9, 7], [130, 1, 200, 3, 3, 90]])
-@pytest.mark.parametrize("kv_heads", [4, 2])
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-def test_flex_attention_uncompiled_equals_ours(lengths: list[int], kv_heads: int) -> None:
-    """What CUDA uses without FlashAttention; on a CPU it has no backward and is not compiled."""
-    tokens = sum(lengths)
-    torch.manual_seed(0)
-    q, k, v = (torch.randn(1, n, tokens, 16) for n in (4, kv_heads, kv_heads))
-    ours, _ = attention(
-        torch.nn.Identity(), q, k, v, None, scaling=0.3, documents=Documents.of_lengths(lengths)
-    )
-    mask = document_mask(lengths, "cpu")
-    flexed = flex(q, k, v, mask, scale=0.3, compiled=False).transpose(1, 2)
-    torch.testing.assert_close(flexed, ours, atol=1e-5, rtol=1e-5)
+def test_compiled_layers_give_the_same_losses_whatever_the_number_of_tiles() -> None:
+    """Traced as for a GPU, run by the plain backend: compiling for a CPU takes a minute."""
+    model = tower(PRESETS["tiny"])
+    step = PackedModel(model)
+    drawn = [pack(packed(documents_of_every_modality(n))) for n in (1, 2)]
+    with torch.no_grad():
+        wanted = [step(one) for one in drawn]
+        compile_layers(model, backend="eager")
+        found = [step(one) for one in drawn]
+    assert all(layer._compiled_call_impl is not None for layer in layers(model))
+    assert list(model.state_dict()) == list(tower(PRESETS["tiny"]).state_dict())
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
