@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from smolmix.errors import UsageError
 from smolmix.storage import Folder, Workspace
-from smolmix.tokenize.codec import encode_tiles
+from smolmix.tokenize.codec import check, encode_tiles
 from smolmix.tokenize.loader import SequenceDataset
 
+RECORD = "export.json"
 Form = Literal["webdataset", "parquet"]
 
 PARQUET_SCHEMA = pa.schema(
@@ -54,7 +55,7 @@ def export(
     Args:
         workspace: holds the shards.
         folder: `sequences/<mixture>/<profile>-<budget>`.
-        out: a local folder, made if need be.
+        out: a local folder, made if need be; files of an export before are replaced.
         form: "webdataset" (per sequence `N.ids.npy`, `N.labels.npy`, `N.boundaries.npy`,
             `N.tKKK.png`, `N.json`) or "parquet" (`PARQUET_SCHEMA`).
         per_file: sequences in one file.
@@ -66,13 +67,14 @@ def export(
     """
     if form not in ("webdataset", "parquet"):
         raise UsageError(f"export to {form!r}: webdataset or parquet")
-    if codec != "png" and not codec.startswith("jpeg:"):
-        raise UsageError(f"export with codec {codec!r}: png or jpeg:Q")
+    if check(codec) in ("source", "raw"):
+        raise UsageError(f"export with codec {codec!r}: png or jpeg:1 to jpeg:100")
     dataset = SequenceDataset(workspace, folder)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {out}: {error.strerror}; name a folder to be made") from error
+    (out / RECORD).unlink(missing_ok=True)  # not whole until it is there again
     write = _write_tar if form == "webdataset" else _write_parquet
     suffix = "tar" if form == "webdataset" else "parquet"
     files = []
@@ -83,8 +85,10 @@ def export(
         write(temporary, _items(dataset, start, stop, codec))
         temporary.replace(path)
         files.append(path.name)
+    for stale in set(out.glob("sequences-??????.*")) - {out / name for name in files}:
+        stale.unlink()  # of an export before, that had more files or another form
     record = {"profile": dataset.record.profile.name, "sequences": len(dataset), "files": files}
-    (out / "export.json").write_text(json.dumps(record, indent=1) + "\n")
+    (out / RECORD).write_text(json.dumps(record, indent=1) + "\n")
     return Exported(files=tuple(files), sequences=len(dataset))
 
 

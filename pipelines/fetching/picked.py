@@ -60,12 +60,13 @@ def picked_files(corpus: str, folder: Folder, workspace: Workspace) -> Needed:
             f"{folder.at(_LOCK)}: nothing of {corpus} is picked; it picks {', '.join(corpora)}"
         )
     with folder.open(_PICKS) as stream:
-        picks = pq.read_table(stream, columns=["corpus", "part", "row"])
+        picks = pq.read_table(stream, columns=["id", "corpus", "part", "row"])
     picks = picks.filter(pc.equal(picks["corpus"].cast(pa.string()), corpus))
-    rows: dict[str, set[int]] = {}
+    rows: dict[str, dict[int, str]] = {}
     parts = picks["part"].cast(pa.string()).to_pylist()
-    for part, row in zip(parts, picks["row"].to_pylist(), strict=True):
-        rows.setdefault(part, set()).add(row)
+    places = zip(parts, picks["row"].to_pylist(), picks["id"].to_pylist(), strict=True)
+    for part, row, name in places:
+        rows.setdefault(part, {})[row] = name
     revision = str(corpora[corpus]["revision"])
     root = f"raw/{corpus}/{revision}/"
     needed: dict[str, set[int]] = {}
@@ -104,12 +105,22 @@ def published(picked: Mapping[str, tuple[int, ...]], paths: list[str]) -> Picked
     return found
 
 
-def _refs(curated: Folder, name: str, rows: set[int]) -> list[dict[str, Any]]:
+def _refs(curated: Folder, name: str, picks: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Return where the media lie of the rows that were picked, row -> id."""
     if not curated.exists(name):
         raise DataError(
             f"{curated.at(name)}: not there, and the picks name it; bring the curated parts the "
             "lock was made from, or curate the corpus again"
         )
     with curated.open(name) as stream:
-        media = pq.read_table(stream, columns=["media"])["media"].take(pa.array(sorted(rows)))
+        table = pq.read_table(stream, columns=["id", "media"])
+    here = dict(enumerate(table["id"].to_pylist()))
+    for row, wanted in sorted(picks.items()):
+        if here.get(row) != wanted:
+            raise DataError(
+                f"{curated.at(name)}: curated anew since the lock was made: row {row} is "
+                f"{here.get(row, 'not there')}, picked was {wanted}; bring the curated parts the "
+                "lock was made from, or run `smolmix mix build` again"
+            )
+    media = table["media"].take(pa.array(sorted(picks)))
     return [ref for sample in media.to_pylist() for medium in sample for ref in medium["refs"]]

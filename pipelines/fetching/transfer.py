@@ -38,6 +38,8 @@ class Transfer:
             partial = self._partial(file)
             rows = self._some_rows(file)
             if rows:
+                # Apart from a whole file's bytes: it has the file's size from the first byte on.
+                partial = partial.with_name(f"{partial.name}.rows")
                 groups = bring_row_groups(self.downloader, file.target, rows, partial)
                 sha256 = digests(partial)[0]
             else:

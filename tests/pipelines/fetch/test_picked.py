@@ -78,7 +78,7 @@ def _lock(source: Source, whole: Workspace, here: Workspace, names: set[str]) ->
             pq.write_table(to_table(part), out)
         for row, sample in enumerate(part):
             if sample.turns[-1].text in names:
-                picks.append({"corpus": source.id, "part": unit.name, "row": row})
+                picks.append({"id": sample.id, "corpus": source.id, "part": unit.name, "row": row})
                 samples.append(sample)
     folder = here.mixture("mine")
     folder.write_json("lock.json", {"corpora": {source.id: {"revision": "v1"}}})
@@ -145,6 +145,21 @@ def test_a_lock_that_does_not_help_is_refused(source: Source, tmp_path: Path) ->
         picked_files("served", folder, space)
     folder.write_json("lock.json", {"corpora": {"served": {"revision": "v1"}}})
     with folder.open("picks.parquet", "wb") as out:
-        pq.write_table(pa.Table.from_pylist([{"corpus": "served", "part": "p", "row": 0}]), out)
+        pick = {"id": "x", "corpus": "served", "part": "p", "row": 0}
+        pq.write_table(pa.Table.from_pylist([pick]), out)
     with pytest.raises(DataError, match="the picks name it"):
         picked_files("served", folder, space)
+
+
+def test_curated_parts_that_are_not_the_locks_are_refused(source: Source, tmp_path: Path) -> None:
+    whole, here = Workspace(tmp_path / "whole"), Workspace(tmp_path / "here")
+    fetch(source, whole)
+    _lock(source, whole, here, {"c7", "c33"})
+    picks = pq.read_table(here.mixture("mine").local("picks.parquet")).to_pylist()
+    place = here.curated(source.id).local(f"{picks[0]['part']}.parquet")
+    table = pq.read_table(place)
+    for changed in (table.slice(1), table.slice(0, 1)):  # rows moved; rows are gone
+        pq.write_table(changed, place)
+        with pytest.raises(DataError, match=r"curated anew since the lock was made"):
+            _fetch_for(source, here)
+    assert not here.exists(f"raw/{source.id}")

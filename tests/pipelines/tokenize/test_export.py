@@ -65,13 +65,27 @@ def test_webdataset_tars_hold_one_group_of_members_a_sequence(
         assert sum(k.endswith(".jpg") for k in group) == len(item["tiles"])
 
 
+def test_an_export_leaves_nothing_of_one_before(
+    dataset: SequenceDataset, filled: Workspace, tmp_path: Path
+) -> None:
+    place = tmp_path / "out"
+    place.mkdir()
+    (place / "mine.txt").write_text("kept")
+    export(filled, dataset._folder, place, "webdataset", per_file=1)
+    export(filled, dataset._folder, place, "parquet", per_file=1)
+    out = export(filled, dataset._folder, place, "parquet", per_file=10)
+    assert len(out.files) < len(dataset)
+    assert {p.name for p in place.iterdir()} == {*out.files, "export.json", "mine.txt"}
+
+
 def test_an_unknown_form_or_codec_is_refused(
     dataset: SequenceDataset, filled: Workspace, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="webdataset or parquet"):
         export(filled, dataset._folder, tmp_path, "csv")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="png or jpeg"):
-        export(filled, dataset._folder, tmp_path, "parquet", codec="raw")
+    for codec in ("raw", "source", "jpeg:abc", "jpeg:101", "webp"):
+        with pytest.raises(UsageError, match=r"codec .*jpeg:1 to jpeg:100"):
+            export(filled, dataset._folder, tmp_path, "parquet", codec=codec)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match=r"--out .*file: File exists; name a folder"):
         export(filled, dataset._folder, tmp_path / "file", "parquet")
