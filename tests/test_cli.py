@@ -30,6 +30,23 @@ def test_every_verb_of_the_design_is_there() -> None:
     assert set(wanted.split()) <= set(VERBS)
 
 
+def test_help_lists_every_verb_in_the_order_of_a_days_work_and_cuts_none_short() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).output
+    lines = shown.split("Commands:\n")[1].strip().splitlines()
+    assert [line.split()[0] for line in lines][:5] == [
+        "corpora", "fetch", "curate", "mix", "tokenize",
+    ]  # fmt: skip
+    assert sorted(line.split()[0] for line in lines) == VERBS
+    assert not any(line.endswith("...") for line in lines)
+
+
+def test_the_recipes_that_help_names_are_those_that_ship() -> None:
+    shown = " ".join(CliRunner().invoke(app, ["train", "--help"]).output.split())
+    named = shown.split("one that ships: ")[1].split(". ")[0].split(", ")
+    shipped = {path.stem for path in (Path(__file__).parents[1] / "model/recipes").glob("*.yaml")}
+    assert set(named) == shipped
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_ends_with_an_example(verb: str) -> None:
     shown = CliRunner().invoke(app, [verb, "--help"])

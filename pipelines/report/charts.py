@@ -53,7 +53,7 @@ def _count(field: str) -> Any:
 
 def _named(field: str) -> Any:
     """Return a vertical axis of names, in the order of the data."""
-    return alt.Y(f"{field}:N", sort=None, title=None, axis=alt.Axis(labelLimit=170))
+    return alt.Y(f"{field}:N", sort=None, title=None, axis=alt.Axis(labelLimit=200))
 
 
 def _bar_height(rows: int) -> int:

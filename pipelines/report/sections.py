@@ -7,6 +7,7 @@ from typing import Any
 
 from smolmix.pipelines.report import charts
 from smolmix.pipelines.report.charts import Plot
+from smolmix.pipelines.report.wishes import Wish
 
 _FACETS_SHOWN = ("modality", "corpus", "category", "cot", "language")
 _TITLES = {
@@ -17,6 +18,14 @@ _TITLES = {
     "answer_chars": "Characters of the answers",
     "n_turns": "Turns of a conversation",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A cell of a table that leads to another page of the workspace."""
+
+    text: str
+    href: str  # from the page's own folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +135,22 @@ def _flow(figures: Mapping[str, Any]) -> Section:
     )
 
 
+def _wishes(figures: Mapping[str, Any]) -> list[dict[str, str]]:
+    rows = []
+    for wish in (Wish(**w) for w in figures["wishes"]):
+        asked, reached = wish.words()
+        rows.append(
+            {
+                "wish": wish.key,
+                "asked": asked,
+                "reached": reached,
+                "of": wish.unit,
+                "binds": wish.binds,
+            }
+        )
+    return rows
+
+
 def _mixture(figures: Mapping[str, Any]) -> Section:
     plots = []
     for kind, title in (("share", "Shares: asked and reached"), ("cap", "Caps: asked and reached")):
@@ -138,7 +163,7 @@ def _mixture(figures: Mapping[str, Any]) -> Section:
     if figures["exhausted"]:
         names = sorted({e["component"] for e in figures["exhausted"]})
         said.append(f"Used up, so that more of them would change the mixture: {', '.join(names)}.")
-    tables = [Table(title="Wishes", rows=figures["wishes"])] if figures["wishes"] else []
+    tables = [Table(title="Wishes", rows=_wishes(figures))] if figures["wishes"] else []
     tables.append(Table(title="How often samples are drawn", rows=figures["epochs"]))
     if figures["unpublished"]:
         rows = [{"component": k, "why": v} for k, v in figures["unpublished"].items()]

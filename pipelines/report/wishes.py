@@ -20,6 +20,22 @@ class Wish:
     reached: float
     binds: str  # "", "at its minimum", "at its maximum", "fixed"
 
+    def words(self) -> tuple[str, str]:
+        """Return what was asked and what was reached, as a person reads them."""
+        if self.kind in ("share", "cap"):
+            reached = f"{100 * self.reached:.3f} %"
+            bounds = [f"{100 * b:g} %" for b in (self.low, self.high) if b is not None]
+        else:
+            reached = f"{self.reached:,.1f}"
+            bounds = [f"{b:,.1f}" for b in (self.low, self.high) if b is not None]
+        if self.low is not None and self.low == self.high:
+            return bounds[0], reached
+        if len(bounds) == 2:
+            return " to ".join(bounds), reached
+        if bounds:
+            return f"at {'least' if self.low is not None else 'most'} {bounds[0]}", reached
+        return "any", reached
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exhausted:

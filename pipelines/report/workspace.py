@@ -5,7 +5,7 @@ from typing import Any
 
 from smolmix.mixtures.lock import LOCK_FILE
 from smolmix.pipelines.report.page import workspace_page
-from smolmix.pipelines.report.sections import Section, Table
+from smolmix.pipelines.report.sections import Link, Section, Table
 from smolmix.pipelines.stats.others import raw_table, read_lines
 from smolmix.storage import STAGE_FILE, Workspace, stage_record
 
@@ -37,6 +37,14 @@ def _names(workspace: Workspace, stage: str, marker: str) -> list[str]:
     return [n for n in names if folder.child(n).exists(marker)]
 
 
+def _fetched(workspace: Workspace) -> list[dict[str, Any]]:
+    rows = raw_table(workspace, _names(workspace, "raw", "fetch.json"))
+    for row in rows:
+        row["parquet_rows"] = row["parquet_rows"] or None  # of other files they are not counted
+        row["complete"] = "yes" if row["complete"] else f"no: smolmix fetch {row['corpus']}"
+    return rows
+
+
 def _curated(workspace: Workspace) -> list[dict[str, Any]]:
     rows = []
     for corpus in _names(workspace, "curated", STAGE_FILE):
@@ -52,7 +60,9 @@ def _mixtures(workspace: Workspace) -> list[dict[str, Any]]:
     for name in _names(workspace, "mixtures", LOCK_FILE):
         lock = workspace.mixture(name).read_json(LOCK_FILE)
         there = workspace.report(name).exists("index.html")
-        page = f"reports/{name}/index.html" if there else f"none yet: smolmix report {name}"
+        page: Link | str = f"none yet: smolmix report {name}"
+        if there:
+            page = Link(text=f"reports/{name}/index.html", href=f"{name}/index.html")
         rows.append({"mixture": name, "corpora": len(lock["corpora"]), "report": page})
     return rows
 
@@ -70,7 +80,7 @@ def _runs(workspace: Workspace) -> list[dict[str, Any]]:
 def build_overview(workspace: Workspace) -> Overview:
     """Write `reports/index.html`: what of every stage is there, and what to do next."""
     tables = {
-        "fetched": raw_table(workspace, _names(workspace, "raw", "fetch.json")),
+        "fetched": _fetched(workspace),
         "curated": _curated(workspace),
         "mixtures": _mixtures(workspace),
         "runs": _runs(workspace),

@@ -74,11 +74,19 @@ def _of_plan(place: Place) -> Answer:
     return Answer(value=value, lines=lines, rows=[simple])
 
 
+_WIDE = 40  # of a run's names: the longest are "last loss of corpus/NAME"
+
+
 def _scored(result: Mapping[str, Any]) -> str:
-    """Return an evaluation's overall numbers on one line."""
-    whole = result.get("overall", {})
-    metric = terminal.plain(str(result.get("metric", "")))
-    return f"{metric} " + ", ".join(f"{k} {terminal.number(v)}" for k, v in whole.items())
+    """Return an evaluation's overall numbers on one line: `exact_match 86.7 % (86.0 to 87.3) …`."""
+    whole = result["overall"]
+    said = f"{terminal.plain(str(result['metric']))} {100 * whole['score']:.1f} %"
+    if whole["low"] is not None:
+        said += f" ({100 * whole['low']:.1f} to {100 * whole['high']:.1f})"
+    return (
+        f"{said}, from the question alone {100 * whole['baseline']:.1f} %; "
+        f"{whole['questions']:,.0f} questions on {whole['clusters']:,} media"
+    )
 
 
 def _of_run(place: Place) -> Answer:
@@ -86,13 +94,13 @@ def _of_run(place: Place) -> Answer:
     lines = [place.title]
     for name, one in value.items():
         if name == "loss":
-            lines.append(f"  {'loss':<14} {terminal.spark(one)}")
+            lines.append(f"  {'loss':<{_WIDE}} {terminal.spark(one)}")
         elif name == "losses_last":
-            lines += [f"  {'loss of ' + k:<22} {v:.4f}" for k, v in one.items()]
+            lines += [f"  {'last loss of ' + k:<{_WIDE}} {v:.4f}" for k, v in one.items()]
         elif name == "evaluation":
             lines += [f"  evaluation {k}: {_scored(v)}" for k, v in one.items()]
         else:
-            lines.append(f"  {name.replace('_', ' '):<14} {terminal.number(one)}")
+            lines.append(f"  {name.replace('_', ' '):<{_WIDE}} {terminal.number(one)}")
     row = {k: v for k, v in value.items() if not isinstance(v, dict | list)}
     return Answer(value=value, lines=lines, rows=[row])
 

@@ -84,6 +84,13 @@ def summarise(measures: Measures, *, title: str, by: str = "corpus") -> Summary:
     sums = [c for c in _SUMS if c in columns]
     grouped, counted = _fold(frame, list(dict.fromkeys([*FACETS, by])), sums)
     groups = _add_up(grouped, by)
+    if by.startswith("tags.") and groups[by].null_count() == len(groups) > 0:
+        tags = frame.select(pl.col("tags").map.keys().explode().drop_nulls().unique().sort())
+        there = [f"tags.{key}" for key in tags.collect()["tags"]]
+        raise UsageError(
+            f"--by {by}: no sample has that tag; there are {', '.join(there) or 'none'}"
+            f"{nearest(by, there)}"
+        )
     weight = "tokens" if "tokens" in sums else "text_tokens"
     facets: dict[str, dict[str, dict[str, float]]] = {}
     for name in FACETS:

@@ -119,10 +119,10 @@ def summary_lines(summary: Summary) -> list[str]:
         lines += ["", f"{name}, share of samples"]
         whole = totals["samples"] or 1
         shares = list(values.items())[:_VALUES_SHOWN]
-        wide = max(len(plain(v)) for v, _ in shares) or 6
-        for word, row in shares:
+        named = [(plain(word) or "(none)", row) for word, row in shares]
+        wide = max(len(label) for label, _ in named)
+        for label, row in named:
             share = row["samples"] / whole
-            label = plain(word) or "(none)"
             lines.append(f"  {label:<{wide}}  {bar(share, 30):<30} {100 * share:6.2f} %")
     if summary.distributions:
         lines += ["", "distributions"]

@@ -13,6 +13,7 @@
       font: "system-ui, sans-serif",
       view: { stroke: null },
       axis: { labelColor: ink, titleColor: soft, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 12 },
+      axisXQuantitative: { tickCount: { signal: "max(2, ceil(width / 90))" } },
       legend: { labelColor: ink, titleColor: soft, labelLimit: 220 },
       text: { color: ink },
       range: { category: palette },

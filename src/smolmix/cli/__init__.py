@@ -8,20 +8,35 @@ import importlib
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from smolmix import __version__
 from smolmix.errors import SmolmixError, machine_fault
 
 # In the order of a day's work, which is the order of `smolmix --help`.
+_DAY = (
+    "corpora", "fetch", "curate", "mix", "tokenize", "train", "evaluate", "generate", "run",
+    "stats", "report", "browse", "verify", "export", "build", "ablate",
+)  # fmt: skip
 _ROOMS = ("corpora", "curate", "mix", "tokens", "model", "inspect", "run", "ablate")
 
 _INTERRUPTED = 128 + signal.SIGINT
 
+
+class _InOrder(TyperGroup):
+    """Lists its verbs in the order of a day's work; typer puts groups of verbs last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the verbs."""
+        return sorted(super().list_commands(ctx), key=_DAY.index)
+
+
 app = typer.Typer(
     name="smolmix",
+    cls=_InOrder,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -17,11 +17,16 @@ from smolmix.cli.options import (
 
 def add(app: typer.Typer) -> None:
     """Register the verb."""
-    app.command()(ablate)
+    app.command(short_help="Ask whether a change helps.")(ablate)
 
 
 def ablate(
-    plan: Annotated[str, typer.Argument(help="A plan's file, or the name of one of ours.")],
+    plan: Annotated[
+        str,
+        typer.Argument(
+            help="A plan's YAML file, or one that ships; a name that is none of them lists them."
+        ),
+    ],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     workers: WorkersOption = DEFAULT_WORKERS,
     ray_address: RayAddressOption = None,

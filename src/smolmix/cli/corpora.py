@@ -20,8 +20,8 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command()(corpora)
-    app.command()(fetch)
+    app.command(short_help="Show the catalogue of corpora.")(corpora)
+    app.command(short_help="Bring corpora into the workspace.")(fetch)
 
 
 def corpora(

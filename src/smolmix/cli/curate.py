@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command("curate")(curate)
+    app.command("curate", short_help="Measure, filter and deduplicate them.")(curate)
 
 
 def curate(

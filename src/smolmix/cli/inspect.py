@@ -142,6 +142,6 @@ def browse(
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command("stats")(stats)
-    app.command("report")(report)
-    app.command("browse")(browse)
+    app.command("stats", short_help="Show the numbers of any stage.")(stats)
+    app.command("report", short_help="Write a mixture's HTML report.")(report)
+    app.command("browse", short_help="Browse all samples in a web browser.")(browse)

@@ -33,7 +33,10 @@ mix = typer.Typer(
     help="Plan, build and compare mixtures.\n\nExample: smolmix mix plan mixtures/demo.yaml",
 )
 SpecArgument = Annotated[
-    str, typer.Argument(help="A mixture's YAML, or the name of one of smolmix's own.")
+    str,
+    typer.Argument(
+        help="A mixture's YAML file, or one that ships: demo, starter, smolvlm2-2.2b, …"
+    ),
 ]
 
 
@@ -235,4 +238,4 @@ def _import(
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.add_typer(mix, name="mix")
+    app.add_typer(mix, name="mix", short_help="Plan, build and compare mixtures.")

@@ -8,6 +8,7 @@ from smolmix.cli.options import (
     DEFAULT_WORKSPACE,
     JsonOption,
     RayAddressOption,
+    RecipeArgument,
     WorkspaceOption,
 )
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (build, train, evaluate, generate):
-        app.command()(verb)
+    app.command(short_help="Build a model to train from.")(build)
+    app.command(short_help="Train a recipe's stages.")(train)
+    app.command(short_help="Score a checkpoint on what is held out.")(evaluate)
+    app.command(short_help="Ask a checkpoint a question.")(generate)
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one of ours.")],
+    recipe: RecipeArgument,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Training processes; more than 1 uses Ray.")
@@ -150,7 +153,7 @@ def generate(
     image: Annotated[list[str] | None, typer.Option(help="An image file; may be repeated.")] = None,
     video: Annotated[str | None, typer.Option(help="A video file.")] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    max_new_tokens: Annotated[int, typer.Option(min=1)] = 128,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 128,
     temperature: Annotated[
         float, typer.Option(min=0, help="0: the likeliest token each time.")
     ] = 0.0,

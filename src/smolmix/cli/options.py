@@ -23,6 +23,13 @@ RayAddressOption = Annotated[
     str | None,
     typer.Option("--ray-address", help="Join this Ray cluster instead of starting a local one."),
 ]
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A recipe's YAML file, or one that ships: demo, starter-256m, paper-256m, paper-500m, "
+        "paper-2.2b."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 DEFAULT_WORKSPACE = "workspace"

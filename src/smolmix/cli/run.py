@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,6 +11,7 @@ from smolmix.cli.options import (
     DEFAULT_WORKSPACE,
     JsonOption,
     RayAddressOption,
+    RecipeArgument,
     WorkersOption,
     WorkspaceOption,
 )
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Register the verb."""
-    app.command()(run)
+    app.command(short_help="All of the above, in order, by a recipe.")(run)
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one of ours.")],
+    recipe: RecipeArgument,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     workers: WorkersOption = DEFAULT_WORKERS,
     ray_address: RayAddressOption = None,
@@ -102,20 +103,5 @@ def _asked_and_reached(lock: "Lock") -> Iterator[str]:
         yield ""
         yield f"{'wish':<30} {'asked':>20} {'reached':>12}  binds"
     for wish in found:
-        if wish.kind in ("share", "cap"):
-            low, high = wish.low, wish.high
-            reached = f"{100 * wish.reached:.3f} %"
-            bounds = [f"{100 * b:g} %" for b in (low, high) if b is not None]
-        else:
-            low, high = wish.low, wish.high
-            reached = f"{wish.reached:,.1f}"
-            bounds = [f"{b:,.1f}" for b in (low, high) if b is not None]
-        if low is not None and low == high:
-            asked = bounds[0]
-        elif low is not None and high is not None:
-            asked = " to ".join(bounds)
-        elif bounds:
-            asked = f"at {'least' if low is not None else 'most'} {bounds[0]}"
-        else:
-            asked = "any"
+        asked, reached = wish.words()
         yield f"{wish.key:<30} {asked:>20} {reached:>12}  {wish.binds}"

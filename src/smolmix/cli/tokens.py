@@ -127,7 +127,7 @@ def tokenize(
 
     Only what no earlier run has made is made.
 
-    Example: smolmix tokenize demo --tokens 1024
+    Example: smolmix tokenize demo --tokens 2048
     """
     from smolmix.pipelines.pretokenize import tokenize_mixture
 
@@ -181,7 +181,8 @@ def _show(made: "Tokenized") -> None:
 
 def export(
     plan: Annotated[
-        str, typer.Argument(help="Folder that `tokenize` printed: sequences/<mixture>/<profile>.")
+        str,
+        typer.Argument(help="Folder that `tokenize` printed: sequences/MIXTURE/PROFILE-TOKENS."),
     ],
     out: Annotated[str, typer.Option("--out", "-o", help="Local folder to write into.")],
     form: Annotated[
@@ -195,7 +196,7 @@ def export(
 ) -> None:
     """Write packed sequences for those who train elsewhere.
 
-    Example: smolmix export sequences/demo/nano-inference-…-1024 --to webdataset --out tars
+    Example: smolmix export sequences/demo/nano-inference-d3c2bd8022c8-2048 --out parquet
     """
     from pathlib import Path
 
@@ -257,6 +258,6 @@ def verify(
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command()(tokenize)
-    app.command()(export)
-    app.command()(verify)
+    app.command(short_help="Make ids, tiles and packed sequences.")(tokenize)
+    app.command(short_help="Write sequences for other trainers.")(export)
+    app.command(short_help="Check a stage's output again.")(verify)

@@ -313,12 +313,15 @@ def test_an_empty_workspace_and_a_full_one_have_a_page_of_their_own(
         here.page.goto(Path(made.page).as_uri())
         here.page.wait_for_selector("html[data-drawn=yes]", state="attached")
         assert said in here.page.text_content("main")
+        for link in here.page.query_selector_all("main td a"):
+            assert Path(made.page).parent.joinpath(str(link.get_attribute("href"))).exists()
         assert here.page.evaluate("document.documentElement.scrollWidth") <= 390
         assert made.bytes_on_disk < 60_000
     assert here.faults == []
 
 
 def test_report_without_a_name_writes_the_page_of_the_workspace(workspace: Workspace) -> None:
+    workspace.local().mkdir(parents=True)
     done = CliRunner().invoke(app, ["report", "--workspace", workspace.path])
     assert done.exit_code == 0, done.output
     assert "0 fetched, 0 curated, 0 mixtures, 0 runs" in done.output

@@ -115,6 +115,9 @@ def test_lines_show_histograms_shares_and_sizes(shop: Workspace) -> None:
         assert piece in text
     assert "\x1b" not in text
     assert "▁" in run("first", "-w", shop.path)
+    for facet in ("modality", "language"):
+        lines = text.split(f"{facet}, share of samples\n")[1].split("\n\n")[0].splitlines()
+        assert len({len(line) for line in lines}) == 1  # also where a value is empty
 
 
 def test_csv_is_the_groups(shop: Workspace) -> None:
@@ -145,6 +148,10 @@ def test_dropped_counts_and_examples(shop: Workspace) -> None:
     [
         (("curated/shot",), "did you mean 'curated/shots'"),
         (("curated/shots", "--by", "catgory"), "did you mean 'category'"),
+        (
+            ("curated/shots", "--by", "tags.styel"),
+            "there are tags.style; did you mean 'tags.style'",
+        ),
         (("curated/shots", "--reason", "x"), "add --dropped"),
         (("curated/shots", "--csv", "--json"), "choose one"),
         (("curated/shots", "--dropped", "--reason", "blank"), "reasons are"),
