@@ -86,3 +86,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     from tests.model.toy import answered_workspace
 
     return answered_workspace(tmp_path_factory.mktemp("answered"))
+
+
+@pytest.fixture
+def ray_here() -> Iterator[None]:
+    """A local Ray of three CPUs whose workers need not find this file."""
+    import ray
+    import tests.model.conftest as shared
+    from ray import cloudpickle
+
+    from smolmix import cluster
+
+    ray.shutdown()
+    cluster.start(3, None)
+    cloudpickle.register_pickle_by_value(shared)  # type: ignore[no-untyped-call]
+    yield
+    cloudpickle.unregister_pickle_by_value(shared)  # type: ignore[no-untyped-call]
+    ray.shutdown()

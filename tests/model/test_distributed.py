@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,6 @@ from smolmix.model.recipe import Recipe
 from smolmix.model.train import OpenData, StageData, train
 from smolmix.model.world import World
 from smolmix.storage import Workspace
-
-
-@pytest.fixture
-def ray_here() -> Iterator[None]:
-    import ray
-    from ray import cloudpickle
-
-    from smolmix import cluster
-
-    ray.shutdown()
-    cluster.start(3, None)
-    cloudpickle.register_pickle_by_value(shared)  # type: ignore[no-untyped-call]
-    yield
-    cloudpickle.unregister_pickle_by_value(shared)  # type: ignore[no-untyped-call]
-    ray.shutdown()
 
 
 def recipe(name: str) -> Recipe:
@@ -93,3 +78,16 @@ def test_two_workers_have_the_losses_of_one_even_if_one_is_killed(
 def test_a_batch_that_ranks_cannot_share_is_refused(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match="cannot be shared by 3"):
         train_on_ray(recipe("three"), workspace, workers=3)
+
+
+def test_more_workers_than_the_cluster_has_gpus_are_refused(workspace: Workspace) -> None:
+    """A cluster that says it has one GPU; Ray itself would wait for the second for ever."""
+    import ray
+
+    ray.shutdown()
+    ray.init(num_cpus=3, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        with pytest.raises(UsageError, match="2 workers ask for a GPU each, the cluster has 1"):
+            train_on_ray(recipe("two"), workspace, workers=2)
+    finally:
+        ray.shutdown()

@@ -1,6 +1,5 @@
 """What only a GPU can show; skipped without one. benchmarks/model/RESULTS.md: what was seen."""
 
-import json
 import os
 import signal
 import subprocess
@@ -15,17 +14,18 @@ import pytest
 import torch
 import torch.distributed as dist
 from tests.model.conftest import Document, documents_of_every_modality, packed
+from tests.model.test_distributed import losses, opener, recipe
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForImageTextToText
 
-from smolmix.errors import UsageError
 from smolmix.model.build import build
+from smolmix.model.distributed import train_on_ray
 from smolmix.model.documents import Documents, attention
 from smolmix.model.generate import generate
 from smolmix.model.presets import IMAGE_ID
 from smolmix.model.prompts import Shown
-from smolmix.model.recipe import ModelSpec, Recipe
+from smolmix.model.recipe import ModelSpec
 from smolmix.model.sharding import shard, whole
 from smolmix.model.step import (
     PackedModel,
@@ -35,6 +35,7 @@ from smolmix.model.step import (
     pixels,
     tower_states,
 )
+from smolmix.model.train import train
 from smolmix.storage import Workspace
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -187,10 +188,6 @@ def trained(run: Path, *, die_at: int = 0) -> int:
     return subprocess.run(command, env=env, check=False).returncode
 
 
-def losses(run: Path) -> list[float]:
-    return [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
 def test_a_killed_run_goes_on_and_opens_in_transformers(tmp_path: Path) -> None:
     assert trained(tmp_path / "whole") == 0
     assert trained(tmp_path / "cut", die_at=3) == -signal.SIGKILL
@@ -235,38 +232,10 @@ def test_weights_shared_out_over_nccl_have_the_gradients_of_whole_ones(
         assert off(results[1][name], wanted) < 2e-2, name
 
 
-@pytest.fixture
-def ray_here() -> Iterator[None]:
-    import ray
-    import tests.model.conftest as shared
-    from ray import cloudpickle
-
-    from smolmix import cluster
-
-    ray.shutdown()
-    cluster.start(3, None)
-    cloudpickle.register_pickle_by_value(shared)  # type: ignore[no-untyped-call]
-    yield
-    cloudpickle.unregister_pickle_by_value(shared)  # type: ignore[no-untyped-call]
-    ray.shutdown()
-
-
-def on_ray(name: str, **changes: Any) -> Recipe:
-    from tests.model.test_distributed import recipe
-
-    return recipe(name).model_copy(update=changes)
-
-
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_ray_train_puts_a_worker_on_a_gpu_and_starts_it_again(
     workspace: Workspace, ray_here: None, tmp_path: Path
 ) -> None:
-    from tests.model.test_distributed import losses as written
-    from tests.model.test_distributed import opener
-
-    from smolmix.model.distributed import train_on_ray
-    from smolmix.model.train import train
-
     marker, seen = tmp_path / "killed", tmp_path / "seen"
 
     def watch(stage: Any, progress: Any) -> None:
@@ -276,24 +245,11 @@ def test_ray_train_puts_a_worker_on_a_gpu_and_starts_it_again(
             os.kill(os.getpid(), signal.SIGKILL)
 
     train_on_ray(
-        on_ray("on-ray"), workspace, workers=1, open_data=opener(), watch=watch, tensorboard=False
+        recipe("on-ray"), workspace, workers=1, open_data=opener(), watch=watch, tensorboard=False
     )
     assert marker.exists()
     assert seen.read_text() == "nccl True"
     run = Path(workspace.run("alone").path)
-    train(on_ray("alone"), run, opener()(on_ray("alone")), tensorboard=False)
-    wanted = written(run)
-    assert written(Path(workspace.run("on-ray").path)) == pytest.approx(wanted, rel=1e-3)
-
-
-def test_more_workers_than_gpus_are_refused(workspace: Workspace, ray_here: None) -> None:
-    from tests.model.test_distributed import opener
-
-    from smolmix.model.distributed import train_on_ray
-
-    there = torch.cuda.device_count()
-    stage = on_ray("many").stages[0].model_copy(update={"sequences_per_step": there + 1})
-    with pytest.raises(UsageError, match=f"the cluster has {there}"):
-        train_on_ray(
-            on_ray("many", stages=(stage,)), workspace, workers=there + 1, open_data=opener()
-        )
+    train(recipe("alone"), run, opener()(recipe("alone")), tensorboard=False)
+    wanted = losses(run)
+    assert losses(Path(workspace.run("on-ray").path)) == pytest.approx(wanted, rel=1e-3)
