@@ -2,12 +2,17 @@
 
 import json
 import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from smolmix.cli import app
-from smolmix.pipelines.sources import SOURCES
+from smolmix.media import MediaReader
+from smolmix.pipelines.sources import SOURCES, raw_units, read_unit
 from smolmix.pipelines.sources.table import markdown
 
 ROOT = Path(__file__).parents[3]
@@ -52,3 +57,26 @@ def test_adding_a_corpus_takes_a_module_of_at_most_90_lines() -> None:
     assert {name: count for name, count in lengths.items() if count > 90} == {}
     guide = (ROOT / "CONTRIBUTING.md").read_text()
     assert "pipelines/sources/__init__.py" in guide
+
+
+def test_the_corpus_of_the_guide_does_what_its_fixture_expects(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    publish: Callable[..., Any],
+    install: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    module: dict[str, Any] = {}
+    exec(guide.split("```python\n")[1].split("```")[0], module)
+    (tmp_path / "sketches.json").write_text(guide.split("```json\n")[1].split("```")[0])
+    fixtures = request.config.pluginmanager.getplugin(str(Path(__file__).with_name("conftest.py")))
+    monkeypatch.setattr(fixtures, "FIXTURES", tmp_path)
+    source = module["SOURCE"]
+    expect = publish(source, tmp_path / "hub")["expect"]
+    workspace = install(source, tmp_path / "hub", tmp_path / "ws")
+    found = [a for u in raw_units(source, workspace) for a in read_unit(source, u, workspace)]
+    samples = [s for a in found for s in a.samples]
+    assert len(samples) == expect["samples"] > 0
+    assert Counter(d.reason for a in found for d in a.dropped) == Counter(expect["dropped"])
+    assert all(MediaReader(workspace).read(s.media[0].refs[0]) for s in samples)
