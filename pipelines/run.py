@@ -13,7 +13,7 @@ from smolmix.errors import UsageError
 from smolmix.mixtures import build as mixing
 from smolmix.mixtures import summary
 from smolmix.mixtures.catalogue import corpora_of
-from smolmix.mixtures.lock import LOCK_FILE, Lock, read_lock
+from smolmix.mixtures.lock import LOCK_FILE, PICKS_FILE, Lock, read_lock
 from smolmix.mixtures.reading import Reading, read_spec
 from smolmix.model.recipe import Recipe, load_recipe
 from smolmix.pipelines import pretokenize
@@ -159,7 +159,7 @@ def mix_and_tokenize(
 def _build(reading: Reading, workspace: Workspace) -> Lock:
     """Build the mixture, unless the one there was built from the same spec and data."""
     folder = workspace.mixture(reading.spec.name)
-    if folder.exists(LOCK_FILE):
+    if folder.exists(LOCK_FILE) and folder.exists(PICKS_FILE):
         lock = read_lock(folder)
         if lock.spec == reading.raw and not mixing.changes(lock, workspace):
             return lock

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from smolmix.pipelines.filters.view import Rule, View
 
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageTiny:
@@ -70,6 +72,25 @@ class ImageAnimated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDeep:
+    """No image has levels that the model's processor cuts off: it shows all above 255 as white.
+
+    Of 16-bit grey and of whole numbers or fractions a pixel nothing is left but black and white.
+    Colour of 16 bits is not among them: Pillow opens it as 8.
+    """
+
+    name: ClassVar[str] = "image-deep"
+
+    def why(self, view: View) -> str | None:
+        """Return the mode of the first such image."""
+        for m in view.media:
+            look = view.look(m) if m.kind == "image" else None
+            if look and look.mode in _DEEP:
+                return f"mode {look.mode}, over 8 bits a pixel of grey"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TooManyImages:
     """A sample shows at most so many media."""
 
@@ -82,4 +103,11 @@ class TooManyImages:
         return f"{count} images, at most {self.max_images}" if count > self.max_images else None
 
 
-RULES: tuple[type[Rule], ...] = (ImageTiny, ImageAspect, ImageBlank, ImageAnimated, TooManyImages)
+RULES: tuple[type[Rule], ...] = (
+    ImageTiny,
+    ImageAspect,
+    ImageBlank,
+    ImageAnimated,
+    ImageDeep,
+    TooManyImages,
+)

@@ -86,6 +86,15 @@ def _png(width: int, height: int, body: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
+def _deep_colour(width: int, height: int) -> bytes:
+    """Return a PNG of 16 bits a channel."""
+    pixels = np.asarray(_picture(width, height)).astype(">u2") * 257
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(lines)) + _chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
 def _zip() -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
@@ -157,6 +166,10 @@ def broken_images() -> Iterator[tuple[str, str, bytes | None]]:
     yield "gif cut", "image-truncated", _cut(gif, 0.7)
     yield "bmp cut", "image-truncated", _cut(bmp, 0.5)
     yield "tiff cut", "image-truncated", _cut(tiff, 0.5)
+    wide = (np.asarray(_picture(328, 240, "L")).astype(np.uint16)) * 257
+    yield "16 bit grey", "image-deep", _encoded("PNG", Image.fromarray(wide))
+    yield "32 bit grey", "image-deep", _encoded("TIFF", Image.fromarray(wide.astype(np.int32)))
+    yield "fractions", "image-deep", _encoded("TIFF", Image.fromarray((wide / 65535).astype("f4")))
     yield "animated gif", "image-animated", _animation("GIF")
     yield "animated webp", "image-animated", _animation("WEBP")
     yield "animated png", "image-animated", _animation("PNG")
@@ -220,8 +233,7 @@ def good_images() -> Iterator[tuple[str, bytes]]:
     yield "palette", _encoded("PNG", _picture(325, 240).quantize(32))
     yield "alpha", _encoded("PNG", _picture(326, 240, "RGBA"))
     yield "one bit", _encoded("PNG", _picture(327, 240, "1"))
-    wide = (np.asarray(_picture(328, 240, "L")).astype(np.uint16)) * 257
-    yield "16 bit", _encoded("PNG", Image.fromarray(wide))
+    yield "16 bit colour", _deep_colour(328, 240)
     yield "gif", _encoded("GIF", _picture(329, 240))
     yield "webp", _encoded("WEBP", _picture(330, 240))
     yield "bmp", _encoded("BMP", _picture(331, 240))
