@@ -63,7 +63,7 @@ def check_here(reading: Reading, workspace: Workspace) -> None:
     missing = [c for c in corpora_of(reading.spec) if c not in there]
     if missing:
         raise IncompleteError(
-            f"{reading.path}: {len(missing)} corpora are not curated in {workspace.url}: "
+            f"{reading.path}: not curated in {workspace.url}: "
             f"{', '.join(missing)}; run smolmix fetch and smolmix curate on them"
         )
 

@@ -10,7 +10,7 @@ from smolmix.mixtures.lock import LOCK_FILE, PICKS_FILE, Lock, read_lock
 from smolmix.mixtures.picks import digest_picks
 from smolmix.mixtures.reading import parse_spec
 from smolmix.mixtures.spec import Spec
-from smolmix.storage import Folder, Workspace
+from smolmix.storage import Folder, Workspace, stage_record
 
 
 def _cot(picks: pl.DataFrame, workspace: Workspace) -> NDArray[np.str_]:
@@ -39,12 +39,27 @@ def _check_caps(spec: Spec, picks: pl.DataFrame, workspace: Workspace, where: st
             )
 
 
+def _check_curated(lock: Lock, workspace: Workspace, where: str) -> None:
+    """Refuse picks of corpora that were curated again: their rows are others now."""
+    again = [
+        corpus
+        for corpus, then in lock.corpora.items()
+        if stage_record(workspace.curated(corpus)).digest != then.curated
+    ]
+    if again:
+        raise IntegrityError(
+            f"{where}: picks rows of {', '.join(again)} as curated before; curated again since, "
+            "they are others now; run smolmix mix build again"
+        )
+
+
 def verify_mixture(folder: Folder, workspace: Workspace) -> dict[str, int]:
     """Check a built mixture; return what was checked.
 
     Raises:
         DataError: there is no built mixture.
-        IntegrityError: the picks are not those of the lock, or break the spec.
+        IntegrityError: the picks are not those of the lock, are of corpora that were curated again,
+            or break the spec.
     """
     lock: Lock = read_lock(folder)
     where = folder.at(PICKS_FILE)
@@ -55,6 +70,7 @@ def verify_mixture(folder: Folder, workspace: Workspace) -> dict[str, int]:
         )
     with folder.open(PICKS_FILE) as stream:
         picks = pl.read_parquet(stream).with_columns(pl.col("corpus", "part").cast(pl.String))
+    _check_curated(lock, workspace, where)
     spec = parse_spec(lock.spec, folder.at(LOCK_FILE)).spec
     most = max(spec.epochs(name) for name in spec.components)
     times = picks.group_by("id").agg(n=pl.len(), last=pl.col("repeat").max())

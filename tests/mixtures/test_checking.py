@@ -48,3 +48,11 @@ def test_a_cap_broken_at_a_prefix_is_found(
     pl.read_parquet(path).reverse().write_parquet(path)
     with pytest.raises(IntegrityError, match="chain of thought"):
         verify_mixture(mixed.mixture("t"), mixed)
+
+
+def test_picks_of_a_corpus_curated_again_are_refused(
+    mixed: Workspace, corpus: Callable[..., None]
+) -> None:
+    corpus("a", 20, parts=3)
+    with pytest.raises(IntegrityError, match="picks rows of a as curated before"):
+        verify_mixture(mixed.mixture("t"), mixed)

@@ -165,7 +165,7 @@ def test_a_corpus_that_is_not_curated_is_named_before_any_is_counted(
     monkeypatch.setattr("smolmix.cli.mix._ensure_counts", lambda *given: counted.append(given))
     code, _, err = run("mix", "build", str(path))
     assert code == 1
-    assert "1 corpora are not curated" in err
+    assert "not curated in" in err
     assert "moving-shapes" in err
     assert counted == []
 

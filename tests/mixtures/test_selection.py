@@ -149,7 +149,7 @@ def test_verdicts_across_corpora_are_applied(corpus: Corpus, workspace: Workspac
 
 
 def test_a_corpus_that_is_not_curated_names_the_verb(workspace: Workspace) -> None:
-    with pytest.raises(IncompleteError, match=r"1 corpora are not curated in .*: nothing; run"):
+    with pytest.raises(IncompleteError, match=r"not curated in .*: nothing; run"):
         mix(workspace, {"x": {"corpus": "nothing"}})
 
 
