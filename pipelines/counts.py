@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import structs
 
 from smolmix import cost
 from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
@@ -83,12 +84,12 @@ def _stand_in(sample: Sample) -> Sample:
     if not any(m.names for m in sample.media):
         return sample
     media = [
-        replace(m, width=_EDGE_PX, height=_EDGE_PX, frames=1, fps=1.0, duration_s=1.0)
+        structs.replace(m, width=_EDGE_PX, height=_EDGE_PX, frames=1, fps=1.0, duration_s=1.0)
         if m.names
         else m
         for m in sample.media
     ]
-    return replace(sample, media=tuple(media))
+    return structs.replace(sample, media=tuple(media))
 
 
 def _seen(sample: Sample, count: chat.Count, profile: Profile) -> chat.Count:

@@ -1,5 +1,6 @@
 """The record survives a round trip, and text is never taken for media."""
 
+import pickle
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from smolmix.arrow_columns import array
 from smolmix.errors import DataError
@@ -59,6 +61,16 @@ def samples(draw: st.DrawFn) -> Sample:
 @given(st.lists(samples(), max_size=5))
 def test_samples_survive_the_round_trip(rows: list[Sample]) -> None:
     assert list(from_table(to_table(rows))) == rows
+
+
+@given(samples())
+def test_a_sample_cannot_change_and_is_the_same_key_after_pickling(one: Sample) -> None:
+    with pytest.raises(AttributeError):
+        one.corpus = "another"  # type: ignore[misc]
+    again = pickle.loads(pickle.dumps(one))
+    assert again == one
+    assert {one: 1}[again] == 1
+    assert replace(one, corpus=one.corpus + "x") != one
 
 
 @given(

@@ -6,7 +6,9 @@ otherwise, the same tags. No question is asked twice in one conversation.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from smolmix.pipelines.filters.policy import Merge
 from smolmix.pipelines.measure.texts import words

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from smolmix.storage import Folder
 
 UNIT_ROWS = 20_000
@@ -38,8 +40,7 @@ class Fault:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cells:
+class Cells(Struct, frozen=True, kw_only=True, gc=False):
     """One row as published."""
 
     row: int  # counted in the piece

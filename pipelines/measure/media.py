@@ -2,11 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import xxhash
+from msgspec.structs import replace
 from PIL import Image
 
 from smolmix.errors import DataError

@@ -1,7 +1,8 @@
 """Measures samples: media facts, text lengths and tokens, language, hash, chain of thought."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from smolmix.pipelines.measure import cot, texts
 from smolmix.pipelines.measure.media import MediaMeasurer

@@ -3,17 +3,16 @@
 One row per distinct medium of a unit, in `part-NNNNN.signals.arrow` beside the samples.
 """
 
-from dataclasses import asdict, dataclass
-
 import pyarrow as pa
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from smolmix.sample import Media, MediaRef
 
 SUFFIX = ".signals.arrow"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signals:
+class Signals(Struct, frozen=True, kw_only=True, gc=False):
     """The look of one medium."""
 
     digest: str
@@ -73,7 +72,8 @@ SCHEMA = pa.schema(
 
 def to_table(signals: list[Signals]) -> pa.Table:
     """Return the signals as an Arrow table, in the order given."""
-    return pa.Table.from_pylist([asdict(s) for s in signals], schema=SCHEMA)
+    rows = [{**asdict(s), "refs": [asdict(r) for r in s.refs]} for s in signals]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def from_table(table: pa.Table) -> list[Signals]:

@@ -1,8 +1,10 @@
 """Fetched files to samples: units of a corpus, and what each row of a unit becomes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from msgspec import Struct, field, structs
 
 from smolmix.errors import IncompleteError
 from smolmix.pipelines.layouts.layout import Cells, Fault, Piece, RawFile
@@ -53,8 +55,7 @@ class RawUnit:
         }
 
 
-@dataclass(slots=True, kw_only=True)
-class Adapted:
+class Adapted(Struct, frozen=True, kw_only=True, gc=False):
     """What one row became.
 
     Either one drop with `rows=1` and no sample; or the row counts as adapted, and each of its
@@ -219,7 +220,7 @@ def _adapt_row(source: Source, cells: Cells, subset: str, licence: str, split: S
     if isinstance(cells.values, Fault):
         return _drop(cells, cells.values.reason, cells.values.detail)
     row = Row(
-        cells.values,
+        values=cells.values,
         corpus=source.id,
         licence=licence,
         path=cells.path,
@@ -287,8 +288,8 @@ def _with_media(adapted: Adapted, found: Found, reason: str) -> Adapted:
                 )
             )
         else:
-            samples.append(replace(sample, media=tuple(m for m in media if m is not None)))
-    return replace(adapted, samples=tuple(samples), dropped=tuple(dropped))
+            samples.append(structs.replace(sample, media=tuple(m for m in media if m is not None)))
+    return structs.replace(adapted, samples=tuple(samples), dropped=tuple(dropped))
 
 
 def _located(medium: Media, found: Found) -> Media | None:
@@ -296,8 +297,8 @@ def _located(medium: Media, found: Found) -> Media | None:
         return medium
     for name in medium.names:
         if name in found.files:
-            return replace(medium, refs=(found.files[name],))
+            return structs.replace(medium, refs=(found.files[name],))
         if medium.kind == "video" and name in found.folders:
             refs = found.folders[name]
-            return replace(medium, kind="frames", refs=refs, frames=len(refs))
+            return structs.replace(medium, kind="frames", refs=refs, frames=len(refs))
     return None

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import xxhash
+from msgspec import Struct, field
 
 from smolmix.sample import FIND, Cot, Media, MediaKind, MediaRef, Modality, Sample, Split, Turn
 
@@ -18,42 +19,18 @@ class RowError(Exception):
         self.detail = detail
 
 
-class Row:
-    """A row's values, and the place it came from."""
+class Row(Struct, kw_only=True, gc=False):
+    """A row's values, and the place it came from; adapting it fills the last two."""
 
-    __slots__ = (
-        "blobs",
-        "corpus",
-        "file_row",
-        "licence",
-        "path",
-        "split",
-        "subset",
-        "turns_dropped",
-        "values",
-    )
-
-    def __init__(
-        self,
-        values: Mapping[str, Any],
-        *,
-        corpus: str,
-        licence: str,
-        path: str,
-        file_row: int,
-        subset: str = "",
-        split: Split = "train",
-    ):
-        """Wrap the values of row `file_row` of the file `path`."""
-        self.values = values
-        self.corpus = corpus
-        self.licence = licence
-        self.path = path
-        self.file_row = file_row
-        self.subset = subset
-        self.split: Split = split
-        self.turns_dropped: dict[str, int] = {}
-        self.blobs: dict[MediaRef, bytes] = {}
+    values: Mapping[str, Any]
+    corpus: str
+    licence: str
+    path: str
+    file_row: int  # counted in the file
+    subset: str = ""
+    split: Split = "train"
+    turns_dropped: dict[str, int] = field(default_factory=dict)  # reason -> turns
+    blobs: dict[MediaRef, bytes] = field(default_factory=dict)  # media already in hand
 
     def text(self, name: str, *, required: bool = True) -> str:
         """Return a text value, stripped.

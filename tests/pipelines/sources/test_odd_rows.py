@@ -63,7 +63,7 @@ def test_an_odd_value_costs_its_row_at_most(path: Path) -> None:
         values = _changed(row, rng)
         values = _changed(values, rng) if number % 3 == 0 and values else values
         made = Row(
-            values, corpus=source.id, licence="MIT", path=f"raw/{place}", file_row=number,
+            values=values, corpus=source.id, licence="MIT", path=f"raw/{place}", file_row=number,
             subset=source.subset(place),
         )  # fmt: skip
         try:

@@ -16,7 +16,7 @@ from smolmix.sample import Part, Turn, turns_of
 
 
 def row(**values: Any) -> Row:
-    return Row(values, corpus="c", licence="MIT", path="raw/c/r/f.json", file_row=0)
+    return Row(values=values, corpus="c", licence="MIT", path="raw/c/r/f.json", file_row=0)
 
 
 def human(text: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import xxhash
+from msgspec import structs
 from PIL import Image
 
 from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
@@ -88,7 +89,7 @@ def sample(key: int, corpus: str, media: Sequence[Media] = (), **changes: object
         source_file=f"raw/{corpus}",
         source_row=key,
     )
-    return replace(one, **changes)  # type: ignore[arg-type]
+    return structs.replace(one, **changes)
 
 
 def _write(unit: Unit, context: UnitContext) -> Result:

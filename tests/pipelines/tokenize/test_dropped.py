@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import xxhash
+from msgspec import structs
 
 from smolmix.errors import DataError, IntegrityError, UsageError
 from smolmix.pipelines import token_units
@@ -34,13 +35,13 @@ def test_headers_that_lied_damage_and_length_are_told_apart(
     workspace: Workspace, nano: Profile, make: Any
 ) -> None:
     good = make.image_medium(workspace, 1)
-    liar = replace(make.image_medium(workspace, 2, 64, 64), width=64, height=20)
-    short = replace(make.clip_medium(workspace, 20), frames=60, duration_s=7.5)
+    liar = structs.replace(make.image_medium(workspace, 2, 64, 64), width=64, height=20)
+    short = structs.replace(make.clip_medium(workspace, 20), frames=60, duration_s=7.5)
     cut = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
     workspace.write_bytes("raw/made/cut.png", cut)
-    torn = replace(good, refs=(MediaRef(uri="raw/made/cut.png"),),
+    torn = structs.replace(good, refs=(MediaRef(uri="raw/made/cut.png"),),
                    digest=xxhash.xxh3_128_hexdigest(cut))  # fmt: skip
-    gone = replace(good, refs=(MediaRef(uri="raw/made/none.png"),), digest="0" * 32)
+    gone = structs.replace(good, refs=(MediaRef(uri="raw/made/none.png"),), digest="0" * 32)
     media: dict[str, tuple[Media, ...]] = {
         "good": (good,), "liar": (liar,), "short": (short,), "torn": (torn,), "gone": (gone,),
         "many": (good,) * 30, "half": (good, torn),
@@ -75,7 +76,7 @@ def test_headers_that_lied_damage_and_length_are_told_apart(
 def test_a_mixture_that_leaves_nothing_is_refused(
     workspace: Workspace, nano: Profile, make: Any
 ) -> None:
-    gone = replace(make.image_medium(workspace, 1), refs=(MediaRef(uri="raw/x"),))
+    gone = structs.replace(make.image_medium(workspace, 1), refs=(MediaRef(uri="raw/x"),))
     make.put_curated(workspace, "c", [make.sample(0, "c", [gone])])
     make.put_picks(workspace, "m", ["c"])
     with pytest.raises(DataError, match="none of 1 picks"):

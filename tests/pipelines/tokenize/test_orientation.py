@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from msgspec import structs
 from PIL import Image, ImageOps
 
 from smolmix.cost import displayed, media_grid
@@ -90,7 +91,7 @@ def test_counts_sequences_and_tiles_are_of_the_turned_picture(
     workspace: Workspace, upright: Profile, make: Any
 ) -> None:
     media = [measured(workspace, f"{o}.jpg", picture(o)) for o in range(1, 9)]
-    liar = replace(media[5], orientation=1, digest="0" * 32)
+    liar = structs.replace(media[5], orientation=1, digest="0" * 32)
     samples = [make.sample(i, "c", [m]) for i, m in enumerate([*media, liar])]
     make.put_curated(workspace, "c", samples)
     make.put_picks(workspace, "m", ["c"])
