@@ -167,7 +167,7 @@ def build(
     measured = measure(reading, workspace)
     stratum, within = arrange(spec, measured.mix)
     folder = workspace.mixture(spec.name)
-    folder.remove(LOCK_FILE)
+    # The lock there stays until the new one is whole: it may be the one that is built from.
     digest = write_picks(folder, PICKS_FILE, measured.pool, measured.ordered, stratum, within)
     lock = _lock(reading, workspace, measured, digest, len(stratum), missing)
     lock = replace(lock, assumed=_assumed(measured, stratum, within))

@@ -1,8 +1,8 @@
 """The picks of a mixture, taken only where they are whole and still what they were picked from.
 
-A build removes the lock, writes the picks and then the lock: picks without a lock, or with one that
-was written for others, are what a killed build or two at once leave behind. A corpus that was
-curated anew since may hold other samples in the picks' places.
+A build writes the picks and then the lock: picks without a lock, or with one that was written for
+others, are what a killed build or two at once leave behind. A corpus that was curated anew since
+may hold other samples in the picks' places.
 """
 
 import polars as pl

@@ -65,3 +65,15 @@ def test_two_components_with_the_same_sample_are_refused(two: Workspace) -> None
     wished = spec(components={"a": {"corpus": "images"}, "b": {"corpus": "images"}})
     with pytest.raises(UsageError, match="both hold images/0"):
         build(parse_spec(wished, "t.yaml"), two)
+
+
+def test_a_build_killed_at_its_picks_leaves_the_lock_it_is_built_from(two: Workspace) -> None:
+    lock = build(parse_spec(spec(total=700), "t.yaml"), two)
+    folder = two.mixture("t")
+    before = folder.read_bytes("lock.json")
+    folder.remove("picks.parquet")
+    folder.local("picks.parquet").mkdir()  # so that writing them fails
+    (folder.local("picks.parquet") / "in the way").touch()
+    with pytest.raises(OSError, match=r"picks\.parquet"):
+        rebuild(lock, two, "lock.json")
+    assert folder.read_bytes("lock.json") == before
