@@ -87,8 +87,9 @@ def build_to(
         UsageError: the parts do not go together, or the folder is in use.
     """
     folder = Path(out)
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{out}: not empty; name a folder to be made")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "not empty" if folder.is_dir() else "a file"
+        raise UsageError(f"{out}: {what}; name a folder to be made")
     try:
         spec = ModelSpec.model_validate(
             {

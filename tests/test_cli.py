@@ -90,6 +90,8 @@ def test_a_missing_spec_is_named(tmp_path: Path, verb: tuple[str, ...]) -> None:
     ("call", "says"),
     [
         ("report", "--workspace workspace: not there"),
+        ("stats -w s4://b/c", "--workspace s4://b/c: Protocol not known: s4"),
+        ("build here.csv --preset nano", "here.csv: a file; name a folder to be made"),
         ("fetch easy-vqa --max-bytes -3", "--max-bytes -3: not a size"),
         ("fetch easy-vqa --max-bytes 3X", "--max-bytes 3X: not a size"),
         ("fetch easy-vqa --revision main", "--revision chooses among published files"),

@@ -13,7 +13,7 @@ import pytest
 from ray import cloudpickle
 
 from smolmix.engine import Result, Stage, Summary, Unit, UnitContext, locked, run_stage
-from smolmix.errors import ConservationError, DataError, LockedError
+from smolmix.errors import ConservationError, DataError, LockedError, UsageError
 from smolmix.sample import Tally
 from smolmix.storage import Folder, manifests, stage_record, verify_files
 
@@ -169,6 +169,13 @@ def test_a_full_disk_fails_its_unit_in_one_line_and_the_others_are_kept(
     assert "(part-00001: No space left on device; free some space)" in str(caught.value)
     assert "Traceback" not in capfd.readouterr().err
     assert Folder(tmp_path).names(".json") == ["part-00000.json", "part-00002.json"]
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--ray-address 1\.2\.3: no Ray cluster answers there"):
+        run_stage(
+            STAGE, _units(), folder=Folder(tmp_path), workers=2, ray_address="1.2.3", quiet=True
+        )
 
 
 def test_a_lost_sample_fails_the_stage(tmp_path: Path) -> None:

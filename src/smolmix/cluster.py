@@ -25,7 +25,11 @@ _OBJECT_STORE_BYTES = 256 << 20
 
 
 def start(workers: int, address: str | None) -> None:
-    """Connect to Ray: the one already started, `address`, or a local one of `workers` CPUs."""
+    """Connect to Ray: the one already started, `address`, or a local one of `workers` CPUs.
+
+    Raises:
+        UsageError: no cluster answers at `address`.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
@@ -38,13 +42,21 @@ def start(workers: int, address: str | None) -> None:
         local = {"num_cpus": workers, "object_store_memory": _OBJECT_STORE_BYTES}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's
-        ray.init(
-            address=address or "local",
-            include_dashboard=None if address else False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            **local,
-        )
+        try:
+            ray.init(
+                address=address or "local",
+                include_dashboard=None if address else False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                **local,
+            )
+        except (ConnectionError, ValueError) as error:
+            if not address:
+                raise
+            raise UsageError(
+                f"--ray-address {address}: no Ray cluster answers there ({error}); give the "
+                "HOST:PORT that `ray start --head` printed, or leave it out for a local one"
+            ) from error
 
 
 def stop() -> None:

@@ -39,6 +39,7 @@ def stats(
 
     Example: smolmix stats curated/easy-vqa --by category
     """
+    from smolmix.cli.options import open_workspace
     from smolmix.pipelines.stats import terminal
     from smolmix.pipelines.stats.answer import answer, dropped_answer
     from smolmix.pipelines.stats.places import locate
@@ -47,6 +48,7 @@ def stats(
         raise UsageError("--reason: goes with --dropped; add --dropped")
     if csv and json:
         raise UsageError("--csv, --json: both were given; choose one")
+    open_workspace(workspace)
     place = locate(path or workspace, workspace)
     if dropped:
         found = dropped_answer(place, reason=reason, limit=limit)
