@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.pipelines.tokenize.conftest import image_medium, put_curated, put_picks, sample
 
 from smolmix.storage import MANIFESTS, Folder, Manifest, Workspace
 
@@ -112,6 +113,14 @@ def _killed_twice(stage: str, args: tuple[str, ...], workspace: Path) -> None:
     assert _disturb("worker", stage, args, workspace) == 0
 
 
+def _same_sequences(found: Path, wanted: Path) -> None:
+    sequences = [p for p in wanted.glob("sequences/*/*/*") if not p.name.startswith(".")]
+    assert sequences
+    for path in sequences:
+        again = found / path.relative_to(wanted)
+        assert again.read_bytes() == path.read_bytes(), path.name
+
+
 def test_curate_killed_at_its_driver_and_a_worker_gives_the_same_bytes(
     undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -130,8 +139,21 @@ def test_tokenize_killed_at_its_driver_and_a_worker_gives_the_same_bytes(
     shutil.copytree(undisturbed.with_name("mixed"), workspace)
     _killed_twice("tokenize-ids", TOKENIZE, workspace)
     assert _digests(workspace, "ids") == _digests(undisturbed, "ids")
-    sequences = [p for p in undisturbed.glob("sequences/*/*/*") if not p.name.startswith(".")]
-    assert sequences
-    for path in sequences:
-        again = workspace / path.relative_to(undisturbed)
-        assert again.read_bytes() == path.read_bytes(), path.name
+    _same_sequences(workspace, undisturbed)
+
+
+def test_tiles_cut_by_a_killed_driver_and_worker_are_the_same_bytes(tmp_path: Path) -> None:
+    mixed, workspace, whole = (tmp_path / n for n in ("mixed", "workspace", "whole"))
+    place = Workspace(mixed)
+    put_curated(
+        place, "seen", [sample(n, "seen", [image_medium(place, n, 900, 600)]) for n in range(40)]
+    )
+    put_picks(place, "seen", ["seen"])
+    for copy in (workspace, whole):
+        shutil.copytree(mixed, copy)
+    verb = ("tokenize", "seen", "--codec", "png", "--tokens", "2048")
+    _smolmix(*verb, workspace=whole)
+    _killed_twice("tokenize-tiles", (*verb, "--workers", "2"), workspace)
+    stages = ("tiles", "ids")
+    assert _digests(workspace, *stages) == _digests(whole, *stages)
+    _same_sequences(workspace, whole)
