@@ -1,7 +1,8 @@
 """Against transformers' whole AutoProcessor, video processor included; it needs torchvision.
 
 Its own resizing is torchvision's Lanczos, which rounds otherwise than Pillow's: pixels are at most
-three levels of 255 away. Ids are equal. CI has no torchvision; last run with 0.28, transformers 5.23.
+three levels of 255 away. Ids are equal. CI has no torchvision; last run with
+0.28 and transformers 5.23.
 """
 
 import io
