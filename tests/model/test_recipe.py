@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from smolmix.errors import UsageError
+from smolmix.mixtures.reading import read_spec
 from smolmix.model.optimise import rate_factor
 from smolmix.model.recipe import RECIPES, Schedule, load_recipe
 
@@ -30,6 +31,22 @@ def test_every_recipe_that_comes_with_smolmix_is_valid_and_sourced() -> None:
             assert stage.note or recipe.name == "demo", f"{path.name}: {stage.name} has no source"
             seen += 1
     assert seen >= 11
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_mixtures_of_a_shipped_recipe_ship_too(path: Path) -> None:
+    stages = load_recipe(path).stages
+    assert stages
+    for stage in stages:
+        assert read_spec(stage.mixture).spec.name == stage.mixture
+
+
+def test_the_vision_stages_have_the_batch_of_the_release() -> None:
+    for size in ("256m", "500m", "2.2b"):
+        vision = load_recipe(f"paper-{size}").stages[1]
+        assert vision.sequences_per_step is not None
+        tokens = vision.sequences_per_step * vision.sequence_tokens
+        assert tokens == pytest.approx(2048 * 1000, rel=0.05), size  # samples x tokens of one
 
 
 def test_a_recipe_is_found_by_its_name() -> None:
