@@ -46,14 +46,15 @@ SOURCE = Source(
     layout=Parquet(columns=("conversations",), optional=("id", "image")),
     adapt=_adapt,
     rows_in=("*/*.parquet",),
-    rows_not_in=("magpie_pro*/*", "mathqa/*", "ureader_*/*"),
+    rows_not_in=("magpie_pro*/*", "mathqa/*"),
     subset_of=r"^([^/]+)/",
     subsets=tuple(Subset(name=name, rows=rows) for name, (rows, _) in _categories().items()),
     unverified="today's list of configs, and the card's licence text",
     warnings=(
         "tqa(cauldron,llava_format) has exactly as many rows as iconqa(cauldron,llava_format), "
         "18 times The Cauldron's tqa: probably the wrong file was uploaded. Compare before use.",
-        "ureader_* configs are marked 'need to re-upload' by the publisher and are left out.",
+        "ureader_* configs are marked 'need to re-upload' by the publisher and lie partly in "
+        "archives: what is parquet is read, and SmolVLM2 used ureader_cap and ureader_ie.",
         "The text configs are corpora of their own: ov-magpie-* and ov-mathqa.",
     ),
 )
