@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smolmix.errors import UsageError, nearest
-from smolmix.mixtures.spec import Bounds, Spec, Unit
+from smolmix.errors import InfeasibleError, UsageError, nearest
+from smolmix.mixtures.spec import ROUNDED, Bounds, Spec, Unit
 from smolmix.mixtures.supply import Floats, Supply
 
 Kind = Literal["share", "cap", "mean", "total"]
@@ -97,21 +97,57 @@ def _share(
     )
 
 
+def _whole(found: list[Constraint]) -> list[Constraint]:
+    """Return the shares, fixed ones scaled to 1 where they were written rounded: 33.33 % thrice.
+
+    Fixed shares that leave nothing free, or that come to more than the whole, have to add up to 1.
+    """
+    fixed = [w for w in found if w.low == w.high]
+    if len(fixed) != len(found) or len({w.unit for w in fixed}) != 1:
+        return found
+    sum_, times = sum(w.low for w in fixed), sum(w.members.astype(int) for w in fixed)
+    off = sum_ - 1
+    if (
+        not 1e-12 < abs(off) <= ROUNDED + 1e-9
+        or np.any(times > 1)
+        or (off < 0 and np.any(times < 1))
+    ):
+        return found
+    return [replace(w, low=w.low / sum_, high=w.high / sum_) for w in fixed]
+
+
+def _check_mean(wish: Constraint, supply: Supply) -> None:
+    """Refuse a mean length that no choice of videos could have."""
+    if not wish.members.any():
+        raise InfeasibleError(f"{wish.key}: no sample is a video; leave it out or add a component")
+    shortest, longest = supply.range("duration_s", wish.members)
+    if longest < wish.low or shortest > wish.high:
+        raise InfeasibleError(
+            f"{wish.key}: {wish.low:g} to {wish.high:g} s is asked; the videos that are there "
+            f"last {shortest:g} to {longest:g} s"
+        )
+
+
 def constraints(spec: Spec, supply: Supply) -> list[Constraint]:
     """Return every wish of the spec but availability, which is a bound on the draws.
 
     Raises:
         UsageError: a share is asked of a tag that no sample carries.
+        InfeasibleError: a mean length is asked that the videos do not have.
     """
     found: list[Constraint] = []
     for family, members in spec.shares.items():
-        for value, bounds in members.items():
-            key = f"shares.{family}.{value}"
-            found.append(_share(spec, supply, key, family, value, bounds))
-    for name, component in spec.components.items():
-        if component.share is not None:
-            key = f"components.{name}.share"
-            found.append(_share(spec, supply, key, "component", name, component.share))
+        at = f"shares.{family}"
+        found += _whole(
+            [_share(spec, supply, f"{at}.{v}", family, v, b) for v, b in members.items()]
+        )
+    found += _whole(
+        [
+            _share(spec, supply, f"components.{name}.share", "component", name, component.share)
+            for name, component in spec.components.items()
+            if component.share is not None
+        ]
+    )
     for kind, cap in (("declared", spec.caps.cot), ("detected", spec.caps.cot_detected)):
         if cap.max < 1 or cap.min > 0:
             found.append(
@@ -127,16 +163,16 @@ def constraints(spec: Spec, supply: Supply) -> list[Constraint]:
     length = spec.caps.duration_s
     if length.mean is not None:
         within = length.within or length.mean / 100
-        found.append(
-            Constraint(
-                key="caps.duration_s.mean",
-                kind="mean",
-                members=supply.members("modality", "video"),
-                unit="duration_s",
-                low=length.mean - within,
-                high=length.mean + within,
-            )
+        mean = Constraint(
+            key="caps.duration_s.mean",
+            kind="mean",
+            members=supply.members("modality", "video"),
+            unit="duration_s",
+            low=length.mean - within,
+            high=length.mean + within,
         )
+        _check_mean(mean, supply)
+        found.append(mean)
     total = spec.total
     if total.samples is not None or total.tokens is not None:
         wanted = float(total.samples or total.tokens or 0)

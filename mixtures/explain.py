@@ -44,7 +44,8 @@ def _relaxed(supply: Supply, wishes: Sequence[Constraint], costs: dict[str, Floa
     row[0, :n] = costs[unit] / max(float(costs[unit].max(initial=0.0)), 1.0)
     blocks.append(row)
     low.append(size * (1 - 1e-6) / max(float(costs[unit].max(initial=0.0)), 1.0))
-    high.append(size * (1 + 1e-6) / max(float(costs[unit].max(initial=0.0)), 1.0))
+    most = size * (1 + 1e-6) if total is not None else np.inf
+    high.append(most / max(float(costs[unit].max(initial=0.0)), 1.0))
     for i, wish in enumerate(soft):
         for coefficients, lower, upper in wish.rows(costs):
             scale = float(np.abs(coefficients).max(initial=0.0)) or 1.0

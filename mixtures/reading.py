@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smolmix.errors import UsageError
-from smolmix.mixtures.spec import FAMILIES, Spec
+from smolmix.errors import UsageError, nearest
+from smolmix.mixtures.spec import FAMILIES, ROUNDED, VALUES, Spec
 from smolmix.mixtures.where import TAG_PREFIX
 from smolmix.written import faults, read_mapping
 
@@ -106,9 +106,15 @@ def _check_families(path: str, spec: Spec) -> None:
             raise UsageError(
                 f"{path}: shares.{family}: no such tag; allowed: {', '.join(FAMILIES)}, tags.NAME"
             )
+        for value in members if family in VALUES else ():
+            if value not in VALUES[family]:
+                raise UsageError(
+                    f"{path}: shares.{family}.{value}: no such {family}; allowed: "
+                    f"{', '.join(VALUES[family])}{nearest(value, VALUES[family])}"
+                )
         low = sum(bounds.min for bounds in members.values())
         units = {bounds.unit or spec.unit for bounds in members.values()}
-        if len(units) == 1 and low > 1 + 1e-9:
+        if len(units) == 1 and low > 1 + ROUNDED + 1e-9:
             raise UsageError(
                 f"{path}: shares.{family}: its shares add up to {low:g}; at most 1; "
                 "make some ranged or free"
@@ -122,7 +128,7 @@ def _check_families(path: str, spec: Spec) -> None:
                     )
     low = sum(c.share.min for c in spec.components.values() if c.share is not None)
     units = {c.share.unit or spec.unit for c in spec.components.values() if c.share is not None}
-    if len(units) == 1 and low > 1 + 1e-9:
+    if len(units) == 1 and low > 1 + ROUNDED + 1e-9:
         raise UsageError(f"{path}: components: their shares add up to {low:g}; at most 1")
     for cot, cap in (("declared", spec.caps.cot), ("detected", spec.caps.cot_detected)):
         asked = spec.shares.get("cot", {}).get(cot)

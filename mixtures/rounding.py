@@ -96,16 +96,27 @@ def _start(draws: Floats, wishes: Sequence[Constraint], supply: Supply) -> Ints:
     for wish in wishes:
         if wish.kind == "total" and wish.unit == "samples":
             wanted = int(wish.high)
-    capped = np.zeros(len(draws), np.bool_)
+    free = np.ones(len(draws), np.bool_)
     for wish in wishes:
         if wish.kind == "cap" and wish.high < 1:
-            capped |= wish.members
-    rest = np.where(capped | (whole >= limit), -1.0, draws - whole)
-    for i in np.argsort(-rest, kind="stable"):
-        if whole.sum() >= wanted or rest[i] < 0:
-            break
-        whole[i] += 1
+            free &= ~wish.members
+            most = math.floor(float(draws[wish.members].sum()) + 1e-6)
+            _add(
+                whole,
+                np.where(wish.members & (whole < limit), draws - whole, -1.0),
+                most - int(whole[wish.members].sum()),
+            )
+    _add(whole, np.where(free & (whole < limit), draws - whole, -1.0), wanted - int(whole.sum()))
     return whole
+
+
+def _add(whole: Ints, rest: Floats, count: int) -> None:
+    """Add one draw each to the `count` strata with the largest remainder; negative ones are not
+    to grow.
+    """
+    for i in np.argsort(-rest, kind="stable")[: max(count, 0)]:
+        if rest[i] >= 0:
+            whole[i] += 1
 
 
 def _keep_caps(whole: Ints, wishes: Sequence[Constraint], floor: Ints) -> None:

@@ -36,6 +36,8 @@ def solve_spec(spec: Spec, supply: Supply, where: str) -> Mix:
     """
     try:
         wishes = constraints(spec, supply)
+    except InfeasibleError as error:
+        raise InfeasibleError(f"{where}: {error}") from error
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     unit = spec.unit

@@ -6,13 +6,14 @@ taken off before this model sees the file (`smolmix.mixtures.reading`). A percen
 """
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from smolmix.errors import nearest
 from smolmix.mixtures import where as conditions
 from smolmix.profiles import ProfileChoice
+from smolmix.sample import Cot, Modality
 
 Unit = Literal["samples", "tokens", "text_tokens", "visual_tokens", "supervised_tokens"]
 UNITS: tuple[Unit, ...] = (
@@ -24,6 +25,8 @@ UNITS: tuple[Unit, ...] = (
 )
 Rule = Literal["hash", "first", "end", "random"]
 FAMILIES = ("component", "corpus", "subset", "modality", "category", "cot", "licence", "language")
+VALUES = {"modality": get_args(Modality), "cot": get_args(Cot)}  # of the families that are closed
+ROUNDED = 1e-3  # fixed shares that miss 1 by no more were written rounded
 DEFAULT_BUCKETS = (30.0, 60.0, 120.0, 180.0, 300.0, 600.0)
 
 
@@ -179,7 +182,7 @@ class Component(Strict):
     flexible: bool = False  # `take` is the most that may be used, not what is used
     share: Bounds | None = None
     epochs: Annotated[int | None, Field(ge=1)] = None
-    modality: str | None = None  # until the data are here and say it themselves
+    modality: Modality | None = None  # until the data are here and say it themselves
     category: str | None = None  # a label of its own for all its samples
     licence: str | None = None  # until the data are here
     declared: Declared = Declared()

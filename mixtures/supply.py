@@ -95,6 +95,21 @@ class Supply:
         whole[measured] = rounds * one_round + (here - base) + (rest - low) * step
         return whole
 
+    def range(self, quantity: str, members: NDArray[np.bool_]) -> tuple[float, float]:
+        """Return the least and the most that one sample of these strata has.
+
+        Args:
+            quantity: one of `QUANTITIES`.
+            members: (strata,) which; at least one. Of declared strata only the mean is known.
+        """
+        known = [self.means(quantity)[members]]
+        if self.prefix is not None:
+            starts, sums = self.prefix.starts, self.prefix.sums[quantity]
+            for i in np.flatnonzero(members):
+                known.append(np.diff(sums[starts[i] : starts[i + 1] + 1]).astype(np.float64))
+        values = np.concatenate(known)
+        return float(values.min()), float(values.max())
+
     def mean_at(self, quantity: str, draws: Floats) -> Floats:
         """Return (strata,) the mean over the first `draws` draws; the overall mean where none."""
         means = self.means(quantity)
