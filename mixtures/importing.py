@@ -55,7 +55,7 @@ def _strategy(text: str, at: str) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{at}: sampling_strategy is {text!r}; its amount is no number") from error
     if amount.endswith("%"):
-        return {"take": "all"} if number == 100 else {"take": amount, "rule": kind}
+        return {"take": "all"} if number >= 100 else {"take": amount, "rule": kind}
     return {"take": int(number), "rule": kind}
 
 

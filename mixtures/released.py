@@ -30,6 +30,7 @@ _VISTA_BYTES = {
 _LLAVA_VIDEO = {
     "2-3-m": ("2_3_m", 150.0),
     "1-2-m": ("1_2_m", 90.0),
+    "30-60-s": ("30_60_s", 45.0),  # in none of the released mixtures
     "0-30-s": ("0_30_s", 15.0),
 }
 _LLAVA_VIDEO_PARTS = ("academic_v0_1", "activitynetqa", "nextqa", "youtube_v0_1")

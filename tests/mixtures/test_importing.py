@@ -47,6 +47,26 @@ def test_amounts_and_rules_are_kept(spec_file: Callable[..., Path]) -> None:
     assert "source_fps of 1 entries is not carried" in said
 
 
+@pytest.mark.parametrize(
+    ("strategy", "take"),
+    [
+        ("all", {"take": "all"}),
+        ("random:100%", {"take": "all"}),
+        ("first:250%", {"take": "all"}),
+        ("end:12.5%", {"take": "12.5%", "rule": "end"}),
+        ("random: 40", {"take": 40, "rule": "random"}),
+        ("first:400", {"take": "all"}),
+    ],
+)
+def test_no_strategy_takes_more_than_there_is(
+    strategy: str, take: dict[str, object], spec_file: Callable[..., Path]
+) -> None:
+    entry = "{name: mine, modality: text, _comment: '# 300 samples', sampling_strategy: '%s'}"
+    found = import_smolvlm2(spec_file(f"datasets: [{entry % strategy}]"))
+    part = found.spec["components"]["mine"]
+    assert {k: part[k] for k in ("take", "rule") if k in part} == take
+
+
 def test_what_is_written_is_read_again(spec_file: Callable[..., Path], tmp_path: Path) -> None:
     found = import_smolvlm2(spec_file(MIX, "released.yaml"))
     path = tmp_path / "spec.yaml"
