@@ -32,7 +32,7 @@ def index_media(workspace: Workspace, root: str, files: Mapping[str, str]) -> No
     wanted: dict[str, list[str]] = {}
     for path in sorted(files):
         name = path.removeprefix(f"{root}/").replace("/", "__")
-        wanted.setdefault(name if path.endswith(_ARCHIVES) else _LOOSE, []).append(path)
+        wanted.setdefault(name if path.lower().endswith(_ARCHIVES) else _LOOSE, []).append(path)
     for stale in set(index.names(".parquet")) - {f"{n}.parquet" for n in [*wanted, USER]}:
         index.remove(stale)
     for name, paths in wanted.items():
@@ -55,7 +55,7 @@ def index_folder(workspace: Workspace, root: str, folder: Folder) -> list[tuple[
 def _user_entries(folder: Folder, paths: Sequence[str]) -> Iterator[Entry]:
     for path in paths:
         uri = str(folder.fs.unstrip_protocol(folder.at(path)))
-        if path.endswith(_ARCHIVES):
+        if path.lower().endswith(_ARCHIVES):
             yield from _members(folder, path, uri, path.rpartition("/")[0], "")
         else:
             yield Entry(path=path, ref=MediaRef(uri=uri))
@@ -66,18 +66,20 @@ def _entries(workspace: Folder, root: str, paths: Sequence[str]) -> Iterator[Ent
         place = path.removeprefix(f"{root}/")
         rewritten = place.startswith(f"{SHARDS}/")
         place = place.removeprefix(f"{SHARDS}/")
-        if not path.endswith(_ARCHIVES):
+        if not path.lower().endswith(_ARCHIVES):
             yield Entry(path=place, ref=MediaRef(uri=path))
             continue
         stem = place.rpartition("-")[0] if rewritten else place.rpartition(".")[0]
-        between = "" if path.endswith(".tar") and not rewritten else stem
+        between = "" if path.lower().endswith(".tar") and not rewritten else stem
         yield from _members(workspace, path, path, place.rpartition("/")[0], between)
 
 
 def _members(folder: Folder, path: str, uri: str, above: str, between: str) -> Iterator[Entry]:
     """Yield each member under `above`, and again under `between` where it is not there already."""
     with folder.open(path) as stream:
-        found = _zip(stream, path, uri) if path.endswith(".zip") else _tar(stream, path, uri)
+        found = (
+            _zip(stream, path, uri) if path.lower().endswith(".zip") else _tar(stream, path, uri)
+        )
         for name, ref in found:
             for place in known_as(name, above, between):
                 yield Entry(path=place, ref=ref)

@@ -59,7 +59,7 @@ def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -
     for path in sorted(str(p) for p in theirs.fs.find(theirs.path)):
         place = path.removeprefix(theirs.path).lstrip("/")
         if not source.holds_rows(place) and not (
-            source.holds_media(place) and place.endswith((".tar", ".zip"))
+            source.holds_media(place) and place.lower().endswith((".tar", ".zip"))
         ):
             continue
         name = f"{root}/{place}"

@@ -123,6 +123,23 @@ class MediaIndex:
             found.folders |= dict.fromkeys(clips[parent], frames)
         return found
 
+    def in_other_case(self, names: Iterable[str]) -> dict[str, MediaRef]:
+        """Return where the files lie that `find` left out and whose ending is in the other case.
+
+        `a.jpg` is `a.JPG`; where two would do, neither is.
+        """
+        others: dict[str, list[str]] = {}
+        for name in sorted(set(names)):
+            for path in _other_case(spelled(name)):
+                others.setdefault(path, []).append(name)
+        held: dict[str, dict[str, MediaRef]] = {}  # name -> path -> where
+        for row in self._scan("path", sorted(others)):
+            for name in others[row["path"]]:
+                held.setdefault(name, {}).setdefault(row["path"], _ref(row))
+        return {
+            name: ref for name, found in held.items() if len(found) == 1 for ref in found.values()
+        }
+
     def _scan(self, column: str, wanted: list[str]) -> Iterator[Mapping[str, str]]:
         if not wanted:
             return
@@ -144,6 +161,14 @@ def _asked(names: Iterable[str]) -> dict[str, list[str]]:
         for path in {name, spelled(name)}:
             found.setdefault(path, []).append(name)
     return found
+
+
+def _other_case(path: str) -> set[str]:
+    """Return the path with its ending in small letters and in capitals, where that differs."""
+    stem, dot, ending = path.rpartition(".")
+    if not dot or "/" in ending:
+        return set()
+    return {f"{stem}.{ending.lower()}", f"{stem}.{ending.upper()}"} - {path}
 
 
 def _can_hold(group: pq.RowGroupMetaData, column: str, wanted: list[str]) -> bool:

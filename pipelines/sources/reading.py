@@ -266,6 +266,10 @@ def _resolve(chunk: Sequence[Adapted], index: MediaIndex, absent: Absent) -> Ite
         yield from chunk
         return
     found = index.find(names, folders=clips)
+    if absent == "media-missing":
+        media = [m for adapted in chunk for s in adapted.samples for m in s.media]
+        lost = {n for m in media if _located(m, found) is None for n in m.names}
+        found.files |= index.in_other_case(lost) if lost else {}
     for adapted in chunk:
         yield _with_media(adapted, found, absent)
 

@@ -127,11 +127,18 @@ class Source:
 
     def holds_rows(self, path: str) -> bool:
         """Whether the file, by its path in the revision's folder, holds rows."""
-        return _any(path, self.rows_in) and not _any(path, self.rows_not_in)
+        return self._matches(path, self.rows_in) and not _any(path, self.rows_not_in)
 
     def holds_media(self, path: str) -> bool:
         """Whether the file holds media that rows name."""
-        return _any(path, self.media_in)
+        return self._matches(path, self.media_in)
+
+    def _matches(self, path: str, globs: Iterable[str]) -> bool:
+        """Whether a glob matches; the user's own files may have their endings in capitals."""
+        globs = tuple(globs)
+        stem, dot, ending = path.rpartition(".")
+        lower = f"{stem}{dot}{ending.lower()}"
+        return _any(path, globs) or (self.role == "user" and _any(lower, globs))
 
     def subset(self, path: str) -> str:
         """Return the subset a row file belongs to, from its path in the revision's folder."""

@@ -107,6 +107,17 @@ def test_schema_problems_are_reported_by_file_and_row(tmp_path: Path) -> None:
     assert drops == [("field-missing", "raw/own-data/local/shard.tar#1")]
 
 
+@pytest.mark.parametrize("layout", ["llava", "parquet", "webdataset"])
+def test_endings_may_be_in_capitals(layout: str, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    _write(mine)
+    for path in [p for p in mine.iterdir() if p.is_file()]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    samples, _, workspace = _read(layout, tmp_path)
+    wanted = {"llava": b"png one", "parquet": b"png", "webdataset": b"jpg"}
+    assert [MediaReader(workspace).read(s.media[0].refs[0]) for s in samples] == [wanted[layout]]
+
+
 def test_a_folder_of_real_life_loses_nothing_in_silence(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     (mine / "日本").mkdir(parents=True)

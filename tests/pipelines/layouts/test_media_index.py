@@ -33,6 +33,16 @@ def test_a_frame_that_two_archives_hold_is_one_frame(folder: Folder) -> None:
     ]  # fmt: skip
 
 
+def test_an_ending_in_the_other_case_is_found_where_it_is_the_only_one(folder: Folder) -> None:
+    names = ("a.JPG", "b.jpg", "b.JPG", "c.PNG", "noending", "Ä.Jpg")
+    write_index(folder, "a.parquet", _entries("a.tar", *names))
+    index = MediaIndex(folder)
+    asked = [f"clip/{n}" for n in ("a.jpg", "b.Jpg", "c.png", "noEnding", "A.jpg", "ä.jpg")]
+    assert not index.find(asked).files
+    found = {name: ref.member for name, ref in index.in_other_case(asked).items()}
+    assert found == {"clip/a.jpg": "a.JPG", "clip/c.png": "c.PNG"}
+
+
 def test_odd_names_are_put_in_some_order(folder: Folder) -> None:
     names = ("12²3.jpg", "²", "2.jpg", "02.jpg", "é.jpg", "٣.jpg", "")
     write_index(folder, "a.parquet", _entries("a.tar", *names))
