@@ -16,15 +16,18 @@ from typing import Any
 
 import numpy as np
 import torch
+import xxhash
 from transformers.utils import logging
 
 from smolmix.errors import DataError
 from smolmix.profiles import Profile
+from smolmix.storage import digest_json
 from smolmix.tokenize import processor_files
 
 STATE = "training.pt"
 RECORD = "smolmix.json"
 logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # weights load in no time
+_OF_NO_ANSWER = ("_name_or_path", "transformers_version")
 _NAME = re.compile(r"^checkpoint-(\d+)$")
 
 
@@ -134,3 +137,14 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Return the training state of a checkpoint."""
     state: dict[str, Any] = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     return state
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """Return xxh3_128 hex of a transformers model's weights and configuration, wherever it lay."""
+    state = xxhash.xxh3_128()
+    for name, value in sorted(model.state_dict().items()):
+        state.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        state.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    config: Any = model.config
+    facts = {k: v for k, v in config.to_dict().items() if k not in _OF_NO_ANSWER}
+    return digest_json([state.hexdigest(), json.dumps(facts, sort_keys=True, default=str)])

@@ -248,6 +248,8 @@ class LocalJudge:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        from smolmix.model.checkpoint import weights_digest
+
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
             model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -261,9 +263,10 @@ class LocalJudge:
             raise UsageError(f"--judge {folder}: its tokenizer has no chat template; a chat model")
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
+        weights = weights_digest(model)[:8]  # another judge may lie in a folder of that name
         self._model: Any = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self._batch, self._reply_tokens = batch, reply_tokens
-        self.name = str(Path(folder).name or folder)
+        self.name = f"{Path(folder).name or folder} {weights}"
 
     def verdicts(self, asks: Sequence[Ask]) -> list[Verdict]:
         """Return a verdict for each; its likeliest words, so asking again would change nothing."""

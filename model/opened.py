@@ -1,6 +1,6 @@
 """Opens a checkpoint for use: a run of this workspace, a folder, or a hub id."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 
 from smolmix.errors import UsageError
 from smolmix.model.build import from_checkpoint
-from smolmix.model.checkpoint import RECORD, read_record
+from smolmix.model.checkpoint import RECORD, read_record, weights_digest
 from smolmix.model.train import check_finished
 from smolmix.profiles import ChatProfile, PixelProfile, Profile
 from smolmix.profiles import profile as preset_profile
@@ -23,7 +23,7 @@ class Opened:
     model: Any
     profile: Profile
     results: Folder  # where evaluations of it go
-    digest: str  # of what the weights came from
+    digest: str  # of weights, configuration and profile: of all that decides an answer
 
 
 def open_checkpoint(name: str, workspace: Workspace, preset: str | None = None) -> Opened:
@@ -38,22 +38,22 @@ def open_checkpoint(name: str, workspace: Workspace, preset: str | None = None) 
         UsageError: there is no such checkpoint, or its profile is not known.
     """
     run = workspace.run(name)
-    if run.is_local and Path(run.path).is_dir():
-        folder = check_finished(Path(run.path))
-        results = run.child("evaluation")
-    else:
-        folder = Path(name)
-        results = workspace.run(name.rstrip("/").rsplit("/", 1)[-1]).child("evaluation")
-    profile, digest = _profile(folder, run, name, preset)
+    ours = run.is_local and Path(run.path).is_dir()
+    folder = check_finished(Path(run.path)) if ours else Path(name)
+    profile = _profile(folder, run, name, preset)
     model = from_checkpoint(str(folder) if folder.is_dir() else name)
+    digest = digest_json([weights_digest(model), asdict(profile)])
+    if not ours:  # two folders may end in the same name, or in that of a run
+        run = workspace.run(f"{name.rstrip('/').rsplit('/', 1)[-1]}-{digest[:8]}")
+    results = run.child("evaluation")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).eval()
     return Opened(name=name, model=model, profile=profile, results=results, digest=digest)
 
 
-def _profile(folder: Path, run: Folder, name: str, preset: str | None) -> tuple[Profile, str]:
+def _profile(folder: Path, run: Folder, name: str, preset: str | None) -> Profile:
     if preset is not None:
-        return preset_profile(preset, style="inference"), digest_json([name, preset])
+        return preset_profile(preset, style="inference")
     if not (folder / RECORD).exists():
         raise UsageError(
             f"checkpoint {name}: no run, and no folder of smolmix's; name a run of the workspace, "
@@ -63,4 +63,4 @@ def _profile(folder: Path, run: Folder, name: str, preset: str | None) -> tuple[
     record = read_record(folder)
     pixel, chat = record["profile"]["pixel"], dict(record["profile"]["chat"])
     chat["system_prompts"] = tuple(tuple(p) for p in chat.get("system_prompts", ()))
-    return Profile(pixel=PixelProfile(**pixel), chat=ChatProfile(**chat)), digest_json(record)
+    return Profile(pixel=PixelProfile(**pixel), chat=ChatProfile(**chat))

@@ -14,7 +14,7 @@ from smolmix.model.ask import ask
 from smolmix.model.baseline import QuestionOnly
 from smolmix.model.build import build
 from smolmix.model.checkpoint import save
-from smolmix.model.evaluation import evaluate_corpus
+from smolmix.model.evaluation import compare_on, evaluate_corpus, predictions
 from smolmix.model.generate import generate
 from smolmix.model.opened import open_checkpoint
 from smolmix.model.prompts import Shown, prompts
@@ -181,3 +181,39 @@ def test_exact_match_overlooks_case_and_spaces_only() -> None:
 def test_interval_holds_the_mean() -> None:
     low, high = interval(np.array([1.0] * 80 + [0.0] * 20)) or (1.0, 0.0)
     assert 0.65 < low < 0.8 < high < 0.95
+
+
+def _answers_of(place: Workspace, name: str) -> list[str]:
+    opened = open_checkpoint(name, place)
+    evaluate_corpus(opened, place, "toy")
+    answers: list[str] = predictions(opened.results, "toy")["answer"].to_pylist()
+    return answers
+
+
+def test_other_weights_under_the_same_name_are_asked_anew(
+    curated: Workspace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "built"
+    said = []
+    for seed in (0, 1):
+        save(folder, build(ModelSpec(preset="tiny"), seed=seed), {"digest": ""}, None, NANO)
+        said.append(_answers_of(curated, str(folder)))
+    assert said[0] != said[1]
+    save(folder, build(ModelSpec(preset="tiny")), {"digest": ""}, None, NANO)
+    assert _answers_of(curated, str(folder)) == said[0]
+
+
+def test_folders_that_end_in_the_same_name_keep_results_of_their_own(
+    curated: Workspace, checkpoint: str, tmp_path: Path
+) -> None:
+    before = _answers_of(curated, checkpoint)
+    folders = [tmp_path / "one" / checkpoint, tmp_path / "two" / checkpoint]
+    for seed, folder in enumerate(folders, 1):
+        save(folder, build(ModelSpec(preset="tiny"), seed=seed), {"digest": ""}, None, NANO)
+        assert _answers_of(curated, str(folder)) != before
+    first, second = (open_checkpoint(str(f), curated) for f in folders)
+    tables = [predictions(o.results, "toy")["answer"].to_pylist() for o in (first, second)]
+    assert tables[0] != tables[1]
+    assert compare_on(first, second, "toy")["metrics"]["exact_match"]["questions"] == 3
+    run = open_checkpoint(checkpoint, curated)
+    assert predictions(run.results, "toy")["answer"].to_pylist() == before

@@ -279,7 +279,9 @@ def chat_model(folder: Path) -> Judge:
 
 def test_a_local_model_that_talks_nonsense_gives_no_verdict(tmp_path: Path) -> None:
     judge = chat_model(tmp_path / "chat")
-    assert judge.name == "chat"
+    kind, _, weights = judge.name.partition(" ")
+    assert kind == "chat"
+    assert len(weights) == 8  # verdicts are kept under it: not another model's in such a folder
     verdicts = judge.verdicts(asks("red", "it looks blue"))
     assert [v.answer for v in verdicts] == [None, None]
     assert all(v.reply and v.error == "no answer line" for v in verdicts)
