@@ -4,8 +4,9 @@ A recipe is a YAML file. Each stage starts from the weights the last one ended w
 keys are refused, and a message names the file, the key and what is allowed.
 """
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,10 +20,12 @@ from smolmix.model.presets import (
     pairing,
 )
 from smolmix.profiles import Profile, ProfileChoice
+from smolmix.storage import digest_file
 from smolmix.written import faults, read_mapping
 
 RECIPES = Path(__file__).parent / "recipes"
 HOLDS = "a recipe has at least name, profile, model and stages"
+_WEIGHTS = (".safetensors", ".bin", ".gguf")
 Rate = Annotated[float, Field(ge=0)]
 
 
@@ -69,6 +72,19 @@ class ModelSpec(_Strict):
         if self.vision is None or self.lm is None or self.shuffle is None:
             return None
         return pairing(VISION_TOWERS[self.vision], LANGUAGE_MODELS[self.lm], self.shuffle)
+
+    def origin(self) -> dict[str, Any]:
+        """Return what the names stand for: sizes, and digests of the files in local folders."""
+        sizes = self.sizes()
+        places = (self.checkpoint, self.vision_weights, self.lm_weights)
+        folders = [Path(p) for p in places if p is not None and Path(p).is_dir()]
+        files = (f for folder in folders for f in sorted(folder.iterdir()) if f.is_file())
+        weights = []
+        for file in files:
+            if file.suffix in _WEIGHTS or file.name == "config.json":
+                with file.open("rb") as stream:
+                    weights.append([file.name, digest_file(stream)])
+        return {"sizes": None if sizes is None else asdict(sizes), "weights": weights}
 
 
 class Rates(_Strict):

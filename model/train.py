@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -72,9 +73,10 @@ def keep_freed_memory() -> None:
 
 
 def run_digest(recipe: Recipe, data: Sequence[StageData]) -> str:
-    """Return the identity of a run: its recipe and the sequences it reads."""
+    """Return the identity of a run: its recipe, the weights it begins with, what it reads."""
     body = recipe.model_dump_json(exclude={"evaluate", "title", "threads", "sharding", "compiled"})
-    return xxhash.xxh3_128_hexdigest("\n".join([body, *(d.digest for d in data)]).encode())
+    parts = [body, json.dumps(recipe.model.origin(), sort_keys=True), *(d.digest for d in data)]
+    return xxhash.xxh3_128_hexdigest("\n".join(parts).encode())
 
 
 def train(
@@ -99,7 +101,8 @@ def train(
         watch: is told of each step on rank 0.
 
     Raises:
-        UsageError: `run` holds another recipe's run, or the batch cannot be shared.
+        UsageError: `run` holds a run of another recipe, mixture or first weights, or the batch
+            cannot be shared.
         DataError: the data ended early, or a guard stopped the run.
     """
     started = time.perf_counter()
@@ -161,14 +164,15 @@ class _Run:
         found = checkpoint.checkpoints(self.folder)[-1:]
         resumed, at = found[0] if found else (0, None)
         start, state = 0, {}
+        final = self.folder / FINAL
+        last = at or (final if (final / checkpoint.RECORD).exists() else None)
+        if last is not None and checkpoint.read_record(last)["digest"] != self.digest:
+            raise UsageError(
+                f"{self.folder}: holds a run of another recipe or mixture, or one that began with "
+                "other weights; give the recipe another name, or delete that folder"
+            )
         if at is not None:
-            record = checkpoint.read_record(at)
-            if record["digest"] != self.digest:
-                raise UsageError(
-                    f"{self.folder}: holds a run of another recipe or mixture; "
-                    "give the recipe another name, or delete that folder"
-                )
-            start, state = record["stage"], checkpoint.read_state(at)
+            start, state = checkpoint.read_record(at)["stage"], checkpoint.read_state(at)
         self.world.barrier()
         model = self._build(at)
         check_profile(model, self.recipe.full_profile().pixel)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from smolmix.engine import locked
 from smolmix.errors import UsageError
 from smolmix.mixtures import build as mixing
 from smolmix.mixtures import summary
@@ -177,7 +178,8 @@ def train_and_evaluate(journey: Journey, outcome: Outcome, say: Callable[[str], 
     workspace, recipe = journey.workspace, journey.recipe
     with outcome.step("train", say), Watcher() as watch:
         run = local_run(workspace.run(recipe.name))
-        outcome.trained = train(recipe, run, open_stages(workspace, recipe), watch=watch)
+        with locked(workspace.run(recipe.name)):
+            outcome.trained = train(recipe, run, open_stages(workspace, recipe), watch=watch)
     with outcome.step("evaluate", say):
         opened = open_checkpoint(recipe.name, workspace)
         for corpus in recipe.evaluate:

@@ -50,9 +50,11 @@ def unit(
         metric: of `smolmix.model.evaluate`.
     """
     body = recipe.model_dump(mode="json", exclude={"name", "title", "evaluate"})
-    key = digest_json([body, *sequences])[:8]
+    origin = recipe.model.origin()
+    key = digest_json([body, origin, *sequences])[:8]
     recipe = recipe.model_copy(update={"name": f"{recipe.name}-{key}"})
     inputs = {f"stage {i}": digest for i, digest in enumerate(sequences)}
+    inputs["first weights"] = digest_json(origin)
     inputs |= {f"corpus {c}": stage_record(workspace.curated(c)).digest for c in evaluate}
     return Unit(
         name=name,

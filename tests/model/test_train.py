@@ -1,10 +1,12 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,17 @@ import pytest
 import torch
 from tests.model.conftest import MemorySequences, documents_of_every_modality, packed
 from transformers import AutoModelForImageTextToText
+from typer.testing import CliRunner
 
+from smolmix.cli import app
+from smolmix.engine import locked
 from smolmix.errors import DataError, IncompleteError, UsageError
 from smolmix.model import checkpoint
+from smolmix.model.build import build
 from smolmix.model.data import open_stages
-from smolmix.model.recipe import Recipe
-from smolmix.model.train import StageData, train
+from smolmix.model.presets import PRESETS
+from smolmix.model.recipe import ModelSpec, Recipe
+from smolmix.model.train import StageData, run_digest, train
 from smolmix.model.world import World
 from smolmix.storage import Workspace
 
@@ -65,6 +72,46 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     train(recipe(), tmp_path, memory, tensorboard=False)
     with pytest.raises(UsageError, match="another recipe or mixture"):
         train(recipe(clip=0.5), tmp_path, memory, tensorboard=False)
+
+
+def test_a_finished_run_without_checkpoints_is_not_overwritten_either(tmp_path: Path) -> None:
+    first = train(recipe(), tmp_path, memory, tensorboard=False)
+    for _, folder in checkpoint.checkpoints(tmp_path):
+        shutil.rmtree(folder)
+    before = (first.folder / "model.safetensors").read_bytes()
+    with pytest.raises(UsageError, match="another recipe or mixture"):
+        train(recipe(clip=0.5), tmp_path, memory, tensorboard=False)
+    assert (first.folder / "model.safetensors").read_bytes() == before
+
+
+def test_a_preset_of_other_sizes_or_other_first_weights_is_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [memory(None, World())] * 2
+    before = run_digest(recipe(), data)
+    wider = replace(PRESETS["tiny"], lm=replace(PRESETS["tiny"].lm, layers=3))
+    monkeypatch.setitem(PRESETS, "tiny", wider)
+    assert run_digest(recipe(), data) != before
+    monkeypatch.undo()
+    assert run_digest(recipe(), data) == before
+
+    first = tmp_path / "first"
+    from_first = recipe().model_copy(update={"model": ModelSpec(checkpoint=str(first))})
+    digests = []
+    for seed in (0, 1, 0):
+        profile = from_first.full_profile()
+        checkpoint.save(first, build(ModelSpec(preset="tiny"), seed=seed), {}, None, profile)
+        digests.append(run_digest(from_first, data))
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_two_processes_do_not_train_one_run(workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(recipe().model_dump_json(exclude_none=True))
+    with locked(workspace.run("tiny")):
+        done = CliRunner().invoke(app, ["train", str(file), "--workspace", workspace.url])
+    assert done.exit_code
+    assert "held by process" in f"{done.output}{done.exception}"
 
 
 KILLED = """

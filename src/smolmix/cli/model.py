@@ -38,6 +38,7 @@ def train(
     Example: smolmix train demo
     """
     from smolmix.cli.options import open_workspace, print_json
+    from smolmix.engine import locked
     from smolmix.model.progress import Watcher
     from smolmix.model.recipe import load_recipe
     from smolmix.model.train import local_run
@@ -45,16 +46,17 @@ def train(
     loaded = load_recipe(recipe)
     place = open_workspace(workspace, writable=True)
     run = local_run(place.run(loaded.name))
-    if workers > 1 or ray_address is not None:
-        from smolmix.model.distributed import train_on_ray
+    with locked(place.run(loaded.name)):
+        if workers > 1 or ray_address is not None:
+            from smolmix.model.distributed import train_on_ray
 
-        done = train_on_ray(loaded, place, workers=workers, ray_address=ray_address)
-    else:
-        from smolmix.model.data import open_stages
-        from smolmix.model.train import train as train_here
+            done = train_on_ray(loaded, place, workers=workers, ray_address=ray_address)
+        else:
+            from smolmix.model.data import open_stages
+            from smolmix.model.train import train as train_here
 
-        with Watcher() as watch:
-            done = train_here(loaded, run, open_stages(place, loaded), watch=watch)
+            with Watcher() as watch:
+                done = train_here(loaded, run, open_stages(place, loaded), watch=watch)
     result = {
         "run": loaded.name,
         "checkpoint": str(done.folder),
