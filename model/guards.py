@@ -49,7 +49,7 @@ class Guard:
         if self._guards.spike == "off" or not full:
             return None
         usual = statistics.median(self._norms)
-        if norm > self._guards.spike_factor * usual:
+        if usual and norm > self._guards.spike_factor * usual:  # 0: steps that trained nothing
             return "spike", f"the gradient norm is {norm / usual:.0f} × its running median"
         return None
 

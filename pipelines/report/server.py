@@ -121,8 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         try:
             kind, body = self._answer(parts.path, dict(parse_qsl(parts.query)))
-        except (SmolmixError, ValueError, OSError) as error:
-            asked_wrong = isinstance(error, ValueError)
+        except (SmolmixError, ValueError, OverflowError, OSError) as error:
+            asked_wrong = isinstance(error, ValueError | OverflowError)
             status = HTTPStatus.BAD_REQUEST if asked_wrong else HTTPStatus.INTERNAL_SERVER_ERROR
             text = json.dumps({"error": str(error)}).encode()
             self._send(status, "application/json", text)

@@ -4,6 +4,7 @@ SQLite's FTS5, from the standard library. The index holds words and a few column
 samples themselves stay in their parquet files. It is built once for a state of the corpora.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def build_index(workspace: Workspace, corpora: Sequence[str], path: Path) -> boo
         if found == (digest, FORMAT):
             return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
+    fresh = path.with_suffix(f".{os.getpid()}.new")  # another process may write it too
     fresh.unlink(missing_ok=True)
     store = sqlite3.connect(fresh)
     try:
@@ -152,7 +153,8 @@ def build_index(workspace: Workspace, corpora: Sequence[str], path: Path) -> boo
 
 def _match(words: str) -> str:
     """Return a query that means these words as text, the last one as a beginning."""
-    quoted = ['"' + w.replace('"', '""') + '"' for w in words.split()]
+    known = words.replace("\0", " ")  # SQLite's text ends there
+    quoted = ['"' + w.replace('"', '""') + '"' for w in known.split()]
     return " ".join(quoted) + "*" if quoted else ""
 
 
@@ -176,7 +178,7 @@ class TextIndex:
 
     def __init__(self, path: Path):
         """Read the index at `path`."""
-        self._uri = f"file:{path}?mode=ro"
+        self._uri = f"{path.resolve().as_uri()}?mode=ro"  # a folder may hold # or %
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         store = sqlite3.connect(self._uri, uri=True)

@@ -95,7 +95,7 @@ def runs(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "steps": int(metrics[-1]["step"]),
-                "loss": float(metrics[-1]["loss"]),
+                "loss": metrics[-1]["loss"],
                 "tokens": tokens,
                 "tokens_per_s": tokens / seconds if seconds else None,
                 "curves": [

@@ -125,13 +125,16 @@ def plan_numbers(folder: Folder) -> dict[str, Any]:
 
 
 def read_lines(folder: Folder, name: str) -> list[dict[str, Any]]:
-    """Return a JSONL file's objects; a torn last line, which a killed run leaves, is left out."""
+    """Return a JSONL file's objects; a torn last line, which a killed run leaves, is left out.
+
+    What is no number, such as the loss of a step that a guard skipped, is None.
+    """
     if not folder.exists(name):
         return []
     out = []
     for line in folder.read_bytes(name).decode().splitlines():
         try:
-            out.append(json.loads(line))
+            out.append(json.loads(line, parse_constant=lambda _: None))
         except ValueError:
             break
     return out
@@ -152,7 +155,8 @@ def run_numbers(folder: Folder) -> dict[str, Any]:
     losses: dict[str, list[float]] = {}
     for step in metrics:
         for name, loss in step.get("losses", {}).items():
-            losses.setdefault(name, []).append(float(loss))
+            if loss is not None:
+                losses.setdefault(name, []).append(float(loss))
     here = folder.child("evaluation")
     return {
         "steps": int(metrics[-1]["step"]),

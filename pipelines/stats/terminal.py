@@ -46,17 +46,19 @@ def bar(share: float, width: int) -> str:
     return _BAR[8] * whole + (_BAR[rest] if rest else "")
 
 
-def spark(values: Sequence[float], width: int = 60) -> str:
-    """Return a line of at most `width` characters that follows the values."""
-    if not values:
-        return ""
+def spark(values: Sequence[float | None], width: int = 60) -> str:
+    """Return a line of at most `width` characters that follows the values, × where one lacks."""
     step = max(1, -(-len(values) // width))
-    means = [
-        sum(values[i : i + step]) / len(values[i : i + step]) for i in range(0, len(values), step)
-    ]
-    low, high = min(means), max(means)
-    scale = (high - low) or 1.0
-    return "".join(_SPARK[round((m - low) / scale * (len(_SPARK) - 1))] for m in means)
+    blocks = (
+        [v for v in values[i : i + step] if v is not None] for i in range(0, len(values), step)
+    )
+    means = [sum(b) / len(b) if b else None for b in blocks]
+    there = [m for m in means if m is not None]
+    low = min(there, default=0.0)
+    scale = (max(there, default=0.0) - low) or 1.0
+    return "".join(
+        "×" if m is None else _SPARK[round((m - low) / scale * (len(_SPARK) - 1))] for m in means
+    )
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> list[str]:

@@ -27,7 +27,7 @@ class ValueCounts:
     @property
     def sum(self) -> float:
         """The sum of all numbers."""
-        return float((self.values * self.counts).sum())
+        return float((self.values.astype(np.float64) * self.counts).sum())
 
     @property
     def mean(self) -> float:
@@ -62,10 +62,10 @@ class Distribution:
 
 
 def value_counts(column: pl.Series) -> ValueCounts:
-    """Return the distinct values of a numeric column; nulls and NaN are left out."""
+    """Return the distinct values of a numeric column; nulls, NaN and infinities are left out."""
     column = column.drop_nulls()
     if column.dtype.is_float():
-        column = column.drop_nans()
+        column = column.filter(column.is_finite())
     numbers = column.to_numpy()
     if len(numbers) == 0:
         return ValueCounts(values=np.zeros(0), counts=np.zeros(0, dtype=np.int64))
@@ -93,7 +93,7 @@ def nice_edges(
 ) -> tuple[tuple[float, ...], bool]:
     """Return round bin edges covering low to high, and whether they grow by a factor.
 
-    Numbers that span more than a factor of 50 and are not negative get edges at
+    Numbers that span more than a factor of 20 and are not negative get edges at
     0 and at 1, 2, 5 times powers of ten; others get equal steps of 1, 2 or 5 times a power
     of ten. Whole numbers never get a step below 1.
     """

@@ -31,3 +31,9 @@ def test_a_spike_is_judged_by_the_running_median_and_survives_a_resume() -> None
     for one in (guard, again):
         assert not one.allows(5, 1.0, 50.0)
         assert one.allows(6, 1.0, 2.0)
+
+
+def test_after_steps_that_trained_nothing_there_is_no_spike_to_speak_of() -> None:
+    guard = Guard(Guards(spike="stop", window=2))
+    assert [guard.allows(step, 0.0, 0.0) for step in (1, 2)] == [True, True]
+    assert guard.allows(3, 2.0, 1.0)

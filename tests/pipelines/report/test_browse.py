@@ -4,6 +4,7 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -13,7 +14,7 @@ import pytest
 from smolmix.errors import IncompleteError, UsageError
 from smolmix.pipelines.report.browse import index_path, open_browser
 from smolmix.pipelines.report.server import PAGE, BrowseServer
-from smolmix.pipelines.report.text_index import build_index
+from smolmix.pipelines.report.text_index import TextIndex, build_index
 from smolmix.storage import Workspace
 
 
@@ -62,9 +63,21 @@ def test_search_finds_words_of_turns_ids_and_reasons(server: BrowseServer) -> No
     assert samples(server, q="nowhere to be found")["total"] == 0
     assert samples(server, q='"; drop table sample; --')["total"] == 0
     assert samples(server, q="duplicate OR NEAR(")["total"] == 0
+    assert samples(server, q="picture\0number 12")["total"] == 1
     assert samples(server, reason="duplicate-near")["total"] == 2
     assert samples(server, state="pair")["total"] == 2
     assert samples(server, cot="declared", corpus="shots")["total"] == 3
+
+
+def test_numbers_beyond_what_can_be_stored_are_answered_as_wrong(server: BrowseServer) -> None:
+    assert ask(server, "/api/sample", key=10**30)[0] == 400
+    assert ask(server, "/api/samples", page=10**20)[0] == 400
+
+
+def test_an_index_may_lie_in_a_folder_of_any_name(shop: Workspace, tmp_path: Path) -> None:
+    at = tmp_path / "50%41 #1?" / "index.sqlite"
+    build_index(shop, ["shots"], at)
+    assert TextIndex(at).query({"corpus": "shots", "state": "kept"}, 0, 1)[0] == 26
 
 
 def test_a_duplicate_names_its_partner_and_the_partner_is_there(server: BrowseServer) -> None:

@@ -15,6 +15,9 @@ from typer.testing import CliRunner
 from smolmix.cli import app
 from smolmix.errors import SmolmixError, UsageError
 from smolmix.pipelines.report.build import build_report
+from smolmix.pipelines.report.page import json_text
+from smolmix.pipelines.report.training import runs
+from smolmix.pipelines.stats.others import run_numbers
 from smolmix.pipelines.stats.terminal import bar, plain, spark
 from smolmix.pipelines.stats.values import distribution, nice_edges, value_counts
 from smolmix.storage import Workspace
@@ -209,4 +212,34 @@ def test_bars_and_sparks_fit_and_control_characters_stay_out() -> None:
     assert bar(0.0, 10) == ""
     assert spark([1.0, 2.0, 3.0]) == "▁▅█"
     assert len(spark([float(n) for n in range(1000)])) <= 60
+    assert spark([1.0, None, 3.0]) == "▁×█"
+    assert (spark([]), spark([None])) == ("", "×")
+
+
+def test_a_skipped_steps_loss_is_no_number_and_breaks_neither_stats_nor_report(
+    workspace: Workspace,
+) -> None:
+    losses = (4.0, float("nan"), 2.0, float("inf"))
+    lines = [
+        json.dumps({"step": i, "loss": v, "losses": {"corpus/a": v}, "taken": v == v})
+        for i, v in enumerate(losses, 1)
+    ]
+    run = workspace.run("torn")
+    run.write_bytes("metrics.jsonl", "\n".join(lines).encode())
+    found = run_numbers(run)
+    assert (found["loss"], found["losses_last"]) == ([4.0, None, 2.0, None], {"corpus/a": 2.0})
+    json.dumps(found, allow_nan=False)
+    (shown,) = runs(workspace, "any")
+    assert shown["loss"] is None
+    assert [p["loss"] for p in shown["curves"] if p["group"] == "whole"] == [4.0, 2.0]
+    assert "null" in json_text(shown)
+    done = CliRunner().invoke(app, ["stats", "runs/torn", "--workspace", workspace.url])
+    assert done.exit_code == 0, done.output
+    assert "█×▁×" in done.output
+
+
+def test_infinite_and_very_large_numbers_have_a_distribution() -> None:
+    shape = distribution(value_counts(pl.Series([1.0, float("inf"), float("-inf"), float("nan")])))
+    assert (shape.count, shape.mean) == (1, 1.0)
+    assert value_counts(pl.Series([2**62] * 4)).mean == 2.0**62
     assert plain("a\x1b[31mred\x07") == "a�[31mred�"
