@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smolmix.errors import DataError, UsageError, nearest
-from smolmix.storage import STAGE_FILE, Folder, Workspace, manifests, part_files
+from smolmix.storage import STAGE_FILE, Folder, Workspace, manifests, part_files, stage_record
 
 FACETS = ("corpus", "subset", "split", "modality", "category", "cot", "licence", "language")
 SAMPLE_NUMBERS = ("text_chars", "answer_chars", "n_turns", "n_media", "duration_s")
@@ -135,11 +135,6 @@ def row_counts(folder: Folder, names: Sequence[str]) -> list[int]:
     return [pq.read_metadata(s).num_rows for s in sources(folder, names)]
 
 
-def rows_of_units(folder: Folder) -> dict[str, int]:
-    """Return how many rows each unit of a whole stage wrote, as its manifest says."""
-    return {m.unit: m.tally.kept for m in manifests(folder)}
-
-
 def _empty(stage: str) -> pl.LazyFrame:
     text = dict.fromkeys(("id", *FACETS), pl.String)
     numbers = dict.fromkeys((*SAMPLE_NUMBERS, *COUNTS, "images", "videos", "bytes"), pl.Int64)
@@ -168,7 +163,8 @@ def _samples(
     else:
         counts = workspace.counts(profile, corpus)
         counted = part_files(counts)
-        if rows_of_units(counts) != rows_of_units(folder):
+        made = {m.unit: m.inputs.get("input curated") for m in manifests(counts)}
+        if made != stage_record(folder).units:  # rows may be as many, and others
             raise DataError(
                 f"{counts.url}: its rows are not those of {folder.url}; the corpus was curated "
                 "again since; run `smolmix mix build` or `smolmix tokenize` to count it again"

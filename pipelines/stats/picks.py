@@ -5,19 +5,27 @@ from collections.abc import Sequence
 import polars as pl
 
 from smolmix.errors import DataError
+from smolmix.mixtures.lock import LOCK_FILE, read_lock
 from smolmix.pipelines.stats.measures import Measures, row_counts, scan
-from smolmix.storage import Workspace, part_files
+from smolmix.storage import Workspace, part_files, stage_record
 
 
 def read_picks(workspace: Workspace, name: str) -> pl.DataFrame:
     """Return the picks of a mixture in its order: id, corpus, part, row, repeat.
 
     Raises:
-        DataError: the mixture was not built.
+        DataError: the mixture was not built, or a corpus was curated again since.
     """
     folder = workspace.mixture(name)
     if not folder.exists("picks.parquet"):
         raise DataError(f"{folder.url}: no picks.parquet; run `smolmix mix build` first")
+    locked = read_lock(folder).corpora if folder.exists(LOCK_FILE) else {}
+    for corpus, then in locked.items():
+        if stage_record(workspace.curated(corpus)).digest != then.curated:
+            raise DataError(
+                f"{folder.url}: picks rows of {corpus}, which was curated again since: run "
+                "`smolmix mix build`"
+            )
     with folder.open("picks.parquet") as stream:
         picks = pl.read_parquet(stream)
     return picks.with_columns(pl.col("corpus", "part").cast(pl.String))

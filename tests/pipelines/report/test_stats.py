@@ -3,23 +3,30 @@
 import csv
 import io
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from smolmix.cli import app
-from smolmix.errors import SmolmixError, UsageError
+from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
+from smolmix.errors import DataError, SmolmixError, UsageError
 from smolmix.pipelines.report.build import build_report
 from smolmix.pipelines.report.page import json_text
 from smolmix.pipelines.report.training import runs
+from smolmix.pipelines.stats.measures import scan
 from smolmix.pipelines.stats.others import run_numbers
+from smolmix.pipelines.stats.picks import read_picks
 from smolmix.pipelines.stats.terminal import bar, plain, spark
 from smolmix.pipelines.stats.values import distribution, nice_edges, value_counts
+from smolmix.sample import Tally
 from smolmix.storage import Workspace
 
 
@@ -110,6 +117,29 @@ def test_raw_files_counts_and_runs_have_numbers_too(shop: Workspace) -> None:
     one = asked("runs/first", "-w", shop.path)
     assert (one["steps"], one["tokens"], one["loss_last"]) == (30, 3000, 4 / 30)
     assert one["losses_last"] == {"modality/image": 0.1, "modality/text": 5 / 30}
+
+
+def _turned(unit: Unit, context: UnitContext) -> Result:
+    table = pq.read_table(str(unit.payload))
+    rows = table.num_rows
+    turned = table.take(list(range(rows - 1, -1, -1)))
+    pq.write_table(turned, context.out / f"{unit.name}.parquet")
+    return Result(tally=Tally(rows=rows, rows_adapted=rows, samples=rows, kept=rows))
+
+
+def test_counts_and_picks_of_other_rows_are_refused_though_they_are_as_many(
+    shop: Workspace, tmp_path: Path
+) -> None:
+    shutil.copytree(shop.path, tmp_path / "shop")
+    again = Workspace(str(tmp_path / "shop"))
+    before = again.curated("shots").local("part-00000.parquet").rename(tmp_path / "old.parquet")
+    unit = Unit(name="part-00000", inputs={"rows": "turned"}, params={}, payload=str(before))
+    stage = Stage(name="curate", version=99, run=_turned)
+    run_stage(stage, [unit], folder=again.curated("shots"), workers=0, quiet=True)
+    with pytest.raises(DataError, match="curated again since"):
+        scan(again, "curated", ["shots"])
+    with pytest.raises(DataError, match="small: picks rows of shots, which was curated again"):
+        read_picks(again, "small")
 
 
 def test_lines_show_histograms_shares_and_sizes(shop: Workspace) -> None:
