@@ -8,6 +8,7 @@ import numpy as np
 
 from smolmix.errors import InfeasibleError
 from smolmix.mixtures.constraints import Constraint
+from smolmix.mixtures.order import CapsDoNotFitError, place_capped
 from smolmix.mixtures.supply import Floats, Ints, Supply
 
 SHARE_TOLERANCE = 1e-3  # a tenth of a percentage point; one sample, where that is coarser
@@ -119,19 +120,45 @@ def _add(whole: Ints, rest: Floats, count: int) -> None:
             whole[i] += 1
 
 
+def _capped(wishes: Sequence[Constraint]) -> list[Constraint]:
+    return [w for w in wishes if w.kind == "cap" and w.high < 1]
+
+
+def _ordered(whole: Ints, capped: Sequence[Constraint], total: int) -> bool:
+    """Whether an order of that many draws keeps every cap at every prefix."""
+    counts = [int(whole[w.members].sum()) for w in capped]
+    if any(k > math.floor(w.high * total + 1e-9) for k, w in zip(counts, capped, strict=True)):
+        return False
+    try:
+        place_capped(counts, [w.high for w in capped], total)
+    except CapsDoNotFitError:
+        return False
+    return True
+
+
 def _keep_caps(whole: Ints, wishes: Sequence[Constraint], floor: Ints) -> None:
-    """Take draws out of capped groups until each cap holds, and room is left to order them."""
-    capped = [w for w in wishes if w.kind == "cap" and w.high < 1 and whole[w.members].any()]
-    for wish in (*capped, *capped):  # twice: what one cap takes out shrinks the room of another
-        while True:
-            room = int(whole.sum()) - (len(capped) - 1)
-            allowed = math.floor(wish.high * room + 1e-9)
-            over = int(whole[wish.members].sum()) - allowed
-            movable = np.where(wish.members, whole - floor, 0)
-            if over <= 0 or movable.max(initial=0) <= 0:
-                break
-            most = int(np.argmax(movable))
-            whole[most] -= min(over, int(movable[most]))
+    """Take draws out of capped groups until each cap holds, and an order that keeps it exists."""
+    capped = [w for w in _capped(wishes) if whole[w.members].any()]
+    _trim(whole, capped, floor, 0)
+    if not _ordered(whole, capped, int(whole.sum())):
+        _trim(whole, capped, floor, len(capped) - 1)
+
+
+def _trim(whole: Ints, capped: Sequence[Constraint], floor: Ints, spare: int) -> None:
+    """Take draws out of capped groups until each cap holds for all draws but `spare`."""
+    changed = True
+    while changed:  # what one cap takes out shrinks the room of another
+        before = int(whole.sum())
+        for wish in capped:
+            while True:
+                allowed = math.floor(wish.high * (int(whole.sum()) - spare) + 1e-9)
+                over = int(whole[wish.members].sum()) - allowed
+                movable = np.where(wish.members, whole - floor, 0)
+                if over <= 0 or movable.max(initial=0) <= 0:
+                    break
+                most = int(np.argmax(movable))
+                whole[most] -= min(over, int(movable[most]))
+        changed = int(whole.sum()) != before
 
 
 def _repair(sums: _Sums, floor: Ints, limit: Ints, keep_total: bool) -> None:
@@ -206,7 +233,8 @@ def check(found: Sequence[Reached]) -> list[Reached]:
                 SHARE_TOLERANCE, one.within
             )
         elif one.kind == "total":
-            bad = one.value > one.high or one.low - one.value > one.within
+            short = 0.0 if one.unit == "samples" else one.within
+            bad = one.value > one.high or one.low - one.value > short
         elif one.kind == "mean":
             bad = one.error > one.within
         else:
@@ -255,15 +283,27 @@ def whole_draws(supply: Supply, wishes: Sequence[Constraint], draws: Floats) -> 
 def _refill(
     whole: Ints, wishes: Sequence[Constraint], draws: Floats, floor: Ints, limit: Ints
 ) -> None:
-    """Give back, to strata without a cap, what the caps took from the wished total."""
+    """Give back what the caps took from the wished total: where no cap is, then where one allows.
+
+    The second is rare and small: a draw that rounding took from each of two capped groups.
+    """
     wanted = next(int(w.high) for w in wishes if w.kind == "total")
     free = limit > floor
-    for wish in wishes:
-        if wish.kind == "cap" and wish.high < 1:
-            free &= ~wish.members
+    capped = _capped(wishes)
+    for wish in capped:
+        free &= ~wish.members
     while (short := wanted - int(whole.sum())) > 0:
         gap = np.where(free & (whole < limit), draws - whole, -math.inf)
         best = int(np.argmax(gap))
         if not math.isfinite(gap[best]):
-            return
+            break
         whole[best] += 1 if short < 1000 else min(short // 2, int(limit[best] - whole[best]))
+    while wanted > int(whole.sum()):
+        for i in np.argsort(whole - draws, kind="stable"):
+            if floor[i] < limit[i] > whole[i]:
+                whole[i] += 1
+                if _ordered(whole, capped, wanted):
+                    break
+                whole[i] -= 1
+        else:
+            return

@@ -80,8 +80,8 @@ def arrange(spec: Spec, mix: Mix) -> tuple[Ints, Ints]:
     """
     supply = mix.supply
     cells = sorted(set(spec.shares) | ({"component"} if _component_shares(spec) else set()))
-    capped: dict[str, NDArray[np.bool_]] = {
-        w.key: w.members for w in mix.wishes if w.kind == "cap" and w.high < 1
+    capped: dict[str, tuple[NDArray[np.bool_], float]] = {
+        w.key: (w.members, w.high) for w in mix.wishes if w.kind == "cap" and w.high < 1
     }
     costs = _draw_costs(supply, mix.draws, spec.unit) if spec.unit != "samples" else None
     try:

@@ -161,8 +161,8 @@ def test_a_component_without_samples_is_refused(corpus: Corpus, workspace: Works
 
 def test_a_share_of_a_tag_nobody_carries_is_refused(corpus: Corpus, workspace: Workspace) -> None:
     corpus("a", 10)
-    with pytest.raises(UsageError, match="no sample carries modality 'audio'; there are: image"):
-        mix(workspace, {"a": {"corpus": "a"}}, shares={"modality": {"audio": 0.2}})
+    with pytest.raises(UsageError, match="no sample carries modality 'video'; there are: image"):
+        mix(workspace, {"a": {"corpus": "a"}}, shares={"modality": {"video": 0.2}})
 
 
 def test_a_components_category_is_a_label_for_its_samples(

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from smolmix.errors import InfeasibleError, UsageError
 from smolmix.mixtures.reading import parse_spec
-from smolmix.mixtures.solving import Mix, solve_spec
+from smolmix.mixtures.solving import Mix, arrange, solve_spec
 from smolmix.mixtures.strata import stratify
 from smolmix.mixtures.synthetic import pool_of
 
@@ -76,3 +77,54 @@ def test_a_cap_spread_over_strata_is_used_to_its_last_sample() -> None:
 def test_a_misspelt_upper_bound_is_not_passed_over(shares: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         solve({"a": IMAGES, "b": TEXTS}, shares=shares)
+
+
+def _capped(found: Mix, wishes: dict[str, Any]) -> list[str]:
+    spec = parse_spec({"name": "t", "components": {"a": {"corpus": "a"}}, **wishes}, "t").spec
+    stratum, _ = arrange(spec, found)
+    return [found.supply.strata[s].tags["cot"] for s in stratum]
+
+
+@pytest.mark.parametrize(
+    ("cot", "wishes", "size"),
+    [
+        # One capped group at its cap, the other empty: it ended a draw too soon.
+        ({"none": 8, "detected": 2}, {"caps": {"cot": 0.1, "cot_detected": 0.2}}, 10),
+        # Both at their caps: both would have the last place, and of 9 the caps let in 2 and 1.
+        ({"none": 5, "detected": 2, "declared": 3}, {"caps": {"cot": 0.3, "cot_detected": 0.2}}, 8),
+        # All that is there is needed, and the caps are not in each other's way.
+        (
+            {"none": 17, "detected": 4, "declared": 9},
+            {"caps": {"cot": 0.3, "cot_detected": 0.2}, "total": 30},
+            30,
+        ),
+        (
+            {"none": 7, "detected": 2, "declared": 1},
+            {"caps": {"cot": 0.1, "cot_detected": 0.3}},
+            10,
+        ),
+    ],
+)
+def test_two_caps_hold_at_every_prefix_and_cost_nothing_that_need_not_be(
+    cot: dict[str, int], wishes: dict[str, Any], size: int
+) -> None:
+    kinds = [kind for kind, count in cot.items() for _ in range(count)]
+    found = solve({"a": {"rows": len(kinds), "modality": "image", "cot": kinds}}, **wishes)
+    order = _capped(found, wishes)
+    for kind, cap in zip(("declared", "detected"), wishes["caps"].values(), strict=True):
+        for length in range(1, len(order) + 1):
+            assert order[:length].count(kind) <= cap * length + 1e-9, (kind, length)
+    assert len(order) == size
+
+
+def test_a_total_is_reached_where_rounding_took_from_two_caps() -> None:
+    rng = np.random.default_rng(0)
+    columns = {
+        name: {"rows": rows, "modality": "image", "text_tokens": rng.integers(5, 90, rows).tolist(),
+               "cot": ["declared"] * a + ["detected"] * b + ["none"] * (rows - a - b)}
+        for name, rows, a, b in (("a", 7, 2, 1), ("b", 27, 6, 8))
+    }  # fmt: skip
+    caps = {"cot": 0.1, "cot_detected": 0.2, "epochs": 1}
+    for total in range(10, 24):  # 17 without a mark, at most 2 declared and 4 detected
+        found = solve(columns, caps=caps, total=total, unit="text_tokens")
+        assert found.draws.sum() == total
