@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
+from smolmix import cluster
 from smolmix.engine import Result, Stage, Summary, Unit, UnitContext, locked, run_stage
 from smolmix.errors import ConservationError, DataError, LockedError, UsageError
 from smolmix.sample import Tally
@@ -172,6 +173,7 @@ def test_a_full_disk_fails_its_unit_in_one_line_and_the_others_are_kept(
 
 
 def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    cluster.stop()  # one that earlier tests started would be taken
     with pytest.raises(UsageError, match=r"--ray-address 1\.2\.3: no Ray cluster answers there"):
         run_stage(
             STAGE, _units(), folder=Folder(tmp_path), workers=2, ray_address="1.2.3", quiet=True
