@@ -116,6 +116,8 @@ _NAMED = re.compile(
 )
 _LETTER = re.compile(r"^[*_(\[\s]*([A-Za-z])[*_)\]\s]*(?:[.:,)](?!\w)[*_]*\s*(.*))?$", re.DOTALL)
 
+_ALONE = re.compile(r"(?<![\w'])[A-Z](?![\w'])")  # a letter that may name an option
+
 
 def options(question: str) -> dict[str, str]:
     """Return the options a question lists, letter to words; none unless they run A, B, …"""
@@ -146,7 +148,9 @@ def chosen(answer: str, listed: Mapping[str, str]) -> str | None:
     text = _NAMED.sub("", text, count=1).strip()
     match = _LETTER.match(text)
     if match and (not listed or match[1].upper() in listed):
-        return match[1].upper()
+        key, rest = match[1].upper(), match[2] or ""
+        others = set(_ALONE.findall(rest)) & listed.keys() - {key}
+        return key if not others or _bare(rest) == _bare(listed[key]) else None
     named = [key for key, value in listed.items() if _bare(value) == _bare(text)]
     return named[0] if len(named) == 1 else None
 

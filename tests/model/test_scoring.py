@@ -92,11 +92,21 @@ def test_overlap_counts_the_longest_common_run_of_words() -> None:
         ("The answer is (B).", "B"), ("**B**", "B"), ("B. two dogs", "B"), ("two dogs", "B"),
         ("Two dogs.", "B"), ("The correct answer is two dogs", "B"), ("3", "C"), ("a cat", "A"),
         ("Option C", "C"), ("Answer: (C) 3", "C"), ("D", None), ("A dog", None),
-        ("B or C", None), ("I think so", None), ("", None),
+        ("B or C", None), ("A, B", None),
+        ("(A) or (B)", None), ("A. or C", None),
+        ("B, because there are two", "B"), ("A. a cat, not B", None),
+        ("I think so", None), ("", None),
     ],
 )  # fmt: skip
 def test_an_option_is_read_from_its_letter_or_its_words(answer: str, named: str | None) -> None:
     assert chosen(answer, options(LISTED)) == named
+
+
+def test_a_letter_among_an_options_words_is_no_second_choice() -> None:
+    listed = options("Which?\nA. vitamin B\nB. vitamin C\nC. both A and B")
+    assert [chosen(a, listed) for a in ("A. vitamin B", "C. both A and B", "A or B")] == [
+        "A", "C", None,
+    ]  # fmt: skip
 
 
 def test_letter_scores_what_is_named_however_it_is_written() -> None:
