@@ -21,7 +21,9 @@ from smolmix.sample import Media, Part, Sample, Turn
 from smolmix.storage import Workspace
 from smolmix.tokenize import tokenizer
 from smolmix.tokenize.chat import encode
+from smolmix.tokenize.image import decode
 
+_ORIENTATION = 0x0112  # of EXIF
 Piece = str | Image.Image | Path  # words, a picture, or a video file
 
 
@@ -93,7 +95,11 @@ class Asker:
             if isinstance(piece, str):
                 parts.append(Part(text=piece))
                 continue
-            medium, blob = _image(piece) if isinstance(piece, Image.Image) else _video(piece)
+            medium, blob = (
+                _image(piece, self._profile.pixel.exif)
+                if isinstance(piece, Image.Image)
+                else _video(piece)
+            )
             parts.append(Part(media=len(media)))
             media.append(medium)
             blobs.append(blob)
@@ -111,12 +117,15 @@ class Asker:
         return ids, Shown.of(tiles, shown_groups(shown, encoded.tiles, self._profile), pixel)
 
 
-def _image(picture: Image.Image) -> tuple[Media, bytes]:
+def _image(picture: Image.Image, exif: str) -> tuple[Media, bytes]:
     out = io.BytesIO()
     plain = picture if picture.mode in ("RGB", "RGBA", "L", "LA", "P") else picture.convert("RGB")
-    plain.save(out, "PNG")
-    media = Media(kind="image", refs=(), width=picture.width, height=picture.height)
-    return media, out.getvalue()
+    turned = Image.Exif()  # the profile says whether a camera's orientation is followed
+    turned[_ORIENTATION] = picture.getexif().get(_ORIENTATION, 1)
+    plain.save(out, "PNG", exif=turned)
+    blob = out.getvalue()
+    width, height = decode(blob, exif=exif).size
+    return Media(kind="image", refs=(), width=width, height=height), blob
 
 
 def _video(path: Path) -> tuple[Media, bytes]:

@@ -11,8 +11,9 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -23,11 +24,12 @@ from PIL import Image
 from smolmix.model.ask import ask
 from smolmix.model.build import build
 from smolmix.model.checkpoint import save
-from smolmix.model.harness.asker import Asker, Piece
+from smolmix.model.harness.asker import Asker, Piece, _image
 from smolmix.model.opened import Opened, open_checkpoint
 from smolmix.model.recipe import ModelSpec
 from smolmix.profiles import profile
 from smolmix.storage import Workspace
+from smolmix.tokenize.image import decode
 
 QUESTIONS = 6
 LONGEST = 4
@@ -98,6 +100,27 @@ def test_words_pictures_and_clips_are_answered_as_generate_does(
     found = asker.answers([[clip, "Why?"], two, ["Only words?"]], max_new_tokens=LONGEST)
     assert found[0] == wanted
     assert all(found)
+
+
+@pytest.mark.parametrize("exif", ["ignore", "apply"])
+def test_a_turned_photo_is_shown_as_the_profile_shows_it(
+    workspace: Workspace, tmp_path: Path, exif: Literal["ignore", "apply"]
+) -> None:
+    rates = profile("nano", style="inference")
+    rates = replace(rates, pixel=replace(rates.pixel, exif=exif))
+    folder = Path(workspace.run("turned").path) / "final"
+    save(folder, build(ModelSpec(preset="tiny")), {"digest": "d"}, None, rates)
+    path, turned = tmp_path / "photo.png", Image.Exif()
+    turned[0x0112] = 6  # a quarter to the right
+    picture(0).save(path, exif=turned)
+    with Image.open(path) as photo:
+        photo.load()
+    medium, blob = _image(photo, exif)
+    assert (medium.width, medium.height) == ((64, 48) if exif == "ignore" else (48, 64))
+    assert decode(blob, exif=exif).tobytes() == decode(path.read_bytes(), exif=exif).tobytes()
+    wanted = ask(open_checkpoint("turned", workspace), "What?", images=[str(path)])
+    asker = Asker("turned", workspace=workspace.path)
+    assert asker.answers([[photo, "What?"]], max_new_tokens=128) == ["".join(wanted).strip()]
 
 
 TASK = """
