@@ -138,6 +138,27 @@ def test_a_unit_that_hangs_is_killed_and_named(tmp_path: Path) -> None:
         _run(Folder(tmp_path / "out"), units, stage, workers=1)
 
 
+def _slow(unit: Unit, context: UnitContext) -> Result:
+    time.sleep(0.3)
+    return Result(tally=Tally())
+
+
+def test_a_unit_that_waits_for_a_worker_is_not_late(tmp_path: Path) -> None:
+    import ray
+
+    ray.shutdown()
+    cluster.start(1, None)
+    try:
+        units = [Unit(name=f"part-{i}", inputs={}, params={}) for i in range(16)]
+        summary = _run(
+            Folder(tmp_path / "out"), units,
+            Stage(name="slow", version=1, run=_slow, timeout_s=1.0), workers=16,
+        )  # fmt: skip
+        assert summary.done == 16
+    finally:
+        ray.shutdown()
+
+
 def test_without_row_counts_a_deadly_unit_fails_and_the_others_are_kept(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "out")
     units = [*_units(2), Unit(name="part-9", inputs={}, params={"add": 0, "kills": [3]})]

@@ -8,8 +8,8 @@ rest of the unit is kept.
 
 import logging
 import os
+import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -70,6 +70,8 @@ def stop() -> None:
 def _in_worker(job: Job) -> str:
     """Run one job; return why it failed, or an empty string."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    # From here on, since a job may have waited for a worker; the alarm ends whatever runs.
+    signal.setitimer(signal.ITIMER_REAL, job.stage.timeout_s or 0)
     try:
         execute(job)
     except SmolmixError as error:
@@ -79,6 +81,8 @@ def _in_worker(job: Job) -> str:
         if said is None:
             raise
         return said
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return ""
 
 
@@ -98,7 +102,7 @@ class _Pool:
 
         self.ray = ray
         self.workers = workers
-        self.flying: dict[Any, tuple[Job, float, Any]] = {}  # the actor, None for a task
+        self.flying: dict[Any, tuple[Job, Any]] = {}  # the actor, None for a task
         self.idle: list[Any] = []  # actors without a job
 
     def submit(self, job: Job) -> None:
@@ -117,15 +121,14 @@ class _Pool:
             name = f"{stage.name}:{job.unit.name}"
             task = self.ray.remote(_in_worker).options(**options, max_retries=0, name=name)
             ref = task.remote(job)
-        self.flying[ref] = (job, time.monotonic(), actor)
+        self.flying[ref] = (job, actor)
 
     def finished(self) -> list[tuple[Job, str | None, str]]:
         """Wait a moment; return (job, failure or None where the worker died, how it died)."""
-        self._kill_late()
         ready, _ = self.ray.wait(list(self.flying), num_returns=1, timeout=_POLL_S)
         results: list[tuple[Job, str | None, str]] = []
         for ref in ready:
-            job, _, actor = self.flying.pop(ref)
+            job, actor = self.flying.pop(ref)
             try:
                 results.append((job, self.ray.get(ref), ""))
             except self.ray.exceptions.RayTaskError as error:
@@ -136,13 +139,6 @@ class _Pool:
             if actor is not None:
                 self.idle.append(actor)
         return results
-
-    def _kill_late(self) -> None:
-        now = time.monotonic()
-        for ref, (job, since, actor) in self.flying.items():
-            limit = job.stage.timeout_s
-            if limit is not None and now - since > limit:
-                self._kill(ref, actor)
 
     def _kill(self, ref: Any, actor: Any) -> None:
         if actor is None:
@@ -164,7 +160,7 @@ class _Pool:
 
     def close(self) -> None:
         """Stop what still runs too."""
-        for ref, (_, _, actor) in self.flying.items():
+        for ref, (_, actor) in self.flying.items():
             self._kill(ref, actor)
         self.rest()
 

@@ -89,7 +89,7 @@ class Stage:
     version: int  # raise it when the function's output changes
     run: Callable[[Unit, UnitContext], Result]  # a module's function: deterministic, same bytes
     count_rows: Callable[[Unit], int] | None = None  # allows bisection of a deadly unit
-    timeout_s: float | None = None  # a unit that takes longer is killed like a dead worker
+    timeout_s: float | None = None  # a unit that runs longer is killed like a dead worker
     num_gpus: float = 0  # of one worker; a fraction shares a device
     memory_bytes: int = 0
     actors: bool = False  # workers live from unit to unit: what they load, a model, is loaded once
