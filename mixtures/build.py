@@ -132,6 +132,22 @@ def _solution(mix: Mix) -> tuple[StratumLock, ...]:
     )
 
 
+def check_published(reading: Reading) -> None:
+    """Refuse a mixture with components that nobody outside can have.
+
+    Raises:
+        UsageError: one line for each, with the reason.
+    """
+    components = reading.spec.components.items()
+    missing = [f"  {name}: {c.unpublished}" for name, c in components if c.unpublished]
+    if missing:
+        raise UsageError(
+            f"{reading.path}: {len(missing)} components were never published:\n"
+            + "\n".join(missing)
+            + "\n--partial builds the mixture without them"
+        )
+
+
 def build(
     reading: Reading,
     workspace: Workspace,
@@ -158,12 +174,8 @@ def build(
         check_corpora(spec, catalogue, reading.path)
         fetched = {*workspace.corpora("raw"), *workspace.corpora("curated")}
         check_gated(spec, catalogue, fetched, reading.path)
-    if missing and not partial:
-        listed = "\n".join(f"  {name}: {reason}" for name, reason in missing.items())
-        raise UsageError(
-            f"{reading.path}: {len(missing)} components were never published:\n{listed}\n"
-            "--partial builds the mixture without them"
-        )
+    if not partial:
+        check_published(reading)
     measured = measure(reading, workspace)
     stratum, within = arrange(spec, measured.mix)
     folder = workspace.mixture(spec.name)

@@ -6,7 +6,7 @@ Each step is the same function that its verb calls; nothing happens here that a 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from smolmix.engine import locked
@@ -15,7 +15,7 @@ from smolmix.mixtures import build as mixing
 from smolmix.mixtures import summary
 from smolmix.mixtures.catalogue import corpora_of
 from smolmix.mixtures.lock import LOCK_FILE, PICKS_FILE, Lock, read_lock
-from smolmix.mixtures.reading import Reading, read_spec
+from smolmix.mixtures.reading import Reading, parse_spec, read_spec
 from smolmix.model.recipe import Recipe, load_recipe
 from smolmix.pipelines import pretokenize
 from smolmix.pipelines.counts import ensure_counts
@@ -59,6 +59,7 @@ class Journey:
     workspace: Workspace
     workers: int
     ray_address: str | None
+    partial: bool = False  # mixtures are built without what was never published
 
     @property
     def mixed(self) -> list[str]:
@@ -72,16 +73,35 @@ class Journey:
 
 
 def plan_journey(
-    recipe_file: str, workspace: Workspace, *, workers: int, ray_address: str | None = None
+    recipe_file: str,
+    workspace: Workspace,
+    *,
+    workers: int,
+    ray_address: str | None = None,
+    partial: bool = False,
 ) -> Journey:
     """Read the recipe and every spec it names, before any work.
 
     Raises:
-        UsageError: one is missing or wrong, names an unknown corpus, or differs in profile.
+        UsageError: one is missing or wrong, names an unknown corpus, differs in profile, or names
+            what was never published and `partial` is off.
     """
     recipe = load_recipe(recipe_file)
-    readings = {stage.mixture: read_spec(stage.mixture) for stage in recipe.stages}
-    return journey_of(recipe, readings, workspace, workers=workers, ray_address=ray_address)
+    readings = {s.mixture: _as_trained(read_spec(s.mixture), recipe) for s in recipe.stages}
+    if not partial:
+        for reading in readings.values():
+            mixing.check_published(reading)
+    journey = journey_of(recipe, readings, workspace, workers=workers, ray_address=ray_address)
+    return replace(journey, partial=partial)
+
+
+def _as_trained(reading: Reading, recipe: Recipe) -> Reading:
+    """Return the mixture under the recipe's profile, where it names none of its own."""
+    if "profile" in reading.raw:
+        return reading
+    profile = recipe.profile.model_dump(exclude_defaults=True)
+    whole = parse_spec({**reading.raw, "profile": profile}, reading.path)
+    return replace(whole, sources=reading.sources)
 
 
 def journey_of(
@@ -148,7 +168,7 @@ def mix_and_tokenize(
     with outcome.step("mix", say):
         ensure_counts(workspace, journey.mixed, profile, **how)
         for name, reading in journey.readings.items():
-            outcome.mixtures[name] = _build(reading, workspace)
+            outcome.mixtures[name] = _build(reading, workspace, journey.partial)
     with outcome.step("tokenize", say):
         for stage in journey.recipe.stages:
             mixture = journey.readings[stage.mixture].spec.name
@@ -157,14 +177,14 @@ def mix_and_tokenize(
             )
 
 
-def _build(reading: Reading, workspace: Workspace) -> Lock:
+def _build(reading: Reading, workspace: Workspace, partial: bool) -> Lock:
     """Build the mixture, unless the one there was built from the same spec and data."""
     folder = workspace.mixture(reading.spec.name)
     if folder.exists(LOCK_FILE) and folder.exists(PICKS_FILE):
         lock = read_lock(folder)
         if lock.spec == reading.raw and not mixing.changes(lock, workspace):
             return lock
-    return mixing.build(reading, workspace)
+    return mixing.build(reading, workspace, partial=partial)
 
 
 def train_and_evaluate(journey: Journey, outcome: Outcome, say: Callable[[str], None]) -> None:

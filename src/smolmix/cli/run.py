@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,6 +31,9 @@ def run(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     workers: WorkersOption = DEFAULT_WORKERS,
     ray_address: RayAddressOption = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out components that were never published.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fetch, curate, mix, tokenize, train, evaluate and report, skipping what is whole.
@@ -41,7 +44,9 @@ def run(
     from smolmix.pipelines import run as journeys
 
     place = open_workspace(workspace)
-    journey = journeys.plan_journey(recipe, place, workers=workers, ray_address=ray_address)
+    journey = journeys.plan_journey(
+        recipe, place, workers=workers, ray_address=ray_address, partial=partial
+    )
     open_workspace(workspace, writable=True)
     outcome = journeys.run(journey, say=lambda step: print(f"== {step}", file=sys.stderr))
     if as_json:

@@ -1,0 +1,61 @@
+"""A recipe and its mixtures are checked against each other before any work."""
+
+from pathlib import Path
+
+import pytest
+
+from smolmix.errors import UsageError
+from smolmix.mixtures.build import spec_profile
+from smolmix.model.recipe import RECIPES
+from smolmix.pipelines.run import plan_journey
+from smolmix.storage import Workspace
+
+RECIPE = """
+name: small
+profile: {preset: nano, style: inference, pixel: {split: false}}
+model: {preset: nano}
+stages:
+  - name: one
+    mixture: FOLDER/mix.yaml
+    sequence_tokens: 512
+    sequences_per_step: 1
+    steps: 3
+    learning_rate: {vision: 1.0e-3, connector: 1.0e-3, lm: 1.0e-3}
+"""
+MIXTURE = "name: mix\ncomponents: {a: {corpus: easy-vqa}}\n"
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in RECIPES.glob("*.yaml")))
+def test_every_shipped_recipe_can_set_out(name: str, workspace: Workspace) -> None:
+    journey = plan_journey(name, workspace, workers=0, partial=True)
+    assert {s.mixture for s in journey.recipe.stages} == set(journey.readings)
+    assert journey.mixed
+
+
+def test_what_was_never_published_is_said_before_anything_is_fetched(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(RECIPE.replace("FOLDER", str(tmp_path)))
+    lost = "b: {corpus: tile-patterns, take: all, unpublished: on a disk of theirs}"
+    (tmp_path / "mix.yaml").write_text(
+        f"name: mix\ncomponents: {{a: {{corpus: easy-vqa}}, {lost}}}\n"
+    )
+    with pytest.raises(UsageError, match=r"never published:\n  b: on a disk of theirs\n--partial"):
+        plan_journey(str(recipe), workspace, workers=0)
+    assert plan_journey(str(recipe), workspace, workers=0, partial=True).corpora == ["easy-vqa"]
+
+
+def test_a_mixture_without_a_profile_is_solved_under_the_recipes(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(RECIPE.replace("FOLDER", str(tmp_path)))
+    (tmp_path / "mix.yaml").write_text(MIXTURE)
+    journey = plan_journey(str(recipe), workspace, workers=0)
+    (reading,) = journey.readings.values()
+    assert spec_profile(reading.spec) == journey.recipe.full_profile()
+    assert reading.raw["profile"]["pixel"] == {"split": False}  # so a lock says it too
+    (tmp_path / "mix.yaml").write_text(MIXTURE + "profile: 256m\n")
+    with pytest.raises(UsageError, match=r"mix\.yaml: profile is 256m-.*write the same profile"):
+        plan_journey(str(recipe), workspace, workers=0)
