@@ -17,7 +17,8 @@ def compare(first: pa.Table, second: pa.Table, metric: str) -> dict[str, Any]:
     Args:
         first: scored, as `smolmix evaluate` writes it.
         second: of another checkpoint, in any order.
-        metric: a column of scores in both.
+        metric: a column of scores in both; a question without one, which a judge gave no verdict
+            on, is left out.
 
     Returns:
         `questions`, `clusters`; the mean `first`, `second` and `difference` (first - second) with
@@ -26,7 +27,7 @@ def compare(first: pa.Table, second: pa.Table, metric: str) -> dict[str, Any]:
         `only_second`, `neither` and the exact `mcnemar_p`, which takes questions as independent.
 
     Raises:
-        UsageError: the questions differ.
+        UsageError: the questions differ, or none has a score in both.
     """
     a, b = (_by_place(t) for t in (first, second))
     if a.keys() != b.keys():
@@ -44,7 +45,9 @@ def compare(first: pa.Table, second: pa.Table, metric: str) -> dict[str, Any]:
                     f"--against: {key[0]} turn {key[1]}: {name} was {row[name]!r} for one and "
                     f"{b[key][name]!r} for the other; evaluate both on the same curated corpus"
                 )
-    keys = list(a)
+    keys = [k for k in a if a[k][metric] is not None and b[k][metric] is not None]
+    if not keys:
+        raise UsageError(f"--against: no question has a score of {metric} from both")
     scores = np.array([[t[k][metric] for t in (a, b)] for k in keys], np.float64)
     clusters = np.array([a[k]["cluster"] for k in keys], np.int64)
     apart = scores[:, 0] - scores[:, 1]

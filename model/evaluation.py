@@ -23,6 +23,7 @@ from smolmix.model.scoring import AUTO, METRICS, metric_names
 from smolmix.storage import Folder, Workspace, digest_json, stage_record
 
 _VERSION = 2
+_ANSWERS = "smolmix.answers"  # of which weights, questions and corpus a table is
 
 
 def evaluate_corpus(
@@ -62,8 +63,9 @@ def evaluate_corpus(
     lost = before.get("judge", {}).get("failed", 0)
     if before.get("key") == key and not lost:
         return dict(before)
-    if before.get("answers") == answered:
-        table = predictions(opened.results, corpus)
+    kept = predictions(opened.results, corpus) if before.get("answers") == answered else None
+    if kept is not None and _told_by(kept) == answered:
+        table = kept
     else:
         table = answer_corpus(
             opened.model, opened.profile, workspace, corpus, limit=limit,
@@ -97,7 +99,10 @@ def compare_on(first: Opened, second: Opened, corpus: str) -> dict[str, Any]:
     """
     a, b = (predictions(one.results, corpus) for one in (first, second))
     both = set(a.column_names) & set(b.column_names)
-    shared = [m for m in (*METRICS, AUTO, "judge_score") if m in both]
+    shared = [
+        m for m in (*METRICS, AUTO, "judge_score")
+        if m in both and all(t[m].null_count < t.num_rows for t in (a, b))
+    ]  # fmt: skip
     found = {
         "corpus": corpus,
         "first": first.name,
@@ -121,8 +126,15 @@ def predictions(results: Folder, corpus: str) -> pa.Table:
         return pq.read_table(stream)
 
 
+def _told_by(table: pa.Table) -> str:
+    """Return what a table says of itself: two evaluations at once may leave one's table here."""
+    metadata: dict[bytes, bytes] = table.schema.metadata or {}
+    return metadata.get(_ANSWERS.encode(), b"").decode()
+
+
 def _write(results: Folder, corpus: str, table: pa.Table, result: dict[str, Any]) -> None:
     sink = pa.BufferOutputStream()
+    table = table.replace_schema_metadata({_ANSWERS: result["answers"]})
     pq.write_table(table, sink, compression="zstd")
     results.remove(f"{corpus}.json")  # written last: it says what the table holds
     results.write_bytes(f"{corpus}.parquet", sink.getvalue().to_pybytes())

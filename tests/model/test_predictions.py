@@ -170,6 +170,16 @@ def test_another_metric_scores_the_answers_that_are_there(
     assert json.loads(Path(opened.results.at("toy.json")).read_text()) == after
 
 
+def test_a_table_that_another_evaluation_left_is_not_taken_for_this_ones(place: Workspace) -> None:
+    opened = open_checkpoint("b", place)
+    whole = evaluate_corpus(opened, place, "toy", max_new_tokens=LONGEST)
+    told = opened.results.read_bytes("toy.json")
+    evaluate_corpus(opened, place, "toy", limit=2, max_new_tokens=LONGEST)
+    opened.results.write_bytes("toy.json", told)  # as two at once may leave them
+    after = evaluate_corpus(opened, place, "toy", metric="anls", max_new_tokens=LONGEST)
+    assert after["overall"]["questions"] == whole["overall"]["questions"] > 2
+
+
 def test_two_checkpoints_are_compared_on_the_same_questions(place: Workspace) -> None:
     a, b = (open_checkpoint(n, place) for n in "ab")
     for one in (a, b):

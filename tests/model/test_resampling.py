@@ -1,5 +1,6 @@
 """Intervals and paired tests against closed forms and against counting every case."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -82,7 +83,7 @@ def test_mcnemar_is_the_exact_binomial() -> None:
     assert mcnemar_p(5, 5) == 1
 
 
-def _table(scores: list[float], **changes: list[object]) -> pa.Table:
+def _table(scores: Sequence[float | None], **changes: list[object]) -> pa.Table:
     count = len(scores)
     columns: dict[str, object] = {
         "sample": [f"s{i // 2}" for i in range(count)],
@@ -108,6 +109,15 @@ def test_a_comparison_counts_who_is_right_where() -> None:
     back = compare(second, first, "exact_match")
     assert back["difference"] == -found["difference"]
     assert back["sign_flip_p"] == found["sign_flip_p"]
+
+
+def test_questions_without_a_judges_verdict_are_left_out_of_a_comparison() -> None:
+    first, second = _table([1, 1, None, 0]), _table([1, 0, 1, None])
+    found = compare(first, second, "exact_match")
+    assert (found["questions"], found["first"], found["second"]) == (2, 1.0, 0.5)
+    assert (found["both"], found["only_first"]) == (1, 1)
+    with pytest.raises(UsageError, match="no question has a score of exact_match from both"):
+        compare(_table([1, None]), _table([None, 1]), "exact_match")
 
 
 def test_scores_between_0_and_1_have_no_mcnemar() -> None:
