@@ -263,4 +263,5 @@ def total_steps(stage: StageSpec, sequences: int) -> int:
     if stage.steps is not None:
         return stage.steps
     assert stage.epochs is not None
-    return max(1, int(stage.epochs * sequences) // stage.global_batch)
+    passed = int(round(stage.epochs * sequences, 6))  # 0.29 × 100 is 28.999999999999996
+    return max(1, passed // stage.global_batch)

@@ -26,7 +26,8 @@ from smolmix.written import faults, read_mapping
 RECIPES = Path(__file__).parent / "recipes"
 HOLDS = "a recipe has at least name, profile, model and stages"
 _WEIGHTS = (".safetensors", ".bin", ".gguf")
-Rate = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Strict(BaseModel):
@@ -130,7 +131,7 @@ class StageSpec(_Strict):
     rope_base: Annotated[float, Field(gt=0)] | None = None
     optimizer: Literal["adamw", "muon"] = "adamw"
     weight_decay: Rate = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     clip: Annotated[float, Field(gt=0)] = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on a GPU
     separate_documents: bool = True  # off: packed documents see those before them; ablation only

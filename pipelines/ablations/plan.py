@@ -8,6 +8,7 @@ its entries; a null takes a key away. Every arm is read and checked before any w
 
 import copy
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,12 @@ def load_plan(name: str | Path) -> Plan:
         file = _File.model_validate(value)
     except ValidationError as error:
         raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, _File))) from error
-    arms = dict(file.arms) or dict(_grid(file.grid))
+    combined = list(_grid(file.grid)) if file.grid else list(file.arms.items())
+    arms = dict(combined)
+    if len(arms) < len(combined):
+        names = [name for name, _ in combined]
+        twice = next(n for n in names if names.count(n) > 1)
+        raise UsageError(f"{path}: grid: two arms are named {twice!r}; write them as arms")
     baseline = file.baseline or next(iter(arms))
     for named in (baseline, *(a for e in file.expect for a in (e.arm, e.than))):
         if named not in arms:
@@ -176,7 +182,8 @@ def _grid(grid: Mapping[str, list[Any]]) -> Iterator[tuple[str, dict[str, Any]]]
     for values in itertools.product(*grid.values()):
         changes = dict(zip(grid, values, strict=True))
         parts = [f"{k.rsplit('.', 1)[-1]}-{v}" for k, v in changes.items()]
-        yield "-".join(parts).replace("_", "-").replace(" ", "").lower(), changes
+        name = "-".join(parts).replace("_", "-").replace(" ", "").lower()
+        yield re.sub(r"[^a-z0-9.%-]+", "-", name), changes  # it names files
 
 
 def _base(file: _File, path: Path) -> dict[str, Any]:

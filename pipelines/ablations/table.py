@@ -1,5 +1,6 @@
 """What a person reads of a plan's outcome: a table in Markdown and one figure."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,11 +41,15 @@ def lines(plan: Plan, outcome: Outcome) -> Iterator[str]:
 
 
 def _cell(cell: Cell, effect: Effect | None) -> str:
-    text = f"{100 * cell.mean:.1f} ± {100 * (cell.high - cell.mean):.1f}"
+    text = f"{100 * cell.mean:.1f}"
+    if not math.isnan(cell.high):  # one seed says nothing of the spread
+        text += f" ± {100 * (cell.high - cell.mean):.1f}"
     return text if effect is None else f"{text} ({100 * effect.difference:+.1f})"
 
 
 def _points(effect: Effect) -> str:
+    if math.isnan(effect.low):
+        return f"{100 * effect.difference:+.1f} points (one seed: no interval)"
     low, high = 100 * effect.low, 100 * effect.high
     return f"{100 * effect.difference:+.1f} points ({low:+.1f} to {high:+.1f})"
 

@@ -4,8 +4,9 @@ import pytest
 
 from smolmix.errors import UsageError
 from smolmix.mixtures.reading import read_spec
+from smolmix.model.loop import total_steps
 from smolmix.model.optimise import rate_factor
-from smolmix.model.recipe import RECIPES, Schedule, load_recipe
+from smolmix.model.recipe import RECIPES, Schedule, StageSpec, load_recipe, parse_recipe
 
 GOOD = """
 name: small
@@ -87,3 +88,30 @@ def test_schedule_rises_to_the_peak_and_falls_to_the_floor() -> None:
     assert factors[-1] == pytest.approx(0.05)
     assert rate_factor(99, 100, Schedule(kind="linear")) == pytest.approx(0)
     assert rate_factor(99, 100, Schedule(kind="constant")) == 1
+
+
+def _stage(**fields: object) -> dict[str, object]:
+    rates = {"vision": 1e-3, "connector": 1e-3, "lm": 1e-3}
+    return {
+        "name": "one", "mixture": "m", "sequence_tokens": 8, "sequences_per_step": 1,
+        "learning_rate": rates, **fields,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("hundredths", [1, 29, 57, 58, 100, 113, 250])
+def test_a_share_of_an_epoch_is_not_lost_to_rounding(hundredths: int) -> None:
+    stage = StageSpec.model_validate(_stage(epochs=hundredths / 100))
+    assert total_steps(stage, 100) == hundredths
+
+
+def test_rates_and_betas_that_no_optimizer_takes_are_refused_by_name() -> None:
+    for fields, named in (
+        ({"betas": [0.9, 1.5]}, "betas"),
+        ({"learning_rate": {"vision": float("inf"), "connector": 0, "lm": 0}}, "learning_rate"),
+    ):
+        value = {
+            "name": "a", "profile": "nano", "model": {"preset": "nano"},
+            "stages": [_stage(steps=1, **fields)],
+        }  # fmt: skip
+        with pytest.raises(UsageError, match=named):
+            parse_recipe(value, "a.yaml")

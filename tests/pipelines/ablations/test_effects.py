@@ -38,6 +38,16 @@ def _results(scores: dict[str, list[float]]) -> dict[tuple[str, int], dict[str, 
     }
 
 
+def test_one_seed_has_no_interval_and_the_table_says_so(written: Written) -> None:
+    plan = _plan(written, "better", seeds=[0])
+    found = outcome(plan, _results({"as-it-is": [0.3], "longer": [0.4]}))
+    text = "\n".join(lines(plan, found))
+    assert "nan" not in text
+    assert "| 40.0 (+10.0) |" in text
+    assert "**undecided**" in text
+    assert "+10.0 points (one seed: no interval)" in text
+
+
 def test_the_interval_of_two_arms_is_that_of_the_pooled_t_test(written: Written) -> None:
     a, b = [0.30, 0.36, 0.33], [0.41, 0.39, 0.46]
     found = outcome(_plan(written, "better"), _results({"as-it-is": a, "longer": b}))

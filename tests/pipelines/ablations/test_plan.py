@@ -55,6 +55,13 @@ def test_a_grid_is_every_combination(written: Written) -> None:
     ]
 
 
+def test_a_grids_arms_are_named_so_that_files_can_be(written: Written) -> None:
+    notes = {"recipe.stages.0.note": ["out/a", "../B c"]}
+    assert list(load_plan(written(arms={}, grid=notes)).arms) == ["note-out-a", "note-..-bc"]
+    with pytest.raises(UsageError, match="two arms are named 'note-out-a'"):
+        load_plan(written(arms={}, grid={"recipe.stages.0.note": ["out/a", "out a", "out-a"]}))
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
