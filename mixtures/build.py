@@ -89,11 +89,12 @@ def measure(reading: Reading, workspace: Workspace) -> Measured:
     )
     for name in published(spec):
         if not (pool.component == pool.components.index(name)).any():
+            gone = ", ".join(f"{n:,} {why}" for why, n in pool.left_out.items())
             raise UsageError(
                 f"{reading.path}: components.{name}: no sample of "
                 f"{spec.components[name].corpus} is left"
                 f"{lacking(spec.components[name], workspace)}; loosen its subset or where, or "
-                "take it out"
+                "take it out" + (f" (left out of all components: {gone})" if gone else "")
             )
     supply, ordered = stratify(spec, pool, reading.path)
     return Measured(

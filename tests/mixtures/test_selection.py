@@ -159,6 +159,14 @@ def test_a_component_without_samples_is_refused(corpus: Corpus, workspace: Works
         mix(workspace, {"x": {"corpus": "a", "subset": "none"}})
 
 
+def test_a_component_of_held_out_samples_alone_says_so(
+    corpus: Corpus, workspace: Workspace
+) -> None:
+    corpus("a", 10, split="heldout")
+    with pytest.raises(UsageError, match=r"no sample of a is left.*10 held out for evaluation"):
+        mix(workspace, {"x": {"corpus": "a"}})
+
+
 def test_a_share_of_a_tag_nobody_carries_is_refused(corpus: Corpus, workspace: Workspace) -> None:
     corpus("a", 10)
     with pytest.raises(UsageError, match="no sample carries modality 'video'; there are: image"):
