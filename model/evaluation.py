@@ -22,7 +22,7 @@ from smolmix.model.scores import scored, summary
 from smolmix.model.scoring import AUTO, METRICS, metric_names
 from smolmix.storage import Folder, Workspace, digest_json, stage_record
 
-_VERSION = 2
+VERSION = 3  # raise it when prompts, scores or groups change
 _ANSWERS = "smolmix.answers"  # of which weights, questions and corpus a table is
 
 
@@ -56,7 +56,7 @@ def evaluate_corpus(
     """
     metrics = metric_names(metric)
     data = stage_record(workspace.curated(corpus)).digest
-    answered = digest_json([_VERSION, opened.digest, data, limit, max_new_tokens])
+    answered = digest_json([VERSION, opened.digest, data, limit, max_new_tokens])
     key = digest_json([answered, metrics, judge.name if judge else None])
     name = f"{corpus}.json"
     before = opened.results.read_json(name) if opened.results.exists(name) else {}

@@ -68,7 +68,8 @@ def question_type(expected: str) -> str:
     answer = expected.strip().casefold()
     if answer in ("yes", "no"):
         return "yes/no"
-    return "number" if answer.replace(".", "", 1).isdigit() else "other"
+    digits = answer.removeprefix("-").replace(".", "", 1)
+    return "number" if digits.isdecimal() else "other"
 
 
 def scored(table: pa.Table, metrics: Sequence[str]) -> pa.Table:

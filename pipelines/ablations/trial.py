@@ -49,6 +49,8 @@ def unit(
         limit: of each, spread evenly.
         metric: of `smolmix.model.evaluate`.
     """
+    from smolmix.model.evaluation import VERSION
+
     body = recipe.model_dump(mode="json", exclude={"name", "title", "evaluate"})
     origin = recipe.model.origin()
     key = digest_json([body, origin, *sequences])[:8]
@@ -59,7 +61,13 @@ def unit(
     return Unit(
         name=name,
         inputs=inputs,
-        params={"recipe": body, "evaluate": list(evaluate), "limit": limit, "metric": metric},
+        params={
+            "recipe": body,
+            "evaluate": list(evaluate),
+            "limit": limit,
+            "metric": metric,
+            "evaluation": VERSION,
+        },
         payload=_Payload(
             workspace=workspace.url,
             recipe=recipe.model_dump_json(),

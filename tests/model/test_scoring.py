@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smolmix.errors import UsageError
+from smolmix.model.scores import question_type
 from smolmix.model.scoring import (
     METRICS,
     anls,
@@ -164,3 +165,9 @@ def test_several_metrics_are_named_with_commas_and_exact_match_is_always_there()
     assert metric_names("exact_match") == ("exact_match",)
     with pytest.raises(UsageError, match="did you mean 'anls'"):
         metric_names("exact_match,alns")
+
+
+def test_numbers_are_a_kind_of_answer_below_zero_too() -> None:
+    kinds = {"Yes": "yes/no", "12": "number", "-3": "number", "0.5": "number", "-": "other"}
+    kinds |= {"1.2.3": "other", "x²": "other", "": "other"}
+    assert {answer: question_type(answer) for answer in kinds} == kinds
