@@ -5,6 +5,7 @@ read samples through a visitor's browser (DNS rebinding). Media leave only as re
 """
 
 import json
+import socket
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -180,6 +181,7 @@ class BrowseServer(ThreadingHTTPServer):
 
     def __init__(self, library: Library, host: str, port: int, title: str):
         """Bind to `host` and `port`; port 0 takes any that is free."""
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
         self.library = library
         self.page, self.rules = browse_page(title)
@@ -190,4 +192,5 @@ class BrowseServer(ThreadingHTTPServer):
     def url(self) -> str:
         """Where the app answers."""
         host, port = self.server_address[:2]
-        return f"http://{host if isinstance(host, str) else host.decode()}:{port}/"
+        name = host if isinstance(host, str) else host.decode()
+        return f"http://{f'[{name}]' if ':' in name else name}:{port}/"

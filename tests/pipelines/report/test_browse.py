@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +79,20 @@ def test_an_index_may_lie_in_a_folder_of_any_name(shop: Workspace, tmp_path: Pat
     at = tmp_path / "50%41 #1?" / "index.sqlite"
     build_index(shop, ["shots"], at)
     assert TextIndex(at).query({"corpus": "shots", "state": "kept"}, 0, 1)[0] == 26
+
+
+def test_the_loopback_address_of_ipv6_is_one_of_this_machines_names(shop: Workspace) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with open_browser(shop, host="::1") as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        assert running.url.startswith("http://[::1]:")
+        assert samples(running, state="kept")["total"] == 52
+        assert ask(running, "/", host="elsewhere.example")[0] == 403
+        running.shutdown()
 
 
 def test_a_duplicate_names_its_partner_and_the_partner_is_there(server: BrowseServer) -> None:
