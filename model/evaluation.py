@@ -16,7 +16,7 @@ from smolmix.model.answering import Batching
 from smolmix.model.comparison import compare
 from smolmix.model.evaluate import MAX_NEW_TOKENS, answer_corpus
 from smolmix.model.judge import Judge
-from smolmix.model.judging import judged, verdicts_of, without_verdicts
+from smolmix.model.judging import Kept, judged, without_verdicts
 from smolmix.model.opened import Opened
 from smolmix.model.scores import scored, summary
 from smolmix.model.scoring import AUTO, METRICS, metric_names
@@ -71,8 +71,6 @@ def evaluate_corpus(
             opened.model, opened.profile, workspace, corpus, limit=limit,
             max_new_tokens=max_new_tokens, batching=batching, watch=_tell,
         )  # fmt: skip
-    same_judge = judge and before.get("judge", {}).get("name") == judge.name
-    known = verdicts_of(table) if same_judge else {}
     table = scored(without_verdicts(table), metrics)
     result = {
         "corpus": corpus,
@@ -82,7 +80,7 @@ def evaluate_corpus(
     }
     if judge is not None:
         _write(opened.results, corpus, table, result)  # the answers outlive a judge that fails
-        table, result["judge"] = judged(table, judge, known)
+        table, result["judge"] = judged(table, judge, Kept(opened.results, judge.name))
     result["key"] = key
     _write(opened.results, corpus, table, result)
     return result

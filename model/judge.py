@@ -9,7 +9,7 @@ Source: VLMEvalKit's answer extraction, arXiv 2407.11691 §3.2; the prompts are 
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +70,8 @@ class Judge(Protocol):
 
     name: str  # what its verdicts are kept under
 
-    def verdicts(self, asks: Sequence[Ask]) -> list[Verdict]:
-        """Return a verdict for each, in order."""
+    def verdicts(self, asks: Sequence[Ask]) -> Iterator[Verdict]:
+        """Yield a verdict for each, in order, as they come."""
 
 
 def read_reply(reply: str, ask: Ask) -> Verdict:
@@ -137,14 +137,17 @@ class EndpointJudge:
         self._model = model or self._only_model()
         self.name = f"{self._url} {self._model}"
 
-    def verdicts(self, asks: Sequence[Ask]) -> list[Verdict]:
-        """Return a verdict for each; failures are tried again, then left without an answer.
+    def verdicts(self, asks: Sequence[Ask]) -> Iterator[Verdict]:
+        """Yield a verdict for each; failures are tried again, then left without an answer.
 
         Raises:
             UsageError: the endpoint refuses the key or has no such model or address.
         """
-        with ThreadPoolExecutor(self._workers) as pool:
-            return list(pool.map(self._verdict, asks))
+        pool = ThreadPoolExecutor(self._workers)
+        try:
+            yield from pool.map(self._verdict, asks)
+        finally:
+            pool.shutdown(cancel_futures=True)  # who stops listening pays for no more
 
     def _verdict(self, ask: Ask) -> Verdict:
         last = Verdict(answer=None)
@@ -268,14 +271,12 @@ class LocalJudge:
         self._batch, self._reply_tokens = batch, reply_tokens
         self.name = f"{Path(folder).name or folder} {weights}"
 
-    def verdicts(self, asks: Sequence[Ask]) -> list[Verdict]:
-        """Return a verdict for each; its likeliest words, so asking again would change nothing."""
-        found: list[Verdict] = []
+    def verdicts(self, asks: Sequence[Ask]) -> Iterator[Verdict]:
+        """Yield a verdict for each; its likeliest words, so asking again would change nothing."""
         for start in range(0, len(asks), self._batch):
             batch = asks[start : start + self._batch]
             replies = self._replies([a.prompt() for a in batch])
-            found += [read_reply(r, a) for r, a in zip(replies, batch, strict=True)]
-        return found
+            yield from (read_reply(r, a) for r, a in zip(replies, batch, strict=True))
 
     def _replies(self, prompts: Sequence[str]) -> list[str]:
         chats = [[{"role": "user", "content": p}] for p in prompts]

@@ -1,7 +1,7 @@
 """A judge's verdicts beside the scores: what it extracted, how that scores, what it said."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,64 @@ import pyarrow.compute as pc
 from smolmix.model.judge import Ask, Judge, Verdict
 from smolmix.model.scores import GROUPS, score_of
 from smolmix.model.scoring import METRICS, options
+from smolmix.storage import Folder, digest_json
 
+_TOGETHER = 32  # verdicts written at once
 COLUMNS = ("judge_answer", "judge_score", "judge_reply", "judge_error")
 
 
-def judged(
-    table: pa.Table, judge: Judge, known: Mapping[Ask, Verdict]
-) -> tuple[pa.Table, dict[str, Any]]:
+class Kept:
+    """A judge's verdicts, written down as they come: whatever ends an evaluation loses few."""
+
+    def __init__(self, results: Folder, judge: str):
+        """Keep them in `results`, below the judge's name."""
+        self._folder = results.child("verdicts", digest_json(judge)[:12])
+
+    def read(self) -> dict[Ask, Verdict]:
+        """Return all that are kept."""
+        return {
+            Ask(
+                question=one["question"],
+                answer=one["answer"],
+                options=tuple((key, words) for key, words in one["options"]),
+            ): Verdict(answer=one["verdict"], reply=one["reply"])
+            for name in self._folder.names(".json")
+            for one in self._folder.read_json(name)
+        }
+
+    def write(self, found: Mapping[Ask, Verdict]) -> None:
+        """Add verdicts; failures are left out, since they are asked for again."""
+        rows = [
+            {
+                "question": ask.question,
+                "answer": ask.answer,
+                "options": ask.options,
+                "verdict": verdict.answer,
+                "reply": verdict.reply,
+            }
+            for ask, verdict in found.items()
+            if verdict.answer is not None
+        ]
+        if rows:
+            self._folder.write_json(f"{digest_json(rows)}.json", rows)
+
+
+def _asked(judge: Judge, asks: Sequence[Ask], kept: Kept) -> dict[Ask, Verdict]:
+    """Return the judge's verdicts, keeping each few dozen as soon as they are there."""
+    found: dict[Ask, Verdict] = {}
+    new: dict[Ask, Verdict] = {}
+    try:
+        for ask, verdict in zip(asks, judge.verdicts(asks), strict=True):
+            new[ask] = found[ask] = verdict
+            if len(new) == _TOGETHER:
+                kept.write(new)
+                new = {}
+    finally:
+        kept.write(new)
+    return found
+
+
+def judged(table: pa.Table, judge: Judge, kept: Kept) -> tuple[pa.Table, dict[str, Any]]:
     """Return the table with the judge's columns, and the scores of what it extracted.
 
     An answer is extracted without sight of the expected one and then scored by the row's own
@@ -27,15 +78,16 @@ def judged(
     Args:
         table: scored.
         judge: is asked once for each distinct question and answer.
-        known: verdicts of an earlier call, which are not asked for again.
+        kept: verdicts of earlier calls, which are not asked for again; new ones are added.
 
     Returns:
         The table; and `name`, `judged`, `failed`, `errors` (how often each), `overall` and
         `by_<group>`, the last two null or empty where no verdict was given.
     """
     asks = [_ask(r) for r in table.select(["question", "answer"]).to_pylist()]
+    known = kept.read()
     new = [a for a in dict.fromkeys(asks) if a not in known]
-    verdicts = dict(known) | dict(zip(new, judge.verdicts(new), strict=True))
+    verdicts = known | _asked(judge, new, kept)
     rows = table.select(["metric", "expected", "question"]).to_pylist()
     given = [verdicts[a] for a in asks]
     values = [
@@ -59,17 +111,6 @@ def judged(
         "errors": dict(sorted(errors.items())),
         "overall": _score(whole) if whole.num_rows else None,
         **{f"by_{group}": _by(whole, group) for group in GROUPS},
-    }
-
-
-def verdicts_of(table: pa.Table) -> dict[Ask, Verdict]:
-    """Return the verdicts that a table of answers holds; failures are not among them."""
-    if COLUMNS[0] not in table.column_names:
-        return {}
-    return {
-        _ask(r): Verdict(answer=r["judge_answer"], reply=r["judge_reply"])
-        for r in table.to_pylist()
-        if r["judge_answer"] is not None
     }
 
 

@@ -15,8 +15,9 @@ import pytest
 
 from smolmix.errors import UsageError
 from smolmix.model.judge import Ask, EndpointJudge, Judge, LocalJudge, open_judge, read_reply
-from smolmix.model.judging import judged, verdicts_of, without_verdicts
+from smolmix.model.judging import Kept, judged, without_verdicts
 from smolmix.model.scores import GROUPS, scored
+from smolmix.storage import Folder
 
 CHOICE = "Which?\nA. red\nB. blue"
 Reply = tuple[int, str, float]  # status, content or body, seconds to wait first
@@ -148,18 +149,18 @@ def test_what_fails_for_good_has_no_answer_and_says_why(
 def test_waits_grow_and_the_server_may_ask_for_longer(server: Server) -> None:
     server.script = lambda prompt, nth: (503, "busy", 0)
     started = time.monotonic()
-    server.judge(attempts=4, first_wait_s=0.05).verdicts(asks("red"))
+    list(server.judge(attempts=4, first_wait_s=0.05).verdicts(asks("red")))
     assert time.monotonic() - started >= 0.05 + 0.1 + 0.2
     server.headers = {"Retry-After": "0.5"}
     started = time.monotonic()
-    server.judge(attempts=2, first_wait_s=0.01).verdicts(asks("red"))
+    list(server.judge(attempts=2, first_wait_s=0.01).verdicts(asks("red")))
     assert time.monotonic() - started >= 0.5
 
 
 def test_a_refused_key_ends_it_and_a_refused_question_does_not(server: Server) -> None:
     server.script = lambda prompt, nth: (401, "who are you", 0)
     with pytest.raises(UsageError, match="SMOLMIX_JUDGE_KEY"):
-        server.judge().verdicts(asks("red"))
+        list(server.judge().verdicts(asks("red")))
     server.script = lambda p, nth: (400, "too long", 0) if "x" * 50 in p else (200, "Answer: a", 0)
     server.asked.clear()
     refused, fine = server.judge().verdicts(asks("x" * 50, "a"))
@@ -218,7 +219,9 @@ def answers_table(rows: list[tuple[str, str, str]]) -> pa.Table:
     return scored(table, ("auto", "exact_match"))
 
 
-def test_verdicts_stand_beside_the_scores_and_failures_are_left_out(server: Server) -> None:
+def test_verdicts_stand_beside_the_scores_and_failures_are_left_out(
+    server: Server, tmp_path: Path
+) -> None:
     def script(prompt: str, nth: int) -> Reply:
         if "broken" in prompt:
             return 503, "down", 0
@@ -233,7 +236,8 @@ def test_verdicts_stand_beside_the_scores_and_failures_are_left_out(server: Serv
             ("What colour?", "red", "broken"),
         ]
     )
-    out, facts = judged(table, server.judge(attempts=2), {})
+    kept = Kept(Folder(tmp_path), "the judge")
+    out, facts = judged(table, server.judge(attempts=2), kept)
     assert out["exact_match"].to_pylist() == [0, 0, 0, 0]
     assert out["judge_answer"].to_pylist() == ["B", "red", "red", None]
     assert out["judge_score"].to_pylist() == [1, 1, 0, None]
@@ -246,15 +250,36 @@ def test_verdicts_stand_beside_the_scores_and_failures_are_left_out(server: Serv
 
     server.asked.clear()
     server.script = lambda prompt, nth: (200, "Answer: red", 0)
-    again, facts = judged(without_verdicts(out), server.judge(), verdicts_of(out))
+    again, facts = judged(without_verdicts(out), server.judge(), kept)
     assert facts["failed"] == 0
     assert again["judge_score"].to_pylist() == [1, 1, 0, 1]
     assert len(server.asked) == 1  # only what had failed
 
 
-def test_without_any_verdict_there_is_no_score(server: Server) -> None:
+def test_verdicts_already_given_outlive_a_judge_that_refuses(
+    server: Server, tmp_path: Path
+) -> None:
+    """As where the money for it ends midway, or with Ctrl-C."""
+    table = answers_table([("What colour?", "red", f"red {n}") for n in range(50)])
+    server.script = lambda prompt, nth: (
+        (401, "no money left", 0) if len(server.asked) > 40 else (200, "Answer: red", 0)
+    )
+    with pytest.raises(UsageError):
+        judged(table, server.judge(attempts=1, workers=1), Kept(Folder(tmp_path), "the judge"))
+    server.asked.clear()
+    server.script = lambda prompt, nth: (200, "Answer: red", 0)
+    _, facts = judged(table, server.judge(), Kept(Folder(tmp_path), "the judge"))
+    assert facts["judged"] == 50
+    assert 10 <= len(server.asked) <= 12
+    server.asked.clear()
+    judged(table, server.judge(), Kept(Folder(tmp_path), "another judge"))
+    assert len(server.asked) == 50
+
+
+def test_without_any_verdict_there_is_no_score(server: Server, tmp_path: Path) -> None:
     server.script = lambda prompt, nth: (500, "down", 0)
-    _, facts = judged(answers_table([("Q?", "a", "a")]), server.judge(attempts=1), {})
+    kept = Kept(Folder(tmp_path), "the judge")
+    _, facts = judged(answers_table([("Q?", "a", "a")]), server.judge(attempts=1), kept)
     assert facts["overall"] is None
     assert facts["failed"] == 1
 
@@ -282,7 +307,7 @@ def test_a_local_model_that_talks_nonsense_gives_no_verdict(tmp_path: Path) -> N
     kind, _, weights = judge.name.partition(" ")
     assert kind == "chat"
     assert len(weights) == 8  # verdicts are kept under it: not another model's in such a folder
-    verdicts = judge.verdicts(asks("red", "it looks blue"))
+    verdicts = list(judge.verdicts(asks("red", "it looks blue")))
     assert [v.answer for v in verdicts] == [None, None]
     assert all(v.reply and v.error == "no answer line" for v in verdicts)
     with pytest.raises(UsageError, match="not a language model that can be opened"):
@@ -306,7 +331,8 @@ def test_what_a_real_small_chat_model_says_is_a_verdict_or_a_counted_failure(
     plain = type(packed)(packed.config)
     plain.load_state_dict(packed.state_dict())
     plain.save_pretrained(folder)
-    verdicts = LocalJudge(str(folder), reply_tokens=24).verdicts(asks("The ball is red.", "Blue."))
+    judge = LocalJudge(str(folder), reply_tokens=24)
+    verdicts = list(judge.verdicts(asks("The ball is red.", "Blue.")))
     print(verdicts)
     assert all(v.reply for v in verdicts)
     assert all((v.answer is None) == bool(v.error) for v in verdicts)
