@@ -142,18 +142,21 @@ def test_tokenize_killed_at_its_driver_and_a_worker_gives_the_same_bytes(
     _same_sequences(workspace, undisturbed)
 
 
-def test_tiles_cut_by_a_killed_driver_and_worker_are_the_same_bytes(tmp_path: Path) -> None:
-    mixed, workspace, whole = (tmp_path / n for n in ("mixed", "workspace", "whole"))
-    place = Workspace(mixed)
+@pytest.mark.parametrize(("kill", "code"), [("driver", -signal.SIGKILL), ("worker", 0)])
+def test_tiles_cut_by_a_killed_driver_or_worker_are_the_same_bytes(
+    kill: str, code: int, tmp_path: Path
+) -> None:
+    workspace, whole = (tmp_path / n for n in ("workspace", "whole"))
+    place = Workspace(workspace)
     put_curated(
         place, "seen", [sample(n, "seen", [image_medium(place, n, 900, 600)]) for n in range(40)]
     )
     put_picks(place, "seen", ["seen"])
-    for copy in (workspace, whole):
-        shutil.copytree(mixed, copy)
-    verb = ("tokenize", "seen", "--codec", "png", "--tokens", "2048")
+    shutil.copytree(workspace, whole)
+    verb = ("tokenize", "seen", "--codec", "png", "--tokens", "2048", "--workers", "2")
     _smolmix(*verb, workspace=whole)
-    _killed_twice("tokenize-tiles", (*verb, "--workers", "2"), workspace)
+    assert _disturb(kill, "tokenize-tiles", verb, workspace) == code
+    _smolmix(*verb, workspace=workspace)
     stages = ("tiles", "ids")
     assert _digests(workspace, *stages) == _digests(whole, *stages)
     _same_sequences(workspace, whole)
