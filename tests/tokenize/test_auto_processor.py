@@ -57,7 +57,8 @@ def same(processed: Any, media: Media, blob: bytes, chosen: Profile) -> None:
 
 def opened(chosen: Profile, folder: Path) -> Any:
     processor_files.write(folder, chosen)
-    return AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    auto: Any = AutoProcessor  # transformers leaves it untyped
+    return auto.from_pretrained(folder)
 
 
 def asked(kind: str) -> Sequence[dict[str, Any]]:
