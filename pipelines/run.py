@@ -9,23 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from smolmix.engine import locked
+from smolmix.engine.lock import locked
 from smolmix.errors import UsageError
-from smolmix.mixtures import build as mixing
-from smolmix.mixtures import summary
-from smolmix.mixtures.catalogue import corpora_of
-from smolmix.mixtures.lock import LOCK_FILE, PICKS_FILE, Lock, read_lock
-from smolmix.mixtures.reading import Reading, parse_spec, read_spec
-from smolmix.model.recipe import Recipe, load_recipe
-from smolmix.pipelines import pretokenize
-from smolmix.pipelines.counts import ensure_counts
-from smolmix.pipelines.curate import Run, curate_corpus
-from smolmix.pipelines.curate_waterfall import Waterfall, waterfall
-from smolmix.pipelines.fetch import fetch
-from smolmix.pipelines.filters import policy as policies
-from smolmix.pipelines.report.build import build_report
-from smolmix.pipelines.sources import source_of
-from smolmix.storage import Workspace
+from smolmix.mixtures.build import run as mixing
+from smolmix.mixtures.build import summary
+from smolmix.mixtures.selection.lock import LOCK_FILE, PICKS_FILE, Lock, read_lock
+from smolmix.mixtures.spec.catalogue import corpora_of
+from smolmix.mixtures.spec.load import Reading, parse_spec, read_spec
+from smolmix.model.train.recipe import Recipe, load_recipe
+from smolmix.pipelines.corpora import source_of
+from smolmix.pipelines.curate import policy as policies
+from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.curate.waterfall import Waterfall, waterfall
+from smolmix.pipelines.fetch.run import fetch
+from smolmix.pipelines.pretokenize import run as pretokenize
+from smolmix.pipelines.pretokenize.counts import ensure_counts
+from smolmix.pipelines.report.run import build_report
+from smolmix.workspace import Workspace
 
 
 @dataclass(slots=True, kw_only=True)
@@ -189,11 +189,11 @@ def _build(reading: Reading, workspace: Workspace, partial: bool) -> Lock:
 
 def train_and_evaluate(journey: Journey, outcome: Outcome, say: Callable[[str], None]) -> None:
     """Train the recipe, and answer the held-out questions it names."""
-    from smolmix.model.data import open_stages
-    from smolmix.model.evaluation import evaluate_corpus
-    from smolmix.model.opened import open_checkpoint
-    from smolmix.model.progress import Watcher
-    from smolmix.model.train import local_run, train
+    from smolmix.model.eval.load import open_checkpoint
+    from smolmix.model.eval.run import evaluate_corpus
+    from smolmix.model.train.data import open_stages
+    from smolmix.model.train.progress import Watcher
+    from smolmix.model.train.train import local_run, train
 
     workspace, recipe = journey.workspace, journey.recipe
     with outcome.step("train", say), Watcher() as watch:

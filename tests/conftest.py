@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 # A shared machine stalls: how long one example takes says nothing about the property.
 settings.register_profile("smolmix", deadline=None, derandomize=True, max_examples=60)
@@ -24,6 +24,6 @@ def _ray_ends_with_the_tests() -> Iterator[None]:
     import sys
 
     if "ray" in sys.modules:
-        from smolmix import cluster
+        from smolmix.engine import ray_pool
 
-        cluster.stop()
+        ray_pool.stop()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from smolmix.cli import app
-from smolmix.pipelines.filters import policy
+from smolmix.pipelines.curate import policy
 from smolmix.pipelines.sources.catalogue import read_catalogue
 
 ROOT = Path(__file__).parents[1]

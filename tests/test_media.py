@@ -11,7 +11,7 @@ import pytest
 from smolmix.errors import DataError
 from smolmix.media import MediaReader
 from smolmix.sample import MediaRef
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 BLOBS = [bytes([i]) * (50 + i) for i in range(10)]
 

@@ -10,22 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from smolmix.accounting import Tally
 from smolmix.arrow_columns import array
 from smolmix.errors import DataError
-from smolmix.sample import (
-    SAMPLE_SCHEMA,
-    Dropped,
-    Media,
-    MediaRef,
-    Sample,
-    Tally,
-    Turn,
-    dropped_from_table,
-    dropped_table,
-    from_table,
-    to_table,
-    turns_of,
-)
+from smolmix.sample import Dropped, Media, MediaRef, Sample, Turn, turns_of
+from smolmix.schema import SAMPLE_SCHEMA, dropped_from_table, dropped_table, from_table, to_table
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 

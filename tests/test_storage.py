@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
+from smolmix.accounting import Tally
+from smolmix.engine.run import run_stage
+from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError, IncompleteError, IntegrityError
-from smolmix.sample import Tally
-from smolmix.storage import Folder, Workspace, part_files, stage_record, verify_files
+from smolmix.storage import Folder
+from smolmix.workspace import Workspace, part_files, stage_record, verify_files
 
 
 def _write(unit: Unit, context: UnitContext) -> Result:

@@ -20,13 +20,14 @@ from torch.utils.data import Dataset
 from smolmix.cost import tile_groups
 from smolmix.errors import DataError, UsageError
 from smolmix.profiles import PixelProfile
-from smolmix.storage import Folder, Workspace
-from smolmix.tokenize.chat import IGNORE
-from smolmix.tokenize.codec import decode_tiles
-from smolmix.tokenize.image import ImageError
-from smolmix.tokenize.local import LocalCopies
-from smolmix.tokenize.plan import PLAN_FILE, Document, Plan, Record
-from smolmix.tokenize.shards import IdsRow, Shard, TilesRow
+from smolmix.storage import Folder
+from smolmix.tokenize.chat.encode import IGNORE
+from smolmix.tokenize.shards.local import LocalCopies
+from smolmix.tokenize.shards.packing_plan import PLAN_FILE, Document, Plan, Record
+from smolmix.tokenize.shards.shards import IdsRow, Shard, TilesRow
+from smolmix.tokenize.tiles.codec import decode_tiles
+from smolmix.tokenize.tiles.image import ImageError
+from smolmix.workspace import Workspace
 
 _OPEN_SHARDS = 256
 

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from smolmix.pipelines.curate import Run, curate_corpus
-from smolmix.pipelines.filters import policy
-from smolmix.pipelines.layouts.jsonl import JsonLines
+from smolmix.pipelines.curate import policy
+from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Local, Source
 from smolmix.sample import Media, MediaRef, Sample, turns_of
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 _COPIED = 100
 

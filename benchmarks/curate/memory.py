@@ -77,11 +77,11 @@ def _write(root: Path, samples: int, pictures: bool) -> None:
 
 
 def _curate(root: Path, pictures: bool) -> None:
-    from smolmix.pipelines.curate import Run, curate_corpus
-    from smolmix.pipelines.filters import policy
-    from smolmix.pipelines.layouts.jsonl import JsonLines
+    from smolmix.pipelines.curate import policy
+    from smolmix.pipelines.curate.run import Run, curate_corpus
+    from smolmix.pipelines.formats.jsonl import JsonLines
     from smolmix.pipelines.sources.source import Local, Source
-    from smolmix.storage import Workspace
+    from smolmix.workspace import Workspace
 
     source = Source(
         id="memory", title="", role="demo", modality="image" if pictures else "text",

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from smolmix.pipelines.dedup import hamming
+from smolmix.pipelines.curate.dedup.media import hamming
 
 
 def main() -> None:

@@ -83,12 +83,16 @@ def counted(at: float, cpu: float) -> dict[str, float]:
 def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     import pyarrow.parquet as pq
 
-    from smolmix.engine import Stage, Summary, Unit, run_stage
-    from smolmix.pipelines.dedup import minhash, near_text, verdicts
-    from smolmix.pipelines.dedup.origins import Origin
-    from smolmix.pipelines.filters.policy import TextDedup
-    from smolmix.sample import Sample, Tally, turns_of
-    from smolmix.storage import STAGE_FILE, Folder, StageRecord, part_files
+    from smolmix.accounting import Tally
+    from smolmix.engine.run import run_stage
+    from smolmix.engine.stage import Stage, Summary, Unit
+    from smolmix.pipelines.curate.dedup import removals
+    from smolmix.pipelines.curate.dedup.inputs import Origin
+    from smolmix.pipelines.curate.dedup.text import minhash, near_duplicates
+    from smolmix.pipelines.curate.policy import TextDedup
+    from smolmix.sample import Sample, turns_of
+    from smolmix.storage import Folder
+    from smolmix.workspace import STAGE_FILE, StageRecord, part_files
 
     bands, rows = policy_bands
     policy = TextDedup(bands=bands, rows=rows, numbers="ignore")
@@ -134,7 +138,7 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     def run(stage: Stage, units: list[Unit], folder: Folder) -> Summary:
         return run_stage(stage, units, folder=folder, workers=0, quiet=True)
 
-    joined = near_text.find(run, Folder(str(folder)), "bench", [origin], policy)
+    joined = near_duplicates.find(run, Folder(str(folder)), "bench", [origin], policy)
     print(
         json.dumps({"making_s": round(made - signing, 1), "signatures_s": round(signing, 2),
                     "matching_s": round(time.monotonic() - at, 2),
@@ -143,7 +147,7 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
                     "counted_cpu_s": round(signing_cpu + cpu_s() - cpu, 2)})
     )  # fmt: skip
     ids: set[str] = set()
-    for name in part_files(joined, verdicts.SUFFIX):
+    for name in part_files(joined, removals.SUFFIX):
         ids.update(pq.read_table(joined.local(name), columns=["id"])["id"].to_pylist())
     return ids
 

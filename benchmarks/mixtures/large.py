@@ -16,12 +16,12 @@ import time
 
 import numpy as np
 import pyarrow as pa
+from tests.support.synthetic import write_corpus
 
-from smolmix.mixtures.build import build, measure
-from smolmix.mixtures.reading import Reading, parse_spec
-from smolmix.mixtures.synthetic import write_corpus
+from smolmix.mixtures.build.run import build, measure
+from smolmix.mixtures.spec.load import Reading, parse_spec
 from smolmix.profiles import profile
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 COMPONENTS = 100
 PROFILE = profile("256m").name

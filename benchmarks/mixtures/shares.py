@@ -24,11 +24,11 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from tests.support.synthetic import pool_of
 
-from smolmix.mixtures.reading import parse_spec
-from smolmix.mixtures.solving import arrange, solve_spec
-from smolmix.mixtures.strata import stratify
-from smolmix.mixtures.synthetic import pool_of
+from smolmix.mixtures.candidates.strata import stratify
+from smolmix.mixtures.solve.solve import arrange, solve_spec
+from smolmix.mixtures.spec.load import parse_spec
 
 WISHED = {"text": 0.14, "video": 0.33, "multi-image": 0.123, "image": 0.407}
 ROWS = {"text": 60_000, "video": 40_000, "multi-image": 30_000, "image": 120_000}

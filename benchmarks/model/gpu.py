@@ -26,13 +26,13 @@ import torch
 from benchmarks.model.trainer import Row, trainer
 
 from smolmix.cost import image_grid
-from smolmix.model.build import build
-from smolmix.model.documents import Documents, attention
-from smolmix.model.presets import IMAGE_ID, PRESETS
-from smolmix.model.recipe import ModelSpec, Recipe
-from smolmix.model.step import Packed, PackedModel, compile_layers, pack
-from smolmix.model.train import StageData, train
-from smolmix.model.world import World
+from smolmix.model.arch.build import build
+from smolmix.model.arch.presets import IMAGE_ID, PRESETS
+from smolmix.model.arch.varlen_attention import Documents, attention
+from smolmix.model.train.process_group import World
+from smolmix.model.train.recipe import ModelSpec, Recipe
+from smolmix.model.train.step import Packed, PackedModel, compile_layers, pack
+from smolmix.model.train.train import StageData, train
 from smolmix.profiles import PixelProfile, profile
 
 TOKENS = 8192

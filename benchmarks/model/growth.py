@@ -15,11 +15,11 @@ import time
 import numpy as np
 import torch
 
-from smolmix.model.build import build
-from smolmix.model.metrics import peak_memory_bytes
-from smolmix.model.presets import IMAGE_ID
-from smolmix.model.recipe import ModelSpec
-from smolmix.model.step import PackedModel, hidden_states, pack, token_losses
+from smolmix.model.arch.build import build
+from smolmix.model.arch.presets import IMAGE_ID
+from smolmix.model.train.metrics import peak_memory_bytes
+from smolmix.model.train.recipe import ModelSpec
+from smolmix.model.train.step import PackedModel, hidden_states, pack, token_losses
 
 _POINTS = [
     {"tokens": t, "tiles": 0, "documents": t // 64, "dense": 0} for t in (1024, 2048, 4096, 8192)

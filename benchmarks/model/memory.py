@@ -16,13 +16,13 @@ import torch
 from transformers import SmolVLMForConditionalGeneration
 
 from smolmix.cost import image_grid
-from smolmix.model.generate import generate
-from smolmix.model.metrics import peak_memory_bytes
-from smolmix.model.presets import config, preset
-from smolmix.model.prompts import Shown
+from smolmix.model.arch.presets import config, preset
+from smolmix.model.eval.generate import generate
+from smolmix.model.eval.prompts import Shown
+from smolmix.model.train.metrics import peak_memory_bytes
 from smolmix.profiles import profile
-from smolmix.tokenize.chat import block_ids
-from smolmix.tokenize.tokenizer import load
+from smolmix.tokenize.chat.encode import block_ids
+from smolmix.tokenize.chat.tokenizer import load
 
 
 def main() -> None:

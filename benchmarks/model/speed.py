@@ -21,13 +21,13 @@ from typing import Any
 
 from benchmarks.model.trainer import Row, trainer
 
-from smolmix.model.build import build
-from smolmix.model.metrics import peak_memory_bytes
-from smolmix.model.recipe import ModelSpec, Rates, Recipe, load_recipe
-from smolmix.model.train import StageData, train
-from smolmix.model.world import World
-from smolmix.storage import Workspace
+from smolmix.model.arch.build import build
+from smolmix.model.train.metrics import peak_memory_bytes
+from smolmix.model.train.process_group import World
+from smolmix.model.train.recipe import ModelSpec, Rates, Recipe, load_recipe
+from smolmix.model.train.train import StageData, train
 from smolmix.tokenize.loader import SequenceDataset
+from smolmix.workspace import Workspace
 
 
 def open_dataset(workspace: str, recipe: Recipe) -> SequenceDataset:

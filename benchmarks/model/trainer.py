@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smolmix.model.generate import batch_inputs
+from smolmix.model.eval.generate import batch_inputs
 
 Row = tuple[Tensor, Tensor, Tensor]  # ids (tokens,), labels (tokens,), tiles (n, 3, edge, edge)
 

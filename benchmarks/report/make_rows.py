@@ -13,18 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from smolmix.accounting import Tally
 from smolmix.cost import image_grid
 from smolmix.profiles import Profile, profile
-from smolmix.sample import SAMPLE_SCHEMA, Tally
-from smolmix.storage import (
-    MANIFESTS,
-    STAGE_FILE,
-    FileEntry,
-    Folder,
-    Manifest,
-    Workspace,
-    digest_json,
-)
+from smolmix.schema import SAMPLE_SCHEMA
+from smolmix.storage import Folder, digest_json
+from smolmix.workspace import MANIFESTS, STAGE_FILE, FileEntry, Manifest, Workspace
 
 CORPORA = ("captions", "charts", "clips", "documents", "text")
 _SIZES = ((640, 480), (1024, 768), (1920, 1080), (512, 512), (1000, 1414), (300, 900))

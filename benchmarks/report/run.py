@@ -13,10 +13,10 @@ from pathlib import Path
 
 from benchmarks.report.make_rows import CORPORA, make
 
-from smolmix.mixtures.build import build
-from smolmix.mixtures.reading import parse_spec
-from smolmix.pipelines.report.text_index import TextIndex, build_index
-from smolmix.storage import Workspace
+from smolmix.mixtures.build.run import build
+from smolmix.mixtures.spec.load import parse_spec
+from smolmix.pipelines.report.browser.text_index import TextIndex, build_index
+from smolmix.workspace import Workspace
 
 
 def timed(*arguments: str) -> dict[str, float]:

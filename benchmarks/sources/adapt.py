@@ -23,9 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from smolmix.pipelines.sources import SOURCES, raw_units, read_unit
-from smolmix.sample import SAMPLE_SCHEMA, Sample, to_table
-from smolmix.storage import Workspace
+from smolmix.pipelines.corpora import SOURCES, raw_units, read_unit
+from smolmix.sample import Sample
+from smolmix.schema import SAMPLE_SCHEMA, to_table
+from smolmix.workspace import Workspace
 
 TEXT_ROWS = 20_000
 IMAGE_ROWS = 1_500

@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from smolmix.pipelines.layouts.json_array import JsonArray
-from smolmix.pipelines.layouts.layout import RawFile
+from smolmix.pipelines.formats.format import RawFile
+from smolmix.pipelines.formats.json_array import JsonArray
 from smolmix.storage import Folder
 
 BYTES = 512 << 20

@@ -17,7 +17,7 @@ from benchmarks.tokenize.measure import one_core, report, side_by_side
 
 from smolmix.cost import frame_indices
 from smolmix.profiles import pixel_preset
-from smolmix.tokenize.video import read_frames
+from smolmix.tokenize.tiles.video import read_frames
 
 
 def clip(seconds: int, size: tuple[int, int], gop: int) -> bytes:

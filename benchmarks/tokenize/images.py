@@ -16,7 +16,7 @@ from PIL import Image
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from smolmix.profiles import PixelProfile, pixel_preset
-from smolmix.tokenize.image import decode, split
+from smolmix.tokenize.tiles.image import decode, split
 
 SIZES = {"small": (448, 336), "medium": (1024, 768), "a4": (1240, 1754)}
 

@@ -51,7 +51,7 @@ def decoded(item: dict[str, Any], pixel: Any) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from smolmix.tokenize.codec import decode_tiles
+    from smolmix.tokenize.tiles.codec import decode_tiles
 
     tiles = []
     for codec, data in pickle.loads(item["media"]):
@@ -71,8 +71,8 @@ def decoded(item: dict[str, Any], pixel: Any) -> dict[str, Any]:
 
 
 def _pixel(workspace: str, plan: str) -> Any:
-    from smolmix.storage import Workspace
-    from smolmix.tokenize.plan import Record
+    from smolmix.tokenize.shards.packing_plan import Record
+    from smolmix.workspace import Workspace
 
     return Record.read(Workspace(workspace).child(plan)).profile.pixel
 
@@ -272,8 +272,8 @@ def run(peer: str, args: list[str], take: int, state: str = "", workers: int = 1
 
 def compare(args: list[str]) -> dict[str, Any]:
     """Measure all loaders, taking turns."""
-    from smolmix.storage import Workspace
-    from smolmix.tokenize.plan import Record
+    from smolmix.tokenize.shards.packing_plan import Record
+    from smolmix.workspace import Workspace
 
     scratch = Path(args[2])
     if not (scratch / "litdata").exists():

@@ -23,7 +23,8 @@ def _child(scratch: Path, kind: str, count: int, codec: str) -> None:
 
     from smolmix.profiles import PixelProfile, pixel_preset
     from smolmix.sample import Media
-    from smolmix.tokenize import cutting, shards
+    from smolmix.tokenize.shards import shards
+    from smolmix.tokenize.tiles import cutting
 
     pixel = pixel_preset("256m")
     pixel = PixelProfile(**{**{f: getattr(pixel, f) for f in pixel.__slots__}, "codec": codec})

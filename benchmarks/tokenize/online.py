@@ -86,7 +86,7 @@ def online(scratch: Path, skip: float) -> Iterator[list[list[int]]]:
     from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor
 
     from smolmix.profiles import profile
-    from smolmix.tokenize import processor_files
+    from smolmix.tokenize.chat import processor_files
 
     class Processor(SmolVLMProcessor):
         def check_argument_for_proper_class(self, *_args: object, **_more: object) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.tokenize.measure import report
 from benchmarks.tokenize.published import draw
 
-from smolmix.tokenize.packing import Budget, pack
+from smolmix.tokenize.shards.packing import Budget, pack
 
 LENGTH = 8192
 Bins = list[list[int]]

@@ -17,8 +17,8 @@ from PIL import Image
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from smolmix.profiles import PixelProfile, pixel_preset
-from smolmix.tokenize.codec import decode_tiles, encode_tiles
-from smolmix.tokenize.image import decode, split
+from smolmix.tokenize.tiles.codec import decode_tiles, encode_tiles
+from smolmix.tokenize.tiles.image import decode, split
 
 
 def load(stored: list[list[bytes]], codec: str, pixel: PixelProfile) -> None:

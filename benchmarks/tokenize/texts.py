@@ -16,8 +16,8 @@ from benchmarks.tokenize.measure import one_core, report, side_by_side
 
 from smolmix.profiles import Profile, profile
 from smolmix.sample import Sample, turns_of
-from smolmix.tokenize import chat, tokenizer
-from smolmix.tokenize.layout import layout, markup
+from smolmix.tokenize.chat import encode, tokenizer
+from smolmix.tokenize.chat.render import layout, markup
 
 
 def conversations(turns: int, question: int, answer: int, count: int) -> list[Sample]:
@@ -45,7 +45,7 @@ def conversations(turns: int, question: int, answer: int, count: int) -> list[Sa
 
 def ours(samples: list[Sample], made: Profile, vocabulary: tokenizer.Vocabulary) -> None:
     """Encode all samples."""
-    for _ in chat.encode(samples, made, vocabulary):
+    for _ in encode.encode(samples, made, vocabulary):
         pass
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     }.items():
         samples = conversations(*shape)
         strings = [markup(layout(s, made), made) for s in samples]
-        encoded = list(chat.encode(samples, made, vocabulary))
+        encoded = list(encode.encode(samples, made, vocabulary))
         theirs = vocabulary.full.encode_batch(strings, add_special_tokens=False)
         # Sources that spell a special token are read differently, on purpose.
         same = [a.input_ids.tolist() == b.ids for a, b in zip(encoded, theirs, strict=True)]

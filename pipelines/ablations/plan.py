@@ -16,13 +16,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from smolmix.config import faults
 from smolmix.errors import UsageError, nearest
-from smolmix.mixtures.reading import Reading, load_extended, parse_spec, resolve
-from smolmix.model.recipe import HOLDS as RECIPE_HOLDS
-from smolmix.model.recipe import RECIPES, Recipe, parse_recipe
-from smolmix.pipelines.filters import policy as policies
+from smolmix.mixtures.spec.load import Reading, load_extended, parse_spec, resolve
+from smolmix.model.train.recipe import HOLDS as RECIPE_HOLDS
+from smolmix.model.train.recipe import RECIPES, Recipe, parse_recipe
+from smolmix.pipelines.curate import policy as policies
 from smolmix.storage import digest_json
-from smolmix.written import faults
 
 PLANS = Path(__file__).parent / "plans"
 _HOLDS = "a plan has at least name, question, recipe, specs, evaluate, and arms or a grid"

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smolmix.engine import run_stage
+from smolmix.engine.run import run_stage
 from smolmix.errors import UsageError
 from smolmix.pipelines import run as journeys
 from smolmix.pipelines.ablations import table, trial
 from smolmix.pipelines.ablations.effects import Outcome, outcome
 from smolmix.pipelines.ablations.plan import Plan, Trial
-from smolmix.pipelines.filters import policy as policies
-from smolmix.storage import Folder, Workspace, digest_json
+from smolmix.pipelines.curate import policy as policies
+from smolmix.storage import Folder, digest_json
+from smolmix.workspace import Workspace
 
 TABLE_JSON, TABLE, FIGURE = "table.json", "table.md", "figure.svg"
 

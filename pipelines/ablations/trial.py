@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smolmix.engine import Result, Stage, Unit, UnitContext, locked
-from smolmix.model.recipe import Recipe
-from smolmix.sample import Tally
-from smolmix.storage import Workspace, digest_json, stage_record
+from smolmix.accounting import Tally
+from smolmix.engine.lock import locked
+from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.model.train.recipe import Recipe
+from smolmix.storage import digest_json
+from smolmix.workspace import Workspace, stage_record
 
 RESULT_SUFFIX = ".json"
 
@@ -47,9 +49,9 @@ def unit(
         sequences: digests of the stages' sequences.
         evaluate: corpora whose held-out questions are answered.
         limit: of each, spread evenly.
-        metric: of `smolmix.model.evaluate`.
+        metric: of `smolmix.model.eval.run`.
     """
-    from smolmix.model.evaluation import VERSION
+    from smolmix.model.eval.run import VERSION
 
     body = recipe.model_dump(mode="json", exclude={"name", "title", "evaluate"})
     origin = recipe.model.origin()
@@ -79,11 +81,11 @@ def unit(
 
 
 def _run(unit: Unit, context: UnitContext) -> Result:
-    from smolmix.model import checkpoint
-    from smolmix.model.data import open_stages
-    from smolmix.model.evaluation import evaluate_corpus
-    from smolmix.model.opened import open_checkpoint
-    from smolmix.model.train import local_run, train
+    from smolmix.model.arch import checkpoint
+    from smolmix.model.eval.load import open_checkpoint
+    from smolmix.model.eval.run import evaluate_corpus
+    from smolmix.model.train.data import open_stages
+    from smolmix.model.train.train import local_run, train
 
     payload = unit.payload
     assert isinstance(payload, _Payload)

@@ -15,16 +15,16 @@ from typing import Any, Literal
 import pydantic
 from fsspec.registry import known_implementations
 
+from smolmix.config import faults, read_mapping
 from smolmix.errors import UsageError, nearest
-from smolmix.pipelines.layouts.json_array import JsonArray
-from smolmix.pipelines.layouts.jsonl import JsonLines
-from smolmix.pipelines.layouts.layout import Layout
-from smolmix.pipelines.layouts.parquet import Parquet
-from smolmix.pipelines.layouts.webdataset import WebDataset
+from smolmix.pipelines.formats.format import Layout
+from smolmix.pipelines.formats.json_array import JsonArray
+from smolmix.pipelines.formats.jsonl import JsonLines
+from smolmix.pipelines.formats.parquet import Parquet
+from smolmix.pipelines.formats.webdataset import WebDataset
 from smolmix.pipelines.sources.source import Local, Source
 from smolmix.pipelines.sources.user_rows import UserRow
 from smolmix.sample import Cot
-from smolmix.written import faults, read_mapping
 
 CAPTIONS = "captions.jsonl"  # made of the captions beside images or videos of a folder
 _CHATS = ("conversations", "messages", "texts", "caption", "text")

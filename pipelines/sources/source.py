@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from smolmix.pipelines.layouts.layout import Layout
+from smolmix.pipelines.formats.format import Layout
 from smolmix.pipelines.sources.row import Row
 from smolmix.sample import Sample, Split
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from smolmix.pipelines.sources.conversation import ANY, messages_of, pairs_of, turns_with_media
+from smolmix.pipelines.sources.chat import ANY, messages_of, pairs_of, turns_with_media
 from smolmix.pipelines.sources.prompts import DESCRIBE_IMAGE, DESCRIBE_VIDEO, pick
 from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.sample import Cot, Media, MediaKind, Sample, Turn, turns_of

@@ -15,11 +15,11 @@ from smolmix.pipelines.stats.others import (
     run_numbers,
     stage_numbers,
 )
-from smolmix.pipelines.stats.picks import scan_picks
 from smolmix.pipelines.stats.places import Place
+from smolmix.pipelines.stats.selection import scan_picks
 from smolmix.pipelines.stats.summary import Summary, summarise
 from smolmix.pipelines.stats.values import Distribution, Histogram
-from smolmix.storage import STAGE_FILE
+from smolmix.workspace import STAGE_FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ import polars as pl
 
 from smolmix.errors import UsageError, nearest
 from smolmix.pipelines.stats.measures import sources
-from smolmix.sample import DROPPED_SCHEMA
-from smolmix.storage import STAGE_FILE, Workspace, part_files
+from smolmix.schema import DROPPED_SCHEMA
+from smolmix.workspace import STAGE_FILE, Workspace, part_files
 
 SUFFIX = ".dropped.parquet"
 

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smolmix.errors import DataError, UsageError, nearest
-from smolmix.storage import STAGE_FILE, Folder, Workspace, manifests, part_files, stage_record
+from smolmix.storage import Folder
+from smolmix.workspace import STAGE_FILE, Workspace, manifests, part_files, stage_record
 
 FACETS = ("corpus", "subset", "split", "modality", "category", "cot", "licence", "language")
 SAMPLE_NUMBERS = ("text_chars", "answer_chars", "n_turns", "n_media", "duration_s")

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from smolmix.errors import DataError
 from smolmix.pipelines.stats.measures import sources
 from smolmix.pipelines.stats.values import Distribution, distribution, value_counts
-from smolmix.storage import STAGE_FILE, Folder, Workspace, manifests, stage_record
+from smolmix.storage import Folder
+from smolmix.workspace import STAGE_FILE, Workspace, manifests, stage_record
 
 
 def raw_table(workspace: Workspace, corpora: Sequence[str]) -> list[dict[str, Any]]:

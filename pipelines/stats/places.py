@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from smolmix.errors import UsageError, nearest
-from smolmix.storage import Folder, Workspace
+from smolmix.storage import Folder
+from smolmix.workspace import Workspace
 
 Kind = Literal["workspace", "raw", "samples", "mixture", "stage", "run"]
 _SAMPLE_STAGES = ("measured", "curated")

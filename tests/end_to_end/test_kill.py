@@ -11,9 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.pipelines.tokenize.conftest import image_medium, put_curated, put_picks, sample
+from tests.pipelines.pretokenize.conftest import image_medium, put_curated, put_picks, sample
 
-from smolmix.storage import MANIFESTS, Folder, Manifest, Workspace
+from smolmix.storage import Folder
+from smolmix.workspace import MANIFESTS, Manifest, Workspace
 
 CORPUS = "word-problems"
 MIXTURE = """

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.synthetic import write_corpus
 
-from smolmix.mixtures.synthetic import write_corpus
 from smolmix.profiles import profile
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 NANO = profile("nano", style="inference")
 Corpus = Callable[..., None]

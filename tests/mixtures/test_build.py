@@ -3,11 +3,11 @@ from collections.abc import Callable
 import pytest
 
 from smolmix.errors import DataError, InfeasibleError, UsageError
-from smolmix.mixtures.build import build, rebuild
-from smolmix.mixtures.lock import read_lock
-from smolmix.mixtures.picks import digest_picks
-from smolmix.mixtures.reading import parse_spec
-from smolmix.storage import Workspace
+from smolmix.mixtures.build.run import build, rebuild
+from smolmix.mixtures.selection.lock import read_lock
+from smolmix.mixtures.selection.table import digest_picks
+from smolmix.mixtures.spec.load import parse_spec
+from smolmix.workspace import Workspace
 
 Corpus = Callable[..., None]
 NANO = {"preset": "nano", "style": "inference"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smolmix import cli
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 Corpus = Callable[..., None]
 Run = Callable[..., tuple[int, str, str]]
@@ -31,7 +31,9 @@ def run(
         place = [] if words[1] == "import" else ["--workspace", workspace.path]
         monkeypatch.setattr("sys.argv", ["smolmix", *words, *place])
         # The vocabulary is not needed: the corpora here come with their counts.
-        monkeypatch.setattr("smolmix.pipelines.counts.ensure_counts", lambda *_, **__: None)
+        monkeypatch.setattr(
+            "smolmix.pipelines.pretokenize.counts.ensure_counts", lambda *_, **__: None
+        )
         try:
             cli.main()
             code = 0

@@ -2,7 +2,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smolmix.mixtures.hashing import hash_ids
+from smolmix.mixtures.selection.hashing import hash_ids
 
 MASK = (1 << 64) - 1
 

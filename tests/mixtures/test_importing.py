@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from smolmix.errors import UsageError
-from smolmix.mixtures.importing import import_smolvlm2, to_yaml
-from smolmix.mixtures.reading import parse_spec, read_spec
+from smolmix.mixtures.spec.import_smolvlm2 import import_smolvlm2, to_yaml
+from smolmix.mixtures.spec.load import parse_spec, read_spec
 
 MIX = """
 datasets:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from smolmix.errors import InfeasibleError, UsageError
-from smolmix.mixtures import show
-from smolmix.mixtures.catalogue import CatalogueRow
-from smolmix.mixtures.declared import read_counts
-from smolmix.mixtures.plan import Plan, make_plan
-from smolmix.mixtures.reading import parse_spec, read_spec
-from smolmix.pipelines.sources import SOURCES
+from smolmix.mixtures.candidates.declared_sizes import read_counts
+from smolmix.mixtures.plan import show
+from smolmix.mixtures.plan.plan import Plan, make_plan
+from smolmix.mixtures.spec.catalogue import CatalogueRow
+from smolmix.mixtures.spec.load import parse_spec, read_spec
+from smolmix.pipelines.corpora import SOURCES
 
 CATALOGUE = {
     s.id: CatalogueRow(
@@ -23,7 +23,7 @@ CATALOGUE = {
     )
     for s in SOURCES.values()
 }
-SHIPPED = sorted(p.stem for p in Path(show.__file__).parent.glob("*.yaml"))
+SHIPPED = sorted(p.stem for p in Path(show.__file__).parents[1].glob("*.yaml"))
 
 
 def plan(name: str) -> Plan:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from tests.support.synthetic import pool_of
 
 from smolmix.errors import InfeasibleError
-from smolmix.mixtures.reading import parse_spec
-from smolmix.mixtures.rounding import SHARE_TOLERANCE
-from smolmix.mixtures.solving import Mix, arrange, solve_spec
-from smolmix.mixtures.spec import Spec
-from smolmix.mixtures.strata import Sorted, stratify
-from smolmix.mixtures.synthetic import pool_of
+from smolmix.mixtures.candidates.strata import Sorted, stratify
+from smolmix.mixtures.solve.rounding import SHARE_TOLERANCE
+from smolmix.mixtures.solve.solve import Mix, arrange, solve_spec
+from smolmix.mixtures.spec.load import parse_spec
+from smolmix.mixtures.spec.spec import Spec
 
 MODALITIES = ("image", "multi-image", "text", "video")
 Columns = dict[str, dict[str, Any]]

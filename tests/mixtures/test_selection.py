@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from smolmix.errors import IncompleteError, UsageError
-from smolmix.mixtures.build import build
-from smolmix.mixtures.checking import verify_mixture
-from smolmix.mixtures.lock import Lock
-from smolmix.mixtures.reading import parse_spec
-from smolmix.storage import STAGE_FILE, Workspace
+from smolmix.mixtures.build.run import build
+from smolmix.mixtures.build.verify import verify_mixture
+from smolmix.mixtures.selection.lock import Lock
+from smolmix.mixtures.spec.load import parse_spec
+from smolmix.workspace import STAGE_FILE, Workspace
 
 Corpus = Callable[..., None]
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from smolmix.errors import UsageError
-from smolmix.mixtures.reading import parse_spec, read_spec
+from smolmix.mixtures.spec.load import parse_spec, read_spec
 
 GOOD: dict[str, Any] = {
     "name": "a",

@@ -18,16 +18,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from smolmix.mixtures.build import build, spec_profile
-from smolmix.mixtures.catalogue import corpora_of
-from smolmix.mixtures.reading import read_spec
-from smolmix.pipelines.counts import ensure_counts
-from smolmix.pipelines.curate import Run, curate_corpus
-from smolmix.pipelines.fetch import fetch
-from smolmix.pipelines.filters import policy as policies
-from smolmix.pipelines.made.moving_shapes import _clip, _encode
-from smolmix.pipelines.sources import SOURCES
-from smolmix.storage import Workspace
+from smolmix.mixtures.build.run import build, spec_profile
+from smolmix.mixtures.spec.catalogue import corpora_of
+from smolmix.mixtures.spec.load import read_spec
+from smolmix.pipelines.corpora import SOURCES
+from smolmix.pipelines.corpora.demo.moving_shapes import _clip, _encode
+from smolmix.pipelines.curate import policy as policies
+from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.fetch.run import fetch
+from smolmix.pipelines.pretokenize.counts import ensure_counts
+from smolmix.workspace import Workspace
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 ROWS = 12  # of each Cauldron subset

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.synthetic import pool_of
 
 from smolmix.errors import InfeasibleError, UsageError
-from smolmix.mixtures.reading import parse_spec
-from smolmix.mixtures.solving import Mix, arrange, solve_spec
-from smolmix.mixtures.strata import stratify
-from smolmix.mixtures.synthetic import pool_of
+from smolmix.mixtures.candidates.strata import stratify
+from smolmix.mixtures.solve.solve import Mix, arrange, solve_spec
+from smolmix.mixtures.spec.load import parse_spec
 
 IMAGES = {"rows": 100, "modality": "image", "text_tokens": 30}
 TEXTS = {"rows": 100, "modality": "text", "text_tokens": 30}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smolmix.model.presets import IMAGE_ID, LM_NANO, PRESETS, SIGLIP_NANO, ModelPreset
-from smolmix.storage import Workspace
+from smolmix.model.arch.presets import IMAGE_ID, LM_NANO, PRESETS, SIGLIP_NANO, ModelPreset
+from smolmix.workspace import Workspace
 
 Document = dict[str, Any]
 
@@ -95,10 +95,10 @@ def ray_here() -> Iterator[None]:
     import tests.model.conftest as shared
     from ray import cloudpickle
 
-    from smolmix import cluster
+    from smolmix.engine import ray_pool
 
     ray.shutdown()
-    cluster.start(3, None)
+    ray_pool.start(3, None)
     cloudpickle.register_pickle_by_value(shared)  # type: ignore[no-untyped-call]
     yield
     cloudpickle.unregister_pickle_by_value(shared)  # type: ignore[no-untyped-call]

@@ -12,11 +12,11 @@ import tests.model.conftest  # noqa: F401  # its tiny preset
 import torch
 import torch.distributed as dist
 
-from smolmix.model.data import open_stages
-from smolmix.model.recipe import Recipe
-from smolmix.model.train import OpenData, StageData, train
-from smolmix.model.world import World
-from smolmix.storage import Workspace
+from smolmix.model.train.data import open_stages
+from smolmix.model.train.process_group import World
+from smolmix.model.train.recipe import Recipe
+from smolmix.model.train.train import OpenData, StageData, train
+from smolmix.workspace import Workspace
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["tests.model.ranks"])

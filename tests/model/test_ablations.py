@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.model.conftest import Document, make_document, packed
-from tests.pipelines.tokenize.conftest import (
+from tests.pipelines.pretokenize.conftest import (
     clip_medium,
     image_medium,
     put_curated,
@@ -20,23 +20,30 @@ from tests.pipelines.tokenize.conftest import (
 
 from smolmix.errors import UsageError
 from smolmix.media import MediaReader
-from smolmix.model.build import build, check_profile
-from smolmix.model.data import open_stages
-from smolmix.model.generate import generate
-from smolmix.model.opened import open_checkpoint
-from smolmix.model.presets import LM_NANO, LM_NANO_L, PRESETS, SIGLIP_NANO, SIGLIP_NANO_L, pairing
-from smolmix.model.prompts import prompts, tiles_of
-from smolmix.model.recipe import ModelSpec, Recipe, load_recipe
-from smolmix.model.step import PackedModel, hidden_states, pack, visual_tokens
-from smolmix.model.train import train
-from smolmix.pipelines.counts import ensure_counts
-from smolmix.pipelines.pretokenize import tokenize_mixture
+from smolmix.model.arch.build import build, check_profile
+from smolmix.model.arch.presets import (
+    LM_NANO,
+    LM_NANO_L,
+    PRESETS,
+    SIGLIP_NANO,
+    SIGLIP_NANO_L,
+    pairing,
+)
+from smolmix.model.eval.generate import generate
+from smolmix.model.eval.load import open_checkpoint
+from smolmix.model.eval.prompts import prompts, tiles_of
+from smolmix.model.train.data import open_stages
+from smolmix.model.train.recipe import ModelSpec, Recipe, load_recipe
+from smolmix.model.train.step import PackedModel, hidden_states, pack, visual_tokens
+from smolmix.model.train.train import train
+from smolmix.pipelines.pretokenize.counts import ensure_counts
+from smolmix.pipelines.pretokenize.run import tokenize_mixture
 from smolmix.profiles import Profile, profile
-from smolmix.storage import Workspace
-from smolmix.tokenize import chat, special, tokenizer
-from smolmix.tokenize.batches import collate
-from smolmix.tokenize.layout import Block, layout, markup
+from smolmix.tokenize.chat import encode, special, tokenizer
+from smolmix.tokenize.chat.render import Block, layout, markup
+from smolmix.tokenize.collate import collate
 from smolmix.tokenize.loader import SequenceDataset
+from smolmix.workspace import Workspace
 
 NANO = profile("nano", style="inference")
 
@@ -95,10 +102,10 @@ def test_counts_of_averaged_frames_are_what_is_loaded(filled: Workspace, frames:
     plain = SequenceDataset(filled, tokenize_mixture(filled, "m", NANO, 512, quiet=True).folder)
     assert tiles == plain.record.tiles
     samples = [sample(n, "seen", [clip_medium(filled, 20)]) for n in range(1)]
-    for one, count in zip(samples, chat.count(samples, wanted, tokenizer.load()), strict=True):
-        (encoded,) = chat.encode([one], wanted, tokenizer.load())
+    for one, count in zip(samples, encode.count(samples, wanted, tokenizer.load()), strict=True):
+        (encoded,) = encode.encode([one], wanted, tokenizer.load())
         assert count.tokens == len(encoded.input_ids)
-        visual = sum(len(chat.block_ids(p.grid, wanted, tokenizer.load()))
+        visual = sum(len(encode.block_ids(p.grid, wanted, tokenizer.load()))
                      for p in layout(one, wanted) if isinstance(p, Block))  # fmt: skip
         assert count.visual_tokens == visual
         assert (count.frames, count.tiles) == (5, 5)
@@ -254,7 +261,7 @@ def test_an_ablation_trains_and_answers(filled: Workspace, changes: Mapping[str,
 def test_full_loss_supervises_the_question_too_but_never_a_block(filled: Workspace) -> None:
     full = replace(NANO, chat=replace(NANO.chat, loss="full"))
     one = sample(0, "seen", [image_medium(filled, 1, 64, 64)])
-    (encoded,) = chat.encode([one], full, tokenizer.load())
+    (encoded,) = encode.encode([one], full, tokenizer.load())
     inside = np.concatenate([encoded.input_ids[a:b] for a, b in encoded.spans])
     assert special.IMAGE_ID not in inside
     assert tokenizer.load().decode([int(i) for i in inside]).count("What is 0?") == 1

@@ -11,18 +11,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.clips import spliced
 from tests.model.toy import LONGEST, NANO, predictions, samples
+from tests.support.clips import spliced
 
 from smolmix.cli import app
-from smolmix.model import answering
-from smolmix.model.answering import Batching, answers, batches
-from smolmix.model.ask import ask, video_media
-from smolmix.model.evaluate import held_out
-from smolmix.model.evaluation import evaluate_corpus
-from smolmix.model.opened import open_checkpoint
-from smolmix.storage import Workspace
-from smolmix.tokenize import tokenizer
+from smolmix.model.eval import generate
+from smolmix.model.eval.ask import ask, video_media
+from smolmix.model.eval.generate import Batching, answers, batches
+from smolmix.model.eval.load import open_checkpoint
+from smolmix.model.eval.run import evaluate_corpus, held_out
+from smolmix.tokenize.chat import tokenizer
+from smolmix.workspace import Workspace
 
 
 def test_exact_match_is_the_same_through_transformers_alone(place: Workspace) -> None:
@@ -121,7 +120,7 @@ def test_answers_do_not_depend_on_how_they_are_batched(
     together = said()
     assert said(Batching(prompts=1)) == together
     assert said(Batching(prompts=7, tiles=9)) == together
-    monkeypatch.setattr(answering, "_WINDOW_BYTES", 12 * 3 * 32 * 32)  # a dozen tiles at once
+    monkeypatch.setattr(generate, "_WINDOW_BYTES", 12 * 3 * 32 * 32)  # a dozen tiles at once
     assert said(Batching(tokens=200)) == together
     assert len(set(together)) > 5
 

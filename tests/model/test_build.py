@@ -13,15 +13,15 @@ from transformers import (
 )
 
 from smolmix.errors import UsageError
-from smolmix.model import presets
-from smolmix.model.build import GGUF, build, extended, gguf_folder
-from smolmix.model.checkpoint import save
-from smolmix.model.documents import plain_attention
-from smolmix.model.pairings import pairing_table
-from smolmix.model.presets import LANGUAGE_MODELS, VISION_TOWERS
-from smolmix.model.recipe import ModelSpec
+from smolmix.model.arch import presets
+from smolmix.model.arch.build import GGUF, build, extended, gguf_folder
+from smolmix.model.arch.checkpoint import save
+from smolmix.model.arch.pairings import pairing_table
+from smolmix.model.arch.presets import LANGUAGE_MODELS, VISION_TOWERS
+from smolmix.model.arch.varlen_attention import plain_attention
+from smolmix.model.train.recipe import ModelSpec
 from smolmix.profiles import profile
-from smolmix.tokenize import special, tokenizer
+from smolmix.tokenize.chat import special, tokenizer
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

@@ -11,11 +11,11 @@ import pytest
 import tests.model.conftest as shared
 
 from smolmix.errors import UsageError
-from smolmix.model.distributed import train_on_ray
-from smolmix.model.recipe import Recipe
-from smolmix.model.train import OpenData, StageData, train
-from smolmix.model.world import World
-from smolmix.storage import Workspace
+from smolmix.model.train.distributed import train_on_ray
+from smolmix.model.train.process_group import World
+from smolmix.model.train.recipe import Recipe
+from smolmix.model.train.train import OpenData, StageData, train
+from smolmix.workspace import Workspace
 
 
 def recipe(name: str) -> Recipe:

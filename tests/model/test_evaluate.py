@@ -8,23 +8,26 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
+from smolmix.accounting import Tally
+from smolmix.engine.run import run_stage
+from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError, UsageError
-from smolmix.model.ask import ask
-from smolmix.model.baseline import QuestionOnly
-from smolmix.model.build import build
-from smolmix.model.checkpoint import save
-from smolmix.model.evaluation import compare_on, evaluate_corpus, predictions
-from smolmix.model.generate import generate
-from smolmix.model.opened import open_checkpoint
-from smolmix.model.prompts import Shown, prompts
-from smolmix.model.recipe import ModelSpec
-from smolmix.model.resampling import interval
-from smolmix.model.scoring import exact_match
+from smolmix.model.arch.build import build
+from smolmix.model.arch.checkpoint import save
+from smolmix.model.eval.ask import ask
+from smolmix.model.eval.baseline import QuestionOnly
+from smolmix.model.eval.bootstrap import interval
+from smolmix.model.eval.generate import generate
+from smolmix.model.eval.load import open_checkpoint
+from smolmix.model.eval.metrics import exact_match
+from smolmix.model.eval.prompts import Shown, prompts
+from smolmix.model.eval.run import compare_on, evaluate_corpus, predictions
+from smolmix.model.train.recipe import ModelSpec
 from smolmix.profiles import profile
-from smolmix.sample import Media, MediaRef, Sample, Split, Tally, to_table, turns_of
-from smolmix.storage import Workspace
-from smolmix.tokenize import tokenizer
+from smolmix.sample import Media, MediaRef, Sample, Split, turns_of
+from smolmix.schema import to_table
+from smolmix.tokenize.chat import tokenizer
+from smolmix.workspace import Workspace
 
 NANO = profile("nano", style="inference")
 
@@ -101,7 +104,7 @@ def test_an_evaluation_that_is_there_is_not_repeated(
 ) -> None:
     opened = open_checkpoint(checkpoint, curated)
     first = evaluate_corpus(opened, curated, "toy")
-    monkeypatch.setattr("smolmix.model.evaluation.answer_corpus", None)
+    monkeypatch.setattr("smolmix.model.eval.run.answer_corpus", None)
     assert evaluate_corpus(opened, curated, "toy") == first
 
 

@@ -19,15 +19,15 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForImageTextToText
 
-from smolmix.model.build import build
-from smolmix.model.distributed import train_on_ray
-from smolmix.model.documents import Documents, attention
-from smolmix.model.generate import generate
-from smolmix.model.presets import IMAGE_ID
-from smolmix.model.prompts import Shown
-from smolmix.model.recipe import ModelSpec
-from smolmix.model.sharding import shard, whole
-from smolmix.model.step import (
+from smolmix.model.arch.build import build
+from smolmix.model.arch.presets import IMAGE_ID
+from smolmix.model.arch.varlen_attention import Documents, attention
+from smolmix.model.eval.generate import generate
+from smolmix.model.eval.prompts import Shown
+from smolmix.model.train.distributed import train_on_ray
+from smolmix.model.train.recipe import ModelSpec
+from smolmix.model.train.sharding import shard, whole
+from smolmix.model.train.step import (
     PackedModel,
     compile_layers,
     hidden_states,
@@ -35,8 +35,8 @@ from smolmix.model.step import (
     pixels,
     tower_states,
 )
-from smolmix.model.train import train
-from smolmix.storage import Workspace
+from smolmix.model.train.train import train
+from smolmix.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 

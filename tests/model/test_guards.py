@@ -1,8 +1,8 @@
 import pytest
 
 from smolmix.errors import DataError
-from smolmix.model.guards import Guard
-from smolmix.model.recipe import Guards
+from smolmix.model.train.guards import Guard
+from smolmix.model.train.recipe import Guards
 
 NAN = float("nan")
 

@@ -21,15 +21,15 @@ import pytest
 import torch
 from PIL import Image
 
-from smolmix.model.ask import ask
-from smolmix.model.build import build
-from smolmix.model.checkpoint import save
-from smolmix.model.harness.asker import Asker, Piece, _image
-from smolmix.model.opened import Opened, open_checkpoint
-from smolmix.model.recipe import ModelSpec
+from smolmix.model.arch.build import build
+from smolmix.model.arch.checkpoint import save
+from smolmix.model.eval.ask import ask
+from smolmix.model.eval.harness.asker import Asker, Piece, _image
+from smolmix.model.eval.load import Opened, open_checkpoint
+from smolmix.model.train.recipe import ModelSpec
 from smolmix.profiles import profile
-from smolmix.storage import Workspace
-from smolmix.tokenize.image import decode
+from smolmix.tokenize.tiles.image import decode
+from smolmix.workspace import Workspace
 
 QUESTIONS = 6
 LONGEST = 4
@@ -208,7 +208,7 @@ def test_vlmevalkit_runs_a_checkpoint_on_a_local_task(
     pd.DataFrame(rows).to_csv(data / "TinyPictures.tsv", sep="\t", index=False)
     run(
         [
-            "-m", "smolmix.model.harness.vlmevalkit", "tiny", "--workspace", workspace.path,
+            "-m", "smolmix.model.eval.harness.vlmevalkit", "tiny", "--workspace", workspace.path,
             "--max-new-tokens", str(LONGEST), "--", "--data", "TinyPictures",
             "--work-dir", str(tmp_path / "out"), "--judge", "exact_matching",
         ],

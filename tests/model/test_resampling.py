@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from smolmix.errors import UsageError
-from smolmix.model.comparison import compare
-from smolmix.model.resampling import clusters_of, interval, mcnemar_p, sign_flip_p
+from smolmix.model.eval.bootstrap import clusters_of, interval, mcnemar_p, sign_flip_p
+from smolmix.model.eval.compare import compare
 
 
 def test_questions_that_share_a_medium_even_through_others_are_one_cluster() -> None:

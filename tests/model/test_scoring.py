@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smolmix.errors import UsageError
-from smolmix.model.scores import question_type
-from smolmix.model.scoring import (
+from smolmix.model.eval.metrics import (
     METRICS,
     anls,
     chosen,
@@ -20,6 +19,7 @@ from smolmix.model.scoring import (
     overlap,
     relaxed,
 )
+from smolmix.model.eval.results import question_type
 
 WORDS = st.text(alphabet="abcé 1.", max_size=12)
 LISTED = "What is it?\nA. a cat\nB. two dogs\nC. 3\nAnswer with the letter."

@@ -10,15 +10,12 @@ from torch.nn import functional
 from transformers import AutoModelForImageTextToText, SmolVLMForConditionalGeneration
 from transformers.models.smolvlm.modeling_smolvlm import SmolVLMVisionEmbeddings
 
-from smolmix.model.checkpoint import save
-from smolmix.model.documents import (
-    Documents,
-    plain_attention,
-)
-from smolmix.model.optimise import freeze
-from smolmix.model.presets import LM_NANO, PRESETS, ModelPreset, config
-from smolmix.model.recipe import Rates
-from smolmix.model.step import (
+from smolmix.model.arch.checkpoint import save
+from smolmix.model.arch.presets import LM_NANO, PRESETS, ModelPreset, config
+from smolmix.model.arch.varlen_attention import Documents, plain_attention
+from smolmix.model.train.optimizer import freeze
+from smolmix.model.train.recipe import Rates
+from smolmix.model.train.step import (
     PackedModel,
     compile_layers,
     hidden_states,

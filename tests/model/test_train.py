@@ -17,16 +17,16 @@ from transformers import AutoModelForImageTextToText
 from typer.testing import CliRunner
 
 from smolmix.cli import app
-from smolmix.engine import locked
+from smolmix.engine.lock import locked
 from smolmix.errors import DataError, IncompleteError, UsageError
-from smolmix.model import checkpoint
-from smolmix.model.build import build
-from smolmix.model.data import open_stages
-from smolmix.model.presets import PRESETS
-from smolmix.model.recipe import ModelSpec, Recipe
-from smolmix.model.train import StageData, run_digest, train
-from smolmix.model.world import World
-from smolmix.storage import Workspace
+from smolmix.model.arch import checkpoint
+from smolmix.model.arch.build import build
+from smolmix.model.arch.presets import PRESETS
+from smolmix.model.train.data import open_stages
+from smolmix.model.train.process_group import World
+from smolmix.model.train.recipe import ModelSpec, Recipe
+from smolmix.model.train.train import StageData, run_digest, train
+from smolmix.workspace import Workspace
 
 
 def recipe(**stage: Any) -> Recipe:

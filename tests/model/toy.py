@@ -12,15 +12,18 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
-from smolmix.model.build import build
-from smolmix.model.checkpoint import save
-from smolmix.model.evaluation import evaluate_corpus
-from smolmix.model.opened import Opened, open_checkpoint
-from smolmix.model.recipe import ModelSpec
+from smolmix.accounting import Tally
+from smolmix.engine.run import run_stage
+from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.model.arch.build import build
+from smolmix.model.arch.checkpoint import save
+from smolmix.model.eval.load import Opened, open_checkpoint
+from smolmix.model.eval.run import evaluate_corpus
+from smolmix.model.train.recipe import ModelSpec
 from smolmix.profiles import profile
-from smolmix.sample import Media, MediaRef, Sample, Tally, to_table, turns_of
-from smolmix.storage import Workspace
+from smolmix.sample import Media, MediaRef, Sample, turns_of
+from smolmix.schema import to_table
+from smolmix.workspace import Workspace
 
 NANO = profile("nano", style="inference")
 LONGEST = 4  # tokens of an answer

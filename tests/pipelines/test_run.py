@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from smolmix.errors import UsageError
-from smolmix.mixtures.build import spec_profile
-from smolmix.model.recipe import RECIPES
+from smolmix.mixtures.build.run import spec_profile
+from smolmix.model.train.recipe import RECIPES
 from smolmix.pipelines.run import plan_journey
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 RECIPE = """
 name: small

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from smolmix.mixtures.build import build, spec_profile
-from smolmix.mixtures.reading import read_spec
-from smolmix.pipelines.counts import ensure_counts
-from smolmix.pipelines.curate import Run, curate_corpus
-from smolmix.pipelines.fetch import fetch
-from smolmix.pipelines.filters import policy as policies
-from smolmix.pipelines.sources import SOURCES
-from smolmix.storage import Workspace, manifests
+from smolmix.mixtures.build.run import build, spec_profile
+from smolmix.mixtures.spec.load import read_spec
+from smolmix.pipelines.corpora import SOURCES
+from smolmix.pipelines.curate import policy as policies
+from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.fetch.run import fetch
+from smolmix.pipelines.pretokenize.counts import ensure_counts
+from smolmix.workspace import Workspace, manifests
 
 _CORPORA = ("made-chats", "moving-shapes")  # rows with text alone, and with clips in a tar
 _SPEC = """

@@ -15,7 +15,7 @@ from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor
 
 from smolmix.profiles import profile
 from smolmix.sample import Sample
-from smolmix.tokenize import processor_files, tokenizer
+from smolmix.tokenize.chat import processor_files, tokenizer
 
 
 class _Processor(SmolVLMProcessor):

@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.pipelines.tokenize.conftest import clip_bytes, image_bytes
+from tests.pipelines.pretokenize.conftest import clip_bytes, image_bytes
 from transformers import AutoProcessor
 from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 from transformers.video_utils import VideoMetadata
 
-from smolmix.model.ask import video_media
-from smolmix.model.prompts import media_tiles
+from smolmix.model.eval.ask import video_media
+from smolmix.model.eval.prompts import media_tiles
 from smolmix.profiles import Profile, profile
 from smolmix.sample import Media, MediaRef, Part, Sample, Turn
-from smolmix.tokenize import processor_files, tokenizer
-from smolmix.tokenize.chat import encode
+from smolmix.tokenize.chat import processor_files, tokenizer
+from smolmix.tokenize.chat.encode import encode
 
 pytest.importorskip("torchvision")
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' and torchvision's own

@@ -16,9 +16,9 @@ from smolmix import cost
 from smolmix.cost import Grid, clip_frames, frame_indices, image_grid
 from smolmix.profiles import PIXEL_PRESETS, ChatProfile, Profile, Style, profile
 from smolmix.sample import Media, Sample, turns_of
-from smolmix.tokenize import chat, special
-from smolmix.tokenize.layout import block_markup, layout, markup
-from smolmix.tokenize.tokenizer import Vocabulary
+from smolmix.tokenize.chat import encode, special
+from smolmix.tokenize.chat.render import block_markup, layout, markup
+from smolmix.tokenize.chat.tokenizer import Vocabulary
 
 TEXT = "What is in the picture ? 12 345 3.14 naïve 東京 😀 don't I'll x=y² ½ User: … end"
 WORDS = [
@@ -81,9 +81,9 @@ def test_ids_equal_transformers(
 ) -> None:
     made = reference(preset)
     samples = _conversations()
-    for sample, ours in zip(samples, chat.encode(samples, made.profile, vocabulary), strict=True):
+    for sample, ours in zip(samples, encode.encode(samples, made.profile, vocabulary), strict=True):
         assert ours.input_ids.tolist() == made.ids(sample)
-        counted = next(chat.count([sample], made.profile, vocabulary))
+        counted = next(encode.count([sample], made.profile, vocabulary))
         assert counted.tokens == len(ours.input_ids)
         assert counted.visual_tokens == cost.visual_tokens(sample.media, made.profile.pixel)
         assert counted.tiles == cost.media_tiles(sample.media, made.profile.pixel)
@@ -221,7 +221,7 @@ def test_position_tokens_may_be_spelled_out(vocabulary: Vocabulary) -> None:
         pixel=PIXEL_PRESETS["nano"], chat=ChatProfile(style="inference", position_tokens="string")
     )
     learned, string = (
-        next(chat.encode([one], p, vocabulary))
+        next(encode.encode([one], p, vocabulary))
         for p in (profile("nano", style="inference"), spelled)
     )
     assert vocabulary.decode(string.input_ids.tolist()) == vocabulary.decode(
@@ -229,4 +229,4 @@ def test_position_tokens_may_be_spelled_out(vocabulary: Vocabulary) -> None:
     )
     assert special.SPECIAL["<row_1_col_1>"] not in string.input_ids
     assert len(string.input_ids) > len(learned.input_ids) + 4 * 5
-    assert next(chat.count([one], spelled, vocabulary)).tokens == len(string.input_ids)
+    assert next(encode.count([one], spelled, vocabulary)).tokens == len(string.input_ids)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from smolmix.cost import image_grid
 from smolmix.profiles import PIXEL_PRESETS
-from smolmix.tokenize.image import ImageError, decode, split, squash, to_rgb
+from smolmix.tokenize.tiles.image import ImageError, decode, split, squash, to_rgb
 
 SIZES = [
     (1, 1), (1, 300), (300, 1), (2, 3), (31, 33), (64, 64), (65, 64), (127, 512), (511, 513),

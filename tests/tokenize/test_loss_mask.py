@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from smolmix.profiles import PIXEL_PRESETS, ChatProfile, Profile, profile
 from smolmix.sample import Media, Sample, turns_of
-from smolmix.tokenize import chat, special
-from smolmix.tokenize.tokenizer import Vocabulary
+from smolmix.tokenize.chat import encode, special
+from smolmix.tokenize.chat.tokenizer import Vocabulary
 
 STYLES = ("inference", "released", "paper")
 
@@ -25,7 +25,7 @@ def _sample(*answers: str, media: bool = True) -> Sample:
 
 
 def _supervised(sample: Sample, made: Profile, vocabulary: Vocabulary) -> list[str]:
-    one = next(chat.encode([sample], made, vocabulary))
+    one = next(encode.encode([sample], made, vocabulary))
     return [vocabulary.decode(one.input_ids[a:b].tolist()) for a, b in one.spans]
 
 
@@ -39,7 +39,7 @@ def test_only_answers_and_their_ends_are_supervised(style: str, vocabulary: Voca
 def test_a_one_word_answer_has_two_supervised_tokens(vocabulary: Vocabulary) -> None:
     """The published mask leaves ten, eight of them template."""
     made = profile("256m", style="released")
-    assert next(chat.encode([_sample("cat")], made, vocabulary)).supervised == 2
+    assert next(encode.encode([_sample("cat")], made, vocabulary)).supervised == 2
 
 
 @given(answers=st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=3))
@@ -64,7 +64,7 @@ def test_special_strings_in_data_become_plain_text(style: str, vocabulary: Vocab
     known = set(special.SPECIAL.values())
 
     def specials(sample: Sample) -> list[int]:
-        ids = next(chat.encode([sample], made, vocabulary)).input_ids.tolist()
+        ids = next(encode.encode([sample], made, vocabulary)).input_ids.tolist()
         return [i for i in ids if i in known]
 
     clean = specials(_sample("x"))
@@ -76,7 +76,7 @@ def test_special_strings_in_data_become_plain_text(style: str, vocabulary: Vocab
 
 def test_full_loss_supervises_all_but_the_pixels(vocabulary: Vocabulary) -> None:
     made = Profile(pixel=PIXEL_PRESETS["nano"], chat=ChatProfile(style="inference", loss="full"))
-    one = next(chat.encode([_sample("Cat")], made, vocabulary))
+    one = next(encode.encode([_sample("Cat")], made, vocabulary))
     free = "".join(vocabulary.decode(one.input_ids[a:b].tolist()) for a, b in one.spans)
     assert free == "User:Why?<end_of_utterance>\nAssistant: Cat<end_of_utterance>\n"
 
@@ -89,13 +89,13 @@ def test_a_document_is_its_text_and_an_end_all_supervised(vocabulary: Vocabulary
     )  # fmt: skip
     for style in STYLES:
         made = profile("nano", style=style)  # type: ignore[arg-type]
-        one = next(chat.encode([sample], made, vocabulary))
+        one = next(encode.encode([sample], made, vocabulary))
         assert one.input_ids.tolist() == [*vocabulary.encode(text), 0]
         assert one.spans == ((0, len(one.input_ids)),)
 
 
 def test_labels_are_ids_where_supervised(vocabulary: Vocabulary) -> None:
-    one = next(chat.encode([_sample("a b c", "d")], profile("nano"), vocabulary))
+    one = next(encode.encode([_sample("a b c", "d")], profile("nano"), vocabulary))
     labels = one.labels()
     assert (labels != -100).sum() == one.supervised
     assert all(labels[i] == one.input_ids[i] for a, b in one.spans for i in range(a, b))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smolmix.errors import UsageError
-from smolmix.tokenize.packing import Budget, pack, pack_evenly
+from smolmix.tokenize.shards.packing import Budget, pack, pack_evenly
 
 ITEMS = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 12)), max_size=120)
 BUDGETS = st.builds(

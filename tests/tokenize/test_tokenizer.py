@@ -9,8 +9,8 @@ from tokenizers import Tokenizer, models
 
 from smolmix.errors import DataError, UsageError
 from smolmix.profiles import PIXEL_PRESETS, profile
-from smolmix.tokenize import processor_files, special, tokenizer
-from smolmix.tokenize.tokenizer import Vocabulary
+from smolmix.tokenize.chat import processor_files, special, tokenizer
+from smolmix.tokenize.chat.tokenizer import Vocabulary
 
 
 def test_special_tokens_have_the_released_ids(vocabulary: Vocabulary) -> None:
@@ -31,7 +31,7 @@ def test_digits_stand_alone_and_apart_from_the_spaces_before_them(vocabulary: Vo
 
 
 def test_the_released_system_turn_is_forty_tokens(vocabulary: Vocabulary) -> None:
-    from smolmix.tokenize.layout import RELEASED_SYSTEM
+    from smolmix.tokenize.chat.render import RELEASED_SYSTEM
 
     text = f"<|im_start|>System: {RELEASED_SYSTEM}<end_of_utterance>\n"
     assert len(vocabulary.full.encode(text, add_special_tokens=False).ids) == 40

@@ -11,8 +11,8 @@ import pytest
 from smolmix.errors import UsageError
 from smolmix.profiles import pixel_preset
 from smolmix.sample import Media
-from smolmix.tokenize.cutting import cut
-from smolmix.tokenize.video import Backend, VideoError, clip_tiles, read_frames
+from smolmix.tokenize.tiles.cutting import cut
+from smolmix.tokenize.tiles.video import Backend, VideoError, clip_tiles, read_frames
 
 SIZE = (96, 64)
 

@@ -21,7 +21,7 @@ _DAY = (
     "corpora", "fetch", "curate", "mix", "tokenize", "train", "evaluate", "generate", "run",
     "stats", "report", "browse", "verify", "export", "build", "ablate",
 )  # fmt: skip
-_ROOMS = ("corpora", "curate", "mix", "tokens", "model", "inspect", "run", "ablate")
+_ROOMS = ("corpora", "curate", "mix", "tokenize", "model", "inspect", "run", "ablate")
 
 _INTERRUPTED = 128 + signal.SIGINT
 

@@ -34,8 +34,8 @@ def corpora(
     Example: smolmix corpora the-cauldron
     """
     from smolmix.cli.options import print_json
-    from smolmix.pipelines.sources import SOURCES, source_of
-    from smolmix.pipelines.sources.table import entry, in_full, lines
+    from smolmix.pipelines.corpora import SOURCES, source_of
+    from smolmix.pipelines.corpora.table import entry, in_full, lines
 
     known = _known(catalogue)
     if name is not None:
@@ -87,11 +87,11 @@ def fetch(
     from dataclasses import asdict, replace
 
     from smolmix.cli.options import open_workspace, print_json
-    from smolmix.pipelines.fetch import Options
-    from smolmix.pipelines.fetch import fetch as bring
-    from smolmix.pipelines.fetching.picked import lock_folder, picked_files
-    from smolmix.pipelines.fetching.record import Selection
-    from smolmix.pipelines.sources import source_of
+    from smolmix.pipelines.corpora import source_of
+    from smolmix.pipelines.fetch.record import Selection
+    from smolmix.pipelines.fetch.run import Options
+    from smolmix.pipelines.fetch.run import fetch as bring
+    from smolmix.pipelines.fetch.selected_media import lock_folder, picked_files
 
     known = _known(catalogue)
     space = open_workspace(workspace)
@@ -136,7 +136,7 @@ def fetch(
 
 
 def _known(catalogue: str | None) -> "dict[str, Source]":
-    from smolmix.pipelines.sources import SOURCES
+    from smolmix.pipelines.corpora import SOURCES
 
     if catalogue is None:
         return dict(SOURCES)

@@ -14,8 +14,8 @@ from smolmix.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from smolmix.pipelines.curate import Run
-    from smolmix.pipelines.filters.policy import Policy
+    from smolmix.pipelines.curate.policy import Policy
+    from smolmix.pipelines.curate.run import Run
 
 
 def add(app: typer.Typer) -> None:
@@ -54,11 +54,11 @@ def curate(
     import json
 
     from smolmix.cli.options import open_workspace
-    from smolmix.pipelines.curate import Run, curate_corpus
-    from smolmix.pipelines.curate_waterfall import waterfall
-    from smolmix.pipelines.decontaminate.stage import check_files
-    from smolmix.pipelines.filters import policy as policies
-    from smolmix.pipelines.sources import source_of
+    from smolmix.pipelines.corpora import source_of
+    from smolmix.pipelines.curate import policy as policies
+    from smolmix.pipelines.curate.decontaminate.run import check_files
+    from smolmix.pipelines.curate.run import Run, curate_corpus
+    from smolmix.pipelines.curate.waterfall import waterfall
 
     rules = policies.load(policy)
     other = policies.load(compare) if compare is not None else None
@@ -86,7 +86,7 @@ def curate(
 def _compare(run: "Run", corpora: list[str], one: "Policy", other: "Policy", as_json: bool) -> None:
     import json
 
-    from smolmix.pipelines.curate_compare import compare_policies
+    from smolmix.pipelines.curate.compare import compare_policies
 
     found = [compare_policies(corpus, one, other, run) for corpus in corpora]
     if as_json:
@@ -99,8 +99,8 @@ def _compare(run: "Run", corpora: list[str], one: "Policy", other: "Policy", as_
 def _across(run: "Run", corpora: list[str], rules: "Policy") -> None:
     import sys
 
-    from smolmix.pipelines.curate_across import across, set_folder
-    from smolmix.storage import manifests
+    from smolmix.pipelines.curate.across import across, set_folder
+    from smolmix.workspace import manifests
 
     summary = across(corpora, rules, run)
     counts: dict[str, int] = {}

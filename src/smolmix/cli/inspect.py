@@ -78,9 +78,9 @@ def report(
     Example: smolmix report demo
     """
     from smolmix.cli.options import open_workspace
-    from smolmix.pipelines.report.build import build_report
-    from smolmix.pipelines.report.chosen import Budget
-    from smolmix.pipelines.report.workspace import build_overview
+    from smolmix.pipelines.report.page.workspace import build_overview
+    from smolmix.pipelines.report.run import build_report
+    from smolmix.pipelines.report.samples.chosen import Budget
 
     place = open_workspace(workspace)
     if not place.exists():
@@ -127,7 +127,7 @@ def browse(
     Example: smolmix browse easy-vqa --port 8765
     """
     from smolmix.cli.options import open_workspace
-    from smolmix.pipelines.report.browse import open_browser
+    from smolmix.pipelines.report.browser.browse import open_browser
 
     print("smolmix browse: indexing what is not indexed yet", file=sys.stderr)
     place = open_workspace(workspace)

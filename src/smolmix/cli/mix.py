@@ -22,10 +22,11 @@ from smolmix.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from smolmix.mixtures.catalogue import Catalogue
-    from smolmix.mixtures.lock import Lock
-    from smolmix.mixtures.reading import Reading
-    from smolmix.storage import Folder, Workspace
+    from smolmix.mixtures.selection.lock import Lock
+    from smolmix.mixtures.spec.catalogue import Catalogue
+    from smolmix.mixtures.spec.load import Reading
+    from smolmix.storage import Folder
+    from smolmix.workspace import Workspace
 
 mix = typer.Typer(
     no_args_is_help=True,
@@ -42,8 +43,8 @@ SpecArgument = Annotated[
 
 def _catalogue(workspace: "Workspace", corpora: "Iterable[str]") -> "Catalogue":
     """Return the corpora that adapters exist for, and those of the user's own that are here."""
-    from smolmix.mixtures.catalogue import CatalogueRow
-    from smolmix.pipelines.sources import SOURCES, source_of
+    from smolmix.mixtures.spec.catalogue import CatalogueRow
+    from smolmix.pipelines.corpora import SOURCES, source_of
 
     sources = dict(SOURCES)
     for name in set(corpora) - set(SOURCES):
@@ -67,7 +68,7 @@ def _catalogue(workspace: "Workspace", corpora: "Iterable[str]") -> "Catalogue":
 
 def _folder(workspace: "Workspace", name: str) -> "Folder":
     """Return a built mixture's folder, given its name, its folder or its lock file."""
-    from smolmix.mixtures.lock import LOCK_FILE
+    from smolmix.mixtures.selection.lock import LOCK_FILE
     from smolmix.storage import Folder
 
     if name.endswith(f"/{LOCK_FILE}"):
@@ -84,8 +85,8 @@ def _folder(workspace: "Workspace", name: str) -> "Folder":
 
 
 def _build_lock(workspace: "Workspace", name: str) -> "Lock":
-    from smolmix.mixtures.build import rebuild
-    from smolmix.mixtures.lock import Lock
+    from smolmix.mixtures.build.run import rebuild
+    from smolmix.mixtures.selection.lock import Lock
     from smolmix.storage import Folder
 
     path = Path(name)
@@ -97,9 +98,9 @@ def _ensure_counts(
     workspace: "Workspace", reading: "Reading", workers: int, ray_address: str | None
 ) -> None:
     """Count the spec's curated corpora under its profile, where that is still to be done."""
-    from smolmix.mixtures.build import spec_profile
-    from smolmix.mixtures.catalogue import corpora_of
-    from smolmix.pipelines.counts import ensure_counts
+    from smolmix.mixtures.build.run import spec_profile
+    from smolmix.mixtures.spec.catalogue import corpora_of
+    from smolmix.pipelines.pretokenize.counts import ensure_counts
 
     here = workspace.corpora("curated")
     corpora = [c for c in corpora_of(reading.spec) if c in here]
@@ -131,11 +132,11 @@ def _plan(
 
     Example: smolmix mix plan smolvlm2-2.2b
     """
-    from smolmix.mixtures import show
-    from smolmix.mixtures.catalogue import corpora_of
-    from smolmix.mixtures.declared import read_counts
-    from smolmix.mixtures.plan import make_plan
-    from smolmix.mixtures.reading import read_spec
+    from smolmix.mixtures.candidates.declared_sizes import read_counts
+    from smolmix.mixtures.plan import show
+    from smolmix.mixtures.plan.plan import make_plan
+    from smolmix.mixtures.spec.catalogue import corpora_of
+    from smolmix.mixtures.spec.load import read_spec
 
     place = open_workspace(workspace)
     reading = read_spec(spec)
@@ -170,10 +171,10 @@ def _build(
 
     Example: smolmix mix build mixtures/demo.yaml
     """
-    from smolmix.mixtures import summary
-    from smolmix.mixtures.build import build, check_here
-    from smolmix.mixtures.catalogue import check_corpora, check_gated, corpora_of
-    from smolmix.mixtures.reading import read_spec
+    from smolmix.mixtures.build import summary
+    from smolmix.mixtures.build.run import build, check_here
+    from smolmix.mixtures.spec.catalogue import check_corpora, check_gated, corpora_of
+    from smolmix.mixtures.spec.load import read_spec
 
     place = open_workspace(workspace)
     if spec.endswith(".json"):
@@ -204,7 +205,7 @@ def _diff(
 
     Example: smolmix mix diff demo demo-more-text
     """
-    from smolmix.mixtures import diff
+    from smolmix.mixtures.build import diff
 
     place = open_workspace(workspace)
     found = diff.diff(_folder(place, a), _folder(place, b))
@@ -223,7 +224,7 @@ def _import(
 
     Example: smolmix mix import onevision_no_mammoth.yaml -o mixtures/mine.yaml
     """
-    from smolmix.mixtures.importing import import_smolvlm2, to_yaml
+    from smolmix.mixtures.spec.import_smolvlm2 import import_smolvlm2, to_yaml
 
     found = import_smolvlm2(file)
     try:

@@ -1,6 +1,6 @@
 """Verbs of the `model` room: train, evaluate, generate, build."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from smolmix.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from smolmix.model.opened import Opened
+    from smolmix.model.eval.load import Opened
 
 
 def add(app: typer.Typer) -> None:
@@ -38,22 +38,22 @@ def train(
     Example: smolmix train demo
     """
     from smolmix.cli.options import open_workspace, print_json
-    from smolmix.engine import locked
-    from smolmix.model.progress import Watcher
-    from smolmix.model.recipe import load_recipe
-    from smolmix.model.train import local_run
+    from smolmix.engine.lock import locked
+    from smolmix.model.train.progress import Watcher
+    from smolmix.model.train.recipe import load_recipe
+    from smolmix.model.train.train import local_run
 
     loaded = load_recipe(recipe)
     place = open_workspace(workspace, writable=True)
     run = local_run(place.run(loaded.name))
     with locked(place.run(loaded.name)):
         if workers > 1 or ray_address is not None:
-            from smolmix.model.distributed import train_on_ray
+            from smolmix.model.train.distributed import train_on_ray
 
             done = train_on_ray(loaded, place, workers=workers, ray_address=ray_address)
         else:
-            from smolmix.model.data import open_stages
-            from smolmix.model.train import train as train_here
+            from smolmix.model.train.data import open_stages
+            from smolmix.model.train.train import train as train_here
 
             with Watcher() as watch:
                 done = train_here(loaded, run, open_stages(place, loaded), watch=watch)
@@ -114,13 +114,13 @@ def evaluate(
 
     Example: smolmix evaluate demo easy-vqa --metric auto --against baseline
     """
-    from smolmix.cli.evaluation import print_comparison, print_scores
+    from smolmix.cli.model import print_comparison, print_scores
     from smolmix.cli.options import open_workspace, print_json
-    from smolmix.model.answering import Batching
-    from smolmix.model.evaluation import compare_on, evaluate_corpus
-    from smolmix.model.judge import open_judge
-    from smolmix.model.scoring import metric_names
-    from smolmix.storage import stage_record
+    from smolmix.model.eval.generate import Batching
+    from smolmix.model.eval.judge import open_judge
+    from smolmix.model.eval.metrics import metric_names
+    from smolmix.model.eval.run import compare_on, evaluate_corpus
+    from smolmix.workspace import stage_record
 
     metric_names(metric)
     place = open_workspace(workspace, writable=True)
@@ -167,7 +167,7 @@ def generate(
 
     Example: smolmix generate demo "what shape is in the image?" --image circle.png
     """
-    from smolmix.model.ask import ask
+    from smolmix.model.eval.ask import ask
 
     opened = _opened(checkpoint, workspace, profile)
     for piece in ask(
@@ -198,7 +198,7 @@ def build(
     Example: smolmix build first-256m --preset 256m --lm-weights gguf
     """
     from smolmix.cli.options import print_json
-    from smolmix.model.pairings import build_to, pairing_table
+    from smolmix.model.arch.pairings import build_to, pairing_table
 
     if out is None:
         rows = pairing_table()
@@ -225,6 +225,68 @@ def build(
 
 def _opened(checkpoint: str, workspace: str, profile: str | None) -> "Opened":
     from smolmix.cli.options import open_workspace
-    from smolmix.model.opened import open_checkpoint
+    from smolmix.model.eval.load import open_checkpoint
 
     return open_checkpoint(checkpoint, open_workspace(workspace), profile)
+
+
+_GROUPS = (
+    "by_category", "by_subset", "by_modality", "by_kind",
+    "by_answer_length", "by_prompt_length", "by_duration",
+)  # fmt: skip
+
+
+def print_scores(result: dict[str, Any]) -> None:
+    """Print an evaluation's scores in percent, the first metric whole and in groups."""
+    print(f"{result['corpus']}, {result['checkpoint']}: {result['metric']}, %")
+    print(
+        f"{'':28} {'questions':>9} {'media':>7} {'score':>7} {'(95 %)':15} {'question alone':>14}"
+    )
+    print(_line("all", result["overall"]))
+    for group in _GROUPS:
+        if len(result[group]) > 1:
+            print(f"  {group.replace('_', ' ')}")
+            for name, score in result[group].items():
+                print(_line(f"    {name or '(none)'}", score))
+    for name, scores in result["metrics"].items():
+        if name != result["metric"]:
+            print(_line(name, scores["overall"]))
+    judge = result.get("judge")
+    if judge:
+        if judge["overall"]:
+            print(_line("judge", judge["overall"]))
+        why = ", ".join(f"{n:,} {error}" for error, n in judge["errors"].items())
+        print(f"  {judge['name']}: {judge['judged']:,} verdicts, {judge['failed']:,} failed {why}")
+
+
+def print_comparison(found: dict[str, Any]) -> None:
+    """Print a paired comparison, in points of a hundred."""
+    print(f"{found['corpus']}: {found['first']} against {found['second']}, the same questions")
+    for name, one in found["metrics"].items():
+        p = f"sign-flip p {one['sign_flip_p']:.2g}"
+        if "mcnemar_p" in one:
+            p += f", McNemar p {one['mcnemar_p']:.2g}"
+        print(
+            f"  {name:18} {100 * one['first']:.1f} - {100 * one['second']:.1f} = "
+            f"{100 * one['difference']:+.1f}{_ends(one)}, {p}"
+        )
+        if "both" in one:
+            print(
+                f"  {'':18} both right {one['both']:,}, only {found['first']} "
+                f"{one['only_first']:,}, only {found['second']} {one['only_second']:,}, "
+                f"neither {one['neither']:,}"
+            )
+
+
+def _line(name: str, score: dict[str, Any]) -> str:
+    alone = "" if score["baseline"] is None else f"{100 * score['baseline']:.1f}"
+    return (
+        f"{name:28} {score['questions']:>9,} {score['clusters']:>7,} "
+        f"{100 * score['score']:>7.1f} {_ends(score).strip():15} {alone:>14}"
+    )
+
+
+def _ends(score: dict[str, Any]) -> str:
+    if score["low"] is None:
+        return " (one medium)"
+    return f" ({100 * score['low']:.1f} to {100 * score['high']:.1f})"

@@ -10,7 +10,7 @@ import typer
 from smolmix.errors import UsageError
 
 if TYPE_CHECKING:
-    from smolmix.storage import Workspace
+    from smolmix.workspace import Workspace
 
 WorkspaceOption = Annotated[
     str, typer.Option("--workspace", "-w", help="Folder or fsspec URL that everything lives under.")
@@ -46,7 +46,7 @@ def open_workspace(url: str, *, writable: bool = False) -> "Workspace":
     Raises:
         UsageError: it cannot be opened, or not be written to.
     """
-    from smolmix.storage import Workspace
+    from smolmix.workspace import Workspace
 
     try:
         workspace = Workspace(url)

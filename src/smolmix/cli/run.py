@@ -17,7 +17,7 @@ from smolmix.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from smolmix.mixtures.lock import Lock
+    from smolmix.mixtures.selection.lock import Lock
     from smolmix.pipelines.run import Outcome
 
 
@@ -57,7 +57,7 @@ def run(
 
 def _lines(outcome: "Outcome") -> Iterator[str]:
     """Yield the closing table."""
-    from smolmix.mixtures import summary
+    from smolmix.mixtures.build import summary
 
     yield ""
     yield f"{'step':<10} {'seconds':>8}"
@@ -101,7 +101,7 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
 
 
 def _asked_and_reached(lock: "Lock") -> Iterator[str]:
-    from smolmix.pipelines.report.wishes import wishes
+    from smolmix.pipelines.report.figures.constraints import wishes
 
     found = wishes(lock)
     if found:

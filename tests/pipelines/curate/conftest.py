@@ -9,22 +9,15 @@ from typing import Any
 
 import pytest
 
-from smolmix.pipelines.curate import Run, curate_corpus
-from smolmix.pipelines.curate_waterfall import Waterfall, waterfall
-from smolmix.pipelines.filters import policy as policies
-from smolmix.pipelines.layouts.jsonl import JsonLines
+from smolmix.pipelines.curate import policy as policies
+from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.curate.waterfall import Waterfall, waterfall
+from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Local, Role, Source
-from smolmix.sample import (
-    Dropped,
-    Media,
-    MediaRef,
-    Sample,
-    dropped_from_table,
-    from_table,
-    turns_of,
-)
-from smolmix.storage import Workspace, part_files
+from smolmix.sample import Dropped, Media, MediaRef, Sample, turns_of
+from smolmix.schema import dropped_from_table, from_table
+from smolmix.workspace import Workspace, part_files
 
 
 def _adapt(row: Row) -> Iterator[Sample]:

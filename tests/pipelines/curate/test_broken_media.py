@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from tests.clips import spliced
+from tests.support.clips import spliced
 
-from smolmix.pipelines.layouts.jsonl import JsonLines
-from smolmix.storage import part_files
+from smolmix.pipelines.formats.jsonl import JsonLines
+from smolmix.workspace import part_files
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -309,7 +309,7 @@ def test_a_row_that_kills_its_worker_is_dropped_alone(planted: Make, curated: Cu
 
 @pytest.mark.parametrize("kind", ["mp4", "matroska"])
 def test_a_clips_frames_and_duration_are_those_of_its_index(kind: str) -> None:
-    from smolmix.pipelines.measure.videos import read_video
+    from smolmix.pipelines.curate.measure.videos import read_video
 
     facts = read_video(clip(frames=36, rate=12, kind=kind))
     assert facts.fault == ""
@@ -336,8 +336,8 @@ def _recorded(kind: str) -> tuple[bytes, float]:
 
 
 def test_a_clip_cut_without_encoding_it_anew_has_the_frames_that_play() -> None:
-    from smolmix.pipelines.measure.videos import read_video
-    from smolmix.tokenize.video import read_frames
+    from smolmix.pipelines.curate.measure.videos import read_video
+    from smolmix.tokenize.tiles.video import read_frames
 
     data = spliced(clip(frames=60, rate=10, g="12"), 1.7)
     with av.open(io.BytesIO(data), "r") as container:
@@ -354,7 +354,7 @@ def test_a_clip_cut_without_encoding_it_anew_has_the_frames_that_play() -> None:
 
 @pytest.mark.parametrize("kind", ["mp4", "matroska"])
 def test_a_recording_of_changing_rate_is_as_long_as_its_time_stamps_say(kind: str) -> None:
-    from smolmix.pipelines.measure.videos import read_video
+    from smolmix.pipelines.curate.measure.videos import read_video
 
     data, seconds = _recorded(kind)
     facts = read_video(data)

@@ -2,7 +2,7 @@ import json
 import re
 from pathlib import Path
 
-from smolmix.pipelines.measure import cot
+from smolmix.pipelines.curate.measure import cot
 from smolmix.sample import turns_of
 
 HERE = Path(__file__).parent

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from smolmix.pipelines.dedup import crowds, hamming, nearest, pixels, proposals
-from smolmix.pipelines.dedup.hash_search import Column, Search, Table
+from smolmix.pipelines.curate.dedup.media import candidates, dense_buckets, hamming, nearest, pixels
+from smolmix.pipelines.curate.dedup.media.hash_search import Column, Search, Table
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -75,8 +75,8 @@ def test_pixel_exact_copies_in_a_crowd_are_all_found(planted: Make, curated: Cur
 def test_changed_copies_in_a_crowd_are_found_and_other_forms_stay(
     planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
-    monkeypatch.setattr(proposals, "CROWD", 1)
-    monkeypatch.setattr(crowds, "NEAREST", 4)
+    monkeypatch.setattr(candidates, "CROWD", 1)
+    monkeypatch.setattr(dense_buckets, "NEAREST", 4)
     monkeypatch.setattr(nearest, "WINDOW", window)
     corpus = planted()
     for number in range(32):

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from smolmix.errors import UsageError
-from smolmix.pipelines.filters import policy as policies
-from smolmix.pipelines.measure import stage
-from smolmix.pipelines.measure.texts import language, words
-from smolmix.sample import SCHEMA_VERSION
-from smolmix.storage import Workspace, manifests, stage_record
+from smolmix.pipelines.curate import policy as policies
+from smolmix.pipelines.curate.measure import run
+from smolmix.pipelines.curate.measure.texts import language, words
+from smolmix.schema import SCHEMA_VERSION
+from smolmix.workspace import Workspace, manifests, stage_record
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -56,7 +56,7 @@ def test_a_corpus_of_another_record_schema_is_curated_again(
     corpus.add("text", ("user", "What is the capital of France?"), ("assistant", "Paris."))
     made = corpus.write()
     with monkeypatch.context() as before:
-        before.setattr(stage, "SCHEMA_VERSION", SCHEMA_VERSION - 1)
+        before.setattr(run, "SCHEMA_VERSION", SCHEMA_VERSION - 1)
         curated(made)
     (old,) = manifests(workspace.measured("planted"))
     assert list(curated(made).kept) == ["text"]

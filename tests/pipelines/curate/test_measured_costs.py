@@ -14,10 +14,10 @@ from smolmix import cost
 from smolmix.media import MediaReader
 from smolmix.profiles import PIXEL_PRESETS, profile
 from smolmix.sample import Sample
-from smolmix.storage import Workspace
-from smolmix.tokenize import chat, tokenizer
-from smolmix.tokenize.codec import decode_tiles
-from smolmix.tokenize.cutting import cut
+from smolmix.tokenize.chat import encode, tokenizer
+from smolmix.tokenize.tiles.codec import decode_tiles
+from smolmix.tokenize.tiles.cutting import cut
+from smolmix.workspace import Workspace
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -79,10 +79,10 @@ def test_measured_tokens_and_tiles_are_what_tokenizing_produces(
     rates, vocabulary, reader = profile(preset), tokenizer.load(), MediaReader(workspace)
     samples = list(measured.values())
     assert {s.modality for s in samples} == {"image", "multi-image", "video", "text"}
-    counts = chat.count(samples, rates, vocabulary)
+    counts = encode.count(samples, rates, vocabulary)
     checked = 0
     for sample, counted in zip(samples, counts, strict=True):
-        encoded = next(chat.encode([sample], rates, vocabulary))
+        encoded = next(encode.encode([sample], rates, vocabulary))
         tiles = 0
         for medium in sample.media:
             row = cut(medium, reader.read_all(medium), rates.pixel)

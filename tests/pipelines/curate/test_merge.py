@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from smolmix.pipelines.curate import Run, curate_corpus
-from smolmix.pipelines.curate_across import across, set_folder
-from smolmix.pipelines.dedup import conversations
-from smolmix.pipelines.filters import policy as policies
-from smolmix.pipelines.filters.policy import Merge
+from smolmix.pipelines.curate import policy as policies
+from smolmix.pipelines.curate.across import across, set_folder
+from smolmix.pipelines.curate.dedup import merged_turns
+from smolmix.pipelines.curate.policy import Merge
+from smolmix.pipelines.curate.run import Run, curate_corpus
 from smolmix.sample import FIND, Media, MediaRef, Sample, turns_of
-from smolmix.storage import Workspace, part_files, stage_record
-from smolmix.tokenize import tokenizer
+from smolmix.tokenize.chat import tokenizer
+from smolmix.workspace import Workspace, part_files, stage_record
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -73,7 +73,7 @@ def test_conversations_over_one_image_become_one(planted: Make, merged: Curate) 
     assert one.turns[0].parts[0].media == 0
     assert len(one.media) == 1
     assert (one.modality, one.category, one.cot) == ("image", "test", "none")
-    assert dict(one.tags) == {conversations.TAG: "3"}
+    assert dict(one.tags) == {merged_turns.TAG: "3"}
     assert one.answer_chars == len("Red.A square.Yes.I am.")
     texts = [p.text for t in one.turns for p in t.parts if p.text]
     assert one.text_tokens == sum(map(len, tokenizer.load().encode_batch(texts)))
@@ -225,7 +225,7 @@ def test_every_sample_is_accounted_for_and_every_pair_is_said_once(
 ) -> None:
     policy = Merge(max_pairs=max_pairs, max_text_tokens=max_text_tokens)
     samples = [_sample(i, pairs) for i, pairs in enumerate(asked)]
-    found = list(conversations.join(samples, policy))
+    found = list(merged_turns.join(samples, policy))
     parts = [[j.head, *(s for s, _ in j.into), *j.repeated] for j in found]
     assert Counter(s.id for part in parts for s in part) == Counter(s.id for s in samples)
     for joined, part in zip(found, parts, strict=True):

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smolmix.pipelines.curate import Run
-from smolmix.pipelines.curate_across import across, set_folder
-from smolmix.pipelines.dedup import near_text, shingles
-from smolmix.pipelines.dedup.shingles import Words
-from smolmix.pipelines.filters import policy as policies
-from smolmix.storage import Workspace, part_files
+from smolmix.pipelines.curate import policy as policies
+from smolmix.pipelines.curate.across import across, set_folder
+from smolmix.pipelines.curate.dedup.text import near_duplicates, shingles
+from smolmix.pipelines.curate.dedup.text.shingles import Words
+from smolmix.pipelines.curate.run import Run
+from smolmix.workspace import Workspace, part_files
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -61,8 +61,8 @@ def test_partitions_of_pairs_change_no_verdict(
     planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpora = []
-    for name, pairs in (("whole", near_text.PARTITION_PAIRS), ("many", 7)):
-        monkeypatch.setattr(near_text, "PARTITION_PAIRS", pairs)
+    for name, pairs in (("whole", near_duplicates.PARTITION_PAIRS), ("many", 7)):
+        monkeypatch.setattr(near_duplicates, "PARTITION_PAIRS", pairs)
         corpus = planted(name)
         _many_copies(corpus, 12)
         corpora.append(curated(corpus.write(files=2)))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from smolmix.pipelines.dedup import proposals
+from smolmix.pipelines.curate.dedup.media import candidates
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -311,11 +311,11 @@ def run_truth(
     assert len(lost) <= 0.005 * len(good), lost
 
 
-@pytest.mark.parametrize("crowd", [proposals.CROWD, 0])
+@pytest.mark.parametrize("crowd", [candidates.CROWD, 0])
 def test_duplicates_are_found_and_look_alikes_stay(
     planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, crowd: int
 ) -> None:
-    monkeypatch.setattr(proposals, "CROWD", crowd)
+    monkeypatch.setattr(candidates, "CROWD", crowd)
     run_truth(planted, curated, forms=12, bases=2, small=60, clips=4)
 
 
@@ -365,11 +365,11 @@ def run_contamination(planted: Make, curated: Curate, *, count: int, good: int) 
     assert len(lost) <= 0.005 * 2 * good, lost
 
 
-@pytest.mark.parametrize("crowd", [proposals.CROWD, 0])
+@pytest.mark.parametrize("crowd", [candidates.CROWD, 0])
 def test_a_benchmarks_picture_in_a_clip_and_its_clips_frame_as_a_picture_are_contamination(
     planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, crowd: int
 ) -> None:
-    monkeypatch.setattr(proposals, "CROWD", crowd)
+    monkeypatch.setattr(candidates, "CROWD", crowd)
     corpus, benchmark = planted(), planted("bench", role="benchmark")
     ask = ("user", [0, "What is it?"]), ("assistant", "A pan.")
     pans = [footage(40_000 + i) for i in range(4)]

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from smolmix.errors import DataError, IncompleteError, UsageError
-from smolmix.mixtures.verdicts import across_corpora
-from smolmix.pipelines.curate import Run, apply_policy, curate_corpus
-from smolmix.pipelines.curate_across import across, set_folder
-from smolmix.pipelines.curate_compare import compare_policies
-from smolmix.pipelines.filters import policy as policies
-from smolmix.storage import Workspace, part_files, stage_record
+from smolmix.mixtures.candidates.cross_corpus import across_corpora
+from smolmix.pipelines.curate import policy as policies
+from smolmix.pipelines.curate.across import across, set_folder
+from smolmix.pipelines.curate.compare import compare_policies
+from smolmix.pipelines.curate.run import Run, apply_policy, curate_corpus
+from smolmix.workspace import Workspace, part_files, stage_record
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]

@@ -11,8 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from smolmix.cli import app
-from smolmix.pipelines.curate_across import set_folder
-from smolmix.storage import Workspace, part_files
+from smolmix.pipelines.curate.across import set_folder
+from smolmix.workspace import Workspace, part_files
 
 LEAK = "The seventh lighthouse keeper counted every ship that passed him before the long winter."
 

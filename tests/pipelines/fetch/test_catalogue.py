@@ -13,11 +13,11 @@ import pytest
 
 from smolmix.errors import DataError, UsageError
 from smolmix.media import MediaReader
-from smolmix.pipelines.fetch import fetch
-from smolmix.pipelines.sources import raw_units, read_unit, source_of
+from smolmix.pipelines.corpora import raw_units, read_unit, source_of
+from smolmix.pipelines.fetch.run import fetch
 from smolmix.pipelines.sources.catalogue import read_catalogue
 from smolmix.sample import Sample
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 
 def _write(folder: Path) -> None:

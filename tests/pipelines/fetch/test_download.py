@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from smolmix.errors import DataError, IntegrityError, UsageError
-from smolmix.pipelines.fetching.download import Downloader, Target
+from smolmix.pipelines.fetch.download import Downloader, Target
 
 DATA = random.Random(0).randbytes(3_000_000)
 

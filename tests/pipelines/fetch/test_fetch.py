@@ -16,16 +16,16 @@ from filelock import FileLock
 
 from smolmix.errors import DataError, IncompleteError, LockedError, UsageError
 from smolmix.media import MediaReader
-from smolmix.pipelines import fetch as fetching
-from smolmix.pipelines.fetch import Options, fetch
-from smolmix.pipelines.fetching.listing import downloader
-from smolmix.pipelines.fetching.record import Selection
-from smolmix.pipelines.layouts.jsonl import JsonLines
-from smolmix.pipelines.sources import raw_units, read_unit
+from smolmix.pipelines.corpora import raw_units, read_unit
+from smolmix.pipelines.fetch import run as fetching
+from smolmix.pipelines.fetch.listing import downloader
+from smolmix.pipelines.fetch.record import Selection
+from smolmix.pipelines.fetch.run import Options, fetch
+from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Http, Source
 from smolmix.sample import Sample, turns_of
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 
 def _adapt(row: Row) -> Iterator[Sample]:

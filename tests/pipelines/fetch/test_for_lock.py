@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from smolmix import cli
-from smolmix.pipelines.layouts.jsonl import JsonLines
-from smolmix.pipelines.sources import SOURCES
+from smolmix.pipelines.corpora import SOURCES
+from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Http, Source
 from smolmix.sample import Sample, turns_of
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 Run = Callable[..., tuple[int, str, str]]
 

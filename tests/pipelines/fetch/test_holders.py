@@ -5,9 +5,9 @@ import tarfile
 import zipfile
 from typing import Any
 
-from smolmix.pipelines.fetching.download import Downloader, Target
-from smolmix.pipelines.fetching.holders import files_with
-from smolmix.pipelines.fetching.listing import Remote
+from smolmix.pipelines.fetch.archive_lookup import files_with
+from smolmix.pipelines.fetch.download import Downloader, Target
+from smolmix.pipelines.fetch.listing import Remote
 
 
 def _zip(names: list[str]) -> bytes:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from smolmix.errors import DataError
-from smolmix.pipelines.fetch import Options, fetch
-from smolmix.pipelines.fetching.record import Selection
-from smolmix.pipelines.layouts.jsonl import JsonLines
+from smolmix.pipelines.fetch.record import Selection
+from smolmix.pipelines.fetch.run import Options, fetch
+from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.source import Hub, Source
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 ROWS, MEDIA = "lab/rows", "lab/media"
 LINES = b'{"text": "a"}\n'

@@ -12,32 +12,16 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from smolmix.mixtures.build import build
-from smolmix.mixtures.reading import parse_spec
-from smolmix.pipelines.counts import ensure_counts
-from smolmix.pipelines.report.build import Report, build_report
+from smolmix.accounting import Tally
+from smolmix.mixtures.build.run import build
+from smolmix.mixtures.spec.load import parse_spec
+from smolmix.pipelines.pretokenize.counts import ensure_counts
+from smolmix.pipelines.report.run import Report, build_report
 from smolmix.profiles import profile
-from smolmix.sample import (
-    Dropped,
-    Media,
-    MediaRef,
-    Sample,
-    Tally,
-    dropped_table,
-    to_table,
-    turns_of,
-)
-from smolmix.storage import (
-    MANIFESTS,
-    STAGE_FILE,
-    FileEntry,
-    Folder,
-    Manifest,
-    StageRecord,
-    Workspace,
-    digest_file,
-    digest_json,
-)
+from smolmix.sample import Dropped, Media, MediaRef, Sample, turns_of
+from smolmix.schema import dropped_table, to_table
+from smolmix.storage import Folder, digest_file, digest_json
+from smolmix.workspace import MANIFESTS, STAGE_FILE, FileEntry, Manifest, StageRecord, Workspace
 
 HOSTILE = (
     '</script><script>document.title="pwned"</script><img src=x onerror="document.title=\'pwned\'">'

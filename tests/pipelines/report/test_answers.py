@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from smolmix.pipelines.report.answers import RIGHT, WRONG
-from smolmix.pipelines.report.build import Report, build_report
+from smolmix.pipelines.report.run import Report, build_report
+from smolmix.pipelines.report.samples.answers import RIGHT, WRONG
 from smolmix.sample import Media, MediaRef, Sample, turns_of
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 COUNT = 40
 

@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 
 from smolmix.errors import IncompleteError, UsageError
-from smolmix.pipelines.report.browse import index_path, open_browser
-from smolmix.pipelines.report.server import PAGE, BrowseServer
-from smolmix.pipelines.report.text_index import TextIndex, build_index
-from smolmix.storage import Workspace
+from smolmix.pipelines.report.browser.browse import index_path, open_browser
+from smolmix.pipelines.report.browser.server import PAGE, BrowseServer
+from smolmix.pipelines.report.browser.text_index import TextIndex, build_index
+from smolmix.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

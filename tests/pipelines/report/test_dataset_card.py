@@ -3,10 +3,10 @@
 import yaml
 from huggingface_hub import DatasetCard
 
-from smolmix.mixtures.lock import read_lock
-from smolmix.pipelines.report.build import Report
-from smolmix.pipelines.report.figures import figures
-from smolmix.storage import Workspace
+from smolmix.mixtures.selection.lock import read_lock
+from smolmix.pipelines.report.figures.figures import figures
+from smolmix.pipelines.report.run import Report
+from smolmix.workspace import Workspace
 
 
 def _card(shop: Workspace) -> str:

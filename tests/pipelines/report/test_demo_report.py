@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from smolmix.cli import app
-from smolmix.pipelines.report.build import Report, build_report
-from smolmix.pipelines.report.figures import figures
-from smolmix.storage import Workspace
+from smolmix.pipelines.report.figures.figures import figures
+from smolmix.pipelines.report.run import Report, build_report
+from smolmix.workspace import Workspace
 
 pytestmark = pytest.mark.nightly
 

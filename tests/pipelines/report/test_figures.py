@@ -9,9 +9,9 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from smolmix.pipelines.report.build import build_report
-from smolmix.pipelines.report.figures import figures
-from smolmix.storage import Workspace
+from smolmix.pipelines.report.figures.figures import figures
+from smolmix.pipelines.report.run import build_report
+from smolmix.workspace import Workspace
 
 
 def _joined(shop: Workspace) -> pl.DataFrame:

@@ -12,12 +12,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from smolmix.cli import app
-from smolmix.pipelines.report import charts
-from smolmix.pipelines.report.build import Report, build_report
-from smolmix.pipelines.report.page import json_text
-from smolmix.pipelines.report.workspace import build_overview
+from smolmix.pipelines.report.page import charts
+from smolmix.pipelines.report.page.page import json_text
+from smolmix.pipelines.report.page.workspace import build_overview
+from smolmix.pipelines.report.run import Report, build_report
 from smolmix.sample import Sample
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 Visits = Callable[..., Any]  # opens a page: see the fixture `visit`
 VIEWS = [(1280, 900, "light"), (390, 844, "dark")]

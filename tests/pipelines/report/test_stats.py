@@ -15,19 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from smolmix.accounting import Tally
 from smolmix.cli import app
-from smolmix.engine import Result, Stage, Unit, UnitContext, run_stage
+from smolmix.engine.run import run_stage
+from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError, SmolmixError, UsageError
-from smolmix.pipelines.report.build import build_report
-from smolmix.pipelines.report.page import json_text
-from smolmix.pipelines.report.training import runs
+from smolmix.pipelines.report.figures.training import runs
+from smolmix.pipelines.report.page.page import json_text
+from smolmix.pipelines.report.run import build_report
 from smolmix.pipelines.stats.measures import scan
 from smolmix.pipelines.stats.others import run_numbers
-from smolmix.pipelines.stats.picks import read_picks
+from smolmix.pipelines.stats.selection import read_picks
 from smolmix.pipelines.stats.terminal import bar, plain, spark
 from smolmix.pipelines.stats.values import distribution, nice_edges, value_counts
-from smolmix.sample import Tally
-from smolmix.storage import Workspace
+from smolmix.workspace import Workspace
 
 
 def run(*arguments: str) -> str:

@@ -1,0 +1,1 @@
+"""Built mixtures: written, verified, compared and summarised."""

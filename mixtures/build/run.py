@@ -1,0 +1,264 @@
+"""Write a mixture: `picks.parquet` and `lock.json`."""
+
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+import numpy as np
+
+import smolmix
+from smolmix.errors import DataError, IncompleteError, IntegrityError, UsageError
+from smolmix.mixtures.candidates.cross_corpus import across_corpora
+from smolmix.mixtures.candidates.pool import Pool, lacking, load_pool
+from smolmix.mixtures.candidates.previous_selection import picked_before
+from smolmix.mixtures.candidates.strata import Sorted, stratify
+from smolmix.mixtures.candidates.supply import QUANTITIES, Ints
+from smolmix.mixtures.selection.lock import (
+    FORMAT,
+    LOCK_FILE,
+    PICKS_FILE,
+    CorpusLock,
+    Lock,
+    StratumLock,
+    corpus_lock,
+)
+from smolmix.mixtures.selection.table import write_picks
+from smolmix.mixtures.solve.solve import Mix, arrange, solve_spec
+from smolmix.mixtures.spec.catalogue import Catalogue, check_corpora, check_gated, published
+from smolmix.mixtures.spec.catalogue import corpora_of as corpora_of
+from smolmix.mixtures.spec.load import Reading, parse_spec
+from smolmix.mixtures.spec.spec import Spec
+from smolmix.profiles import Profile
+from smolmix.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A spec's candidates, loaded and grouped."""
+
+    pool: Pool
+    ordered: Sorted
+    mix: Mix
+    verdicts: str
+
+
+def spec_profile(spec: Spec) -> Profile:
+    """Return the profile whose counts the mixture is solved on."""
+    return spec.profile.profile()
+
+
+def check_here(reading: Reading, workspace: Workspace) -> None:
+    """Refuse a spec with a corpus that is not curated.
+
+    Raises:
+        IncompleteError: they are named.
+    """
+    there = workspace.corpora("curated")
+    missing = [c for c in corpora_of(reading.spec) if c not in there]
+    if missing:
+        raise IncompleteError(
+            f"{reading.path}: not curated in {workspace.url}: "
+            f"{', '.join(missing)}; run smolmix fetch and smolmix curate on them"
+        )
+
+
+def measure(reading: Reading, workspace: Workspace) -> Measured:
+    """Return the solved mixture of a spec whose corpora are all curated and counted.
+
+    Raises:
+        IncompleteError: one is not.
+        InfeasibleError: no mixture satisfies the spec.
+    """
+    spec = reading.spec
+    check_here(reading, workspace)
+    ids, digest = across_corpora(workspace, corpora_of(spec))
+    pool = load_pool(
+        spec,
+        workspace,
+        spec_profile(spec).name,
+        published(spec),
+        reading.path,
+        leaving=ids,
+        before=picked_before(spec, reading.raw, workspace),
+    )
+    for name in published(spec):
+        if not (pool.component == pool.components.index(name)).any():
+            gone = ", ".join(f"{n:,} {why}" for why, n in pool.left_out.items())
+            raise UsageError(
+                f"{reading.path}: components.{name}: no sample of "
+                f"{spec.components[name].corpus} is left"
+                f"{lacking(spec.components[name], workspace)}; loosen its subset or where, or "
+                "take it out" + (f" (left out of all components: {gone})" if gone else "")
+            )
+    supply, ordered = stratify(spec, pool, reading.path)
+    return Measured(
+        pool=pool, ordered=ordered, mix=solve_spec(spec, supply, reading.path), verdicts=digest
+    )
+
+
+def _licences(measured: Measured) -> dict[str, int]:
+    """Return how many draws there are of each licence."""
+    codes, names = measured.pool.tags["licence"]
+    draws = measured.mix.draws
+    out: dict[str, int] = {}
+    for i, count in enumerate(draws):
+        start, size = int(measured.ordered.starts[i]), measured.mix.supply.strata[i].available
+        rounds, rest = divmod(int(count), size)
+        found = codes[measured.ordered.rows[start : start + size]]
+        times = rounds * np.bincount(found, minlength=len(names)) + np.bincount(
+            found[:rest], minlength=len(names)
+        )
+        for code in np.flatnonzero(times):
+            out[names[int(code)]] = out.get(names[int(code)], 0) + int(times[code])
+    return dict(sorted(out.items()))
+
+
+def _solution(mix: Mix) -> tuple[StratumLock, ...]:
+    totals = {q: mix.supply.total(q, mix.draws) for q in QUANTITIES}
+    return tuple(
+        StratumLock(
+            component=s.component,
+            tags=s.tags,
+            available=s.available,
+            draws=int(mix.draws[i]),
+            totals={q: round(float(totals[q][i]), 3) for q in QUANTITIES},
+        )
+        for i, s in enumerate(mix.supply.strata)
+    )
+
+
+def check_published(reading: Reading) -> None:
+    """Refuse a mixture with components that nobody outside can have.
+
+    Raises:
+        UsageError: one line for each, with the reason.
+    """
+    components = reading.spec.components.items()
+    missing = [f"  {name}: {c.unpublished}" for name, c in components if c.unpublished]
+    if missing:
+        raise UsageError(
+            f"{reading.path}: {len(missing)} components were never published:\n"
+            + "\n".join(missing)
+            + "\n--partial builds the mixture without them"
+        )
+
+
+def build(
+    reading: Reading,
+    workspace: Workspace,
+    *,
+    catalogue: Catalogue | None = None,
+    partial: bool = False,
+) -> Lock:
+    """Write `mixtures/<name>/` of the workspace; return its lock.
+
+    Args:
+        reading: the spec.
+        workspace: holds curated corpora and their counts.
+        catalogue: known corpora; None checks none.
+        partial: build without the components that were never published.
+
+    Raises:
+        UsageError: the spec is wrong, or names what was never published and `partial` is off.
+        IncompleteError: a corpus is not curated, or not counted under the spec's profile.
+        InfeasibleError: no mixture satisfies the spec.
+    """
+    spec = reading.spec
+    missing = {name: c.unpublished for name, c in spec.components.items() if c.unpublished}
+    if catalogue is not None:
+        check_corpora(spec, catalogue, reading.path)
+        fetched = {*workspace.corpora("raw"), *workspace.corpora("curated")}
+        check_gated(spec, catalogue, fetched, reading.path)
+    if not partial:
+        check_published(reading)
+    measured = measure(reading, workspace)
+    stratum, within = arrange(spec, measured.mix)
+    folder = workspace.mixture(spec.name)
+    # The lock there stays until the new one is whole: it may be the one that is built from.
+    digest = write_picks(folder, PICKS_FILE, measured.pool, measured.ordered, stratum, within)
+    lock = _lock(reading, workspace, measured, digest, len(stratum), missing)
+    lock = replace(lock, assumed=_assumed(measured, stratum, within))
+    folder.write_json(LOCK_FILE, lock.to_json())
+    return lock
+
+
+def _assumed(measured: Measured, stratum: Ints, within: Ints) -> dict[str, int]:
+    """Return how many picks of each corpus have media that are not fetched."""
+    pool, ordered = measured.pool, measured.ordered
+    if not pool.unseen.any():
+        return {}
+    rows = ordered.rows[ordered.starts[stratum] + within % np.diff(ordered.starts)[stratum]]
+    parts = np.bincount(pool.part[rows[pool.unseen[rows]]], minlength=len(pool.parts))
+    found: dict[str, int] = {}
+    for (corpus, _), count in zip(pool.parts, parts, strict=True):
+        if count:
+            found[corpus] = found.get(corpus, 0) + int(count)
+    return found
+
+
+def _lock(
+    reading: Reading,
+    workspace: Workspace,
+    measured: Measured,
+    digest: str,
+    draws: int,
+    missing: dict[str, str],
+) -> Lock:
+    spec, name = reading.spec, spec_profile(reading.spec).name
+    return Lock(
+        format=FORMAT,
+        smolmix=smolmix.__version__,
+        scipy=version("scipy"),
+        name=spec.name,
+        spec_file=reading.path.rsplit("/", 1)[-1],
+        spec=dict(reading.raw),
+        sources=dict(reading.sources),
+        seed=spec.seed,
+        profile=name,
+        corpora={c: corpus_lock(workspace, c, name) for c in corpora_of(spec)},
+        verdicts=measured.verdicts,
+        left_out=dict(measured.pool.left_out),
+        there={n: c for n, c in measured.mix.supply.there.items() if c},
+        unpublished=missing,
+        solution=_solution(measured.mix),
+        reached={r.key: r.value for r in measured.mix.reached},
+        licences=_licences(measured),
+        draws=draws,
+        picks=digest,
+    )
+
+
+def changes(lock: Lock, workspace: Workspace) -> list[str]:
+    """Return what differs between what the lock was built from and what is here now."""
+    found = []
+    for corpus, then in lock.corpora.items():
+        now: CorpusLock = corpus_lock(workspace, corpus, lock.profile)
+        for what in ("revision", "curated", "counts"):
+            a, b = getattr(then, what), getattr(now, what)
+            if a != b:
+                found.append(f"{corpus}: {what} was {a or 'none'}, is {b or 'none'}")
+    _, verdicts = across_corpora(workspace, lock.corpora)
+    if verdicts != lock.verdicts:
+        found.append(f"verdicts were {lock.verdicts or 'none'}, are {verdicts or 'none'}")
+    return found
+
+
+def rebuild(lock: Lock, workspace: Workspace, where: str) -> Lock:
+    """Build the mixture that a lock describes, and prove that it is the same.
+
+    Raises:
+        DataError: what it was built from has changed; the message says what.
+        IntegrityError: all inputs are the same and the picks are not.
+    """
+    changed = changes(lock, workspace)
+    if changed:
+        raise DataError(f"{where}: cannot be reproduced here:\n  " + "\n  ".join(changed))
+    parsed = parse_spec(lock.spec, where)
+    reading = replace(parsed, path=lock.spec_file, sources=dict(lock.sources))
+    again = build(reading, workspace, partial=True)
+    if again.picks != lock.picks:
+        raise IntegrityError(
+            f"{where}: picks {again.picks}, the lock says {lock.picks}, from the same data; it was "
+            f"built by smolmix {lock.smolmix} with scipy {lock.scipy}, this is "
+            f"{again.smolmix} with {again.scipy}"
+        )
+    return again

@@ -1,0 +1,136 @@
+"""Costs of samples whose media are not fetched: their text is counted, of media what is declared.
+
+Where the spec declares nothing, the planner's own assumptions hold (`declared.py`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smolmix.cost import frame_count, image_grid
+from smolmix.errors import UsageError
+from smolmix.mixtures.candidates.columns import Part
+from smolmix.mixtures.candidates.declared_sizes import (
+    LABEL_TOKENS,
+    NATIVE_FPS,
+    PHOTO_PX,
+    lengths,
+    visual,
+)
+from smolmix.mixtures.candidates.estimates import Known
+from smolmix.mixtures.selection.hashing import hash_ids
+from smolmix.mixtures.spec.spec import Component, Spec
+
+_SEED = 7  # which clip is taken to be how long; not the mixture's, whose hash orders the picks
+
+
+def with_assumed(part: Part, spec: Spec, names: Sequence[str], where: str) -> Part:
+    """Return the part with tokens and seconds of media not fetched added as assumed.
+
+    Args:
+        part: measures of curated samples.
+        spec: declares means of its components.
+        names: components that may hold rows of the part.
+        where: the spec's file, for messages.
+
+    Raises:
+        UsageError: the spec bounds the length of clips whose length nobody says.
+    """
+    unseen = part.unseen
+    if not unseen.any():
+        return part
+    numbers = {name: values.astype(np.float64) for name, values in part.numbers.items()}
+    for name in names:
+        component = spec.components[name]
+        mine = unseen & _named(part, component)
+        clips = mine & (part.unseen_clips > 0)
+        if clips.any() and unknown_length(component) and _bounds_length(spec, component):
+            raise UsageError(
+                f"{where}: components.{name}: its clips are not fetched and nobody says how long "
+                "they are, and the spec bounds duration_s; say declared.duration_s"
+            )
+        _assume(part, numbers, component, spec, mine)
+    whole = {n: v if n == "duration_s" else np.rint(v) for n, v in numbers.items()}
+    return replace(part, numbers=whole)
+
+
+def unknown_length(component: Component) -> bool:
+    """Whether nobody says how long the component's clips are."""
+    return component.declared.duration_s is None and not component.declared.durations
+
+
+def how_known(component: Component, modality: str) -> dict[str, Known]:
+    """Return how the quantities of a component are known whose media are not fetched."""
+    known: dict[str, Known] = {"visual_tokens": "assumed"}
+    if modality == "video":
+        known["duration_s"] = "unknown" if unknown_length(component) else "assumed"
+    return known
+
+
+def _named(part: Part, component: Component) -> NDArray[np.bool_]:
+    """Return which rows the component holds as far as names and tags decide it."""
+    mask = np.ones(len(part.ids), np.bool_)
+    for condition in component.where:
+        if not condition.is_number:
+            mask &= part.mask(condition)
+    if component.subset:
+        codes, values = part.names["subset"]
+        mask &= np.array([v in component.subset for v in values], np.bool_)[codes]
+    return mask
+
+
+def _bounds_length(spec: Spec, component: Component) -> bool:
+    cap = spec.caps.duration_s
+    asked = {w.field for w in (*spec.where, *component.where)}
+    return cap.mean is not None or cap.max != float("inf") or "duration_s" in asked
+
+
+def _assume(
+    part: Part,
+    numbers: dict[str, NDArray[np.float64]],
+    component: Component,
+    spec: Spec,
+    mine: NDArray[np.bool_],
+) -> None:
+    """Add to the rows `mine` what their media are taken to cost."""
+    pixel, said = spec.profile.profile().pixel, component.declared
+    photo = image_grid(*PHOTO_PX, pixel)
+    images = part.unseen_images * mine
+    looks = images * float(photo.tokens(pixel.tokens_per_tile))
+    words = np.zeros(len(mine))
+    frames = np.zeros(len(mine))
+    for length, rows in _by_length(part, component, mine & (part.unseen_clips > 0)):
+        block, _ = visual("video", length, pixel)
+        count = frame_count(length, max(1, round(length * NATIVE_FPS)), NATIVE_FPS, pixel)
+        clips = part.unseen_clips * rows
+        looks = looks + clips * block
+        words = words + clips * LABEL_TOKENS * (count - 1)
+        frames = frames + clips * count
+        numbers["duration_s"][rows] += part.unseen_clips[rows] * length
+    if said.visual_tokens is not None:
+        looks = mine * said.visual_tokens - numbers["visual_tokens"] * mine
+    adds = {
+        "visual_tokens": looks,
+        "text_tokens": words,
+        "tokens": looks + words,
+        "frames": frames,
+        "tiles": images * photo.tiles + frames,
+    }
+    for name, more in adds.items():
+        if name in numbers:
+            numbers[name] += more
+
+
+def _by_length(
+    part: Part, component: Component, clips: NDArray[np.bool_]
+) -> list[tuple[float, NDArray[np.bool_]]]:
+    """Return each declared length with the clips that are taken to be that long."""
+    if not clips.any():
+        return []
+    buckets = lengths(component.declared)
+    place = hash_ids(part.ids, _SEED) / 2.0**64
+    ends = np.cumsum([share for _, share in buckets])
+    which = np.minimum(np.searchsorted(ends, place, side="right"), len(buckets) - 1)
+    return [(length, clips & (which == i)) for i, (length, _) in enumerate(buckets)]

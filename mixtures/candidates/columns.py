@@ -1,0 +1,152 @@
+"""Read the measures of curated samples, column by column, as numpy arrays."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from smolmix.errors import DataError, IncompleteError
+from smolmix.mixtures.spec.conditions import COUNTED, NAMES, NUMBERS, TAG_PREFIX, Where
+from smolmix.schema import check_schema_version
+from smolmix.storage import Folder
+from smolmix.workspace import Workspace, part_files, stage_record
+
+# Read of every sample, whatever the spec speaks of.
+ALWAYS = ("modality", "category", "cot", "licence")
+_UNSEEN = ("unseen_images", "unseen_clips")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The measures of one part of a corpus, row for row."""
+
+    corpus: str
+    name: str  # the unit's name, which picks refer to
+    ids: pa.Array
+    names: dict[str, tuple[NDArray[np.int64], list[str]]]  # field -> codes, values
+    numbers: dict[str, NDArray[np.float64] | NDArray[np.int64]]
+    train: NDArray[np.bool_]
+    unseen_images: NDArray[np.int64]  # media not fetched, whose costs are in no number
+    unseen_clips: NDArray[np.int64]
+
+    @property
+    def unseen(self) -> NDArray[np.bool_]:
+        """Return (rows,) which have media that are not fetched."""
+        return np.asarray(self.unseen_images + self.unseen_clips > 0, np.bool_)
+
+    def mask(self, where: Where) -> NDArray[np.bool_]:
+        """Return (rows,) which rows meet the condition."""
+        if where.is_number:
+            values = self.numbers[where.field]
+            ops = {
+                "<": np.less,
+                "<=": np.less_equal,
+                ">": np.greater,
+                ">=": np.greater_equal,
+                "==": np.equal,
+                "!=": np.not_equal,
+            }
+            return np.asarray(ops[where.op](values, where.number), np.bool_)
+        codes, values_of = self.names[where.field]
+        return np.array([where.holds_for(v) for v in values_of], np.bool_)[codes]
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]:
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    values = [str(v) for v in array.dictionary.to_pylist()]
+    if (codes < 0).any():
+        codes = np.where(codes < 0, len(values), codes)
+        values.append("")
+    return codes, values
+
+
+def _tag(table: pa.Table, key: str) -> tuple[NDArray[np.int64], list[str]]:
+    found = pc.map_lookup(table["tags"].combine_chunks(), pa.scalar(key), "first")
+    return _coded(pa.chunked_array([found]).cast(pa.string()))
+
+
+def _read(
+    folder: Folder,
+    name: str,
+    columns: list[str],
+    coded: Sequence[str],
+    optional: Sequence[str] = (),
+) -> pa.Table:
+    with folder.open(name) as stream:
+        file = pq.ParquetFile(stream, read_dictionary=list(coded))
+        if folder.path.rsplit("/", 2)[-2] == "curated":
+            check_schema_version(file.schema_arrow, folder.at(name))
+        missing = [c for c in columns if c not in file.schema_arrow.names]
+        if missing:
+            raise DataError(f"{folder.at(name)}: no column {missing[0]!r}; run its stage again")
+        return file.read(columns=[*columns, *(c for c in optional if c in file.schema_arrow.names)])
+
+
+def _counts_of(table: pa.Table, column: str) -> NDArray[np.int64]:
+    if column not in table.column_names:
+        return np.zeros(table.num_rows, np.int64)
+    return np.asarray(table[column].combine_chunks().to_numpy(zero_copy_only=False), np.int64)
+
+
+def corpus_parts(
+    workspace: Workspace, corpus: str, profile: str, fields: set[str]
+) -> Iterator[Part]:
+    """Yield the parts of a curated and counted corpus.
+
+    Args:
+        workspace: where they lie.
+        corpus: its id.
+        profile: name of the profile whose counts are read.
+        fields: further fields that conditions or shares speak of.
+
+    Raises:
+        IncompleteError: the corpus is not curated, or not counted under this profile.
+        DataError: counts and samples do not belong together.
+    """
+    curated, counts = workspace.curated(corpus), workspace.counts(profile, corpus)
+    for folder, verb in ((curated, f"smolmix curate {corpus}"), (counts, "smolmix mix build")):
+        try:
+            stage_record(folder)
+        except IncompleteError as error:
+            raise IncompleteError(f"{folder.url}: not there or not whole; run {verb}") from error
+    names = sorted({*ALWAYS, *(f for f in fields if f in NAMES)} - {"corpus"})
+    names = sorted({*names, "subset"})
+    tags = sorted(f.removeprefix(TAG_PREFIX) for f in fields if f.startswith(TAG_PREFIX))
+    measures = sorted({"duration_s", *(f for f in fields if f in NUMBERS and f not in COUNTED)})
+    counted = list(COUNTED[:4]) + [f for f in COUNTED[4:] if f in fields]
+    columns = ["id", "split", *names, *measures, *(["tags"] if tags else [])]
+    for file in part_files(curated):
+        table = _read(curated, file, columns, [*names, "split"])
+        tokens = _read(counts, file, ["id", *counted], [], _UNSEEN)
+        ids = pa.concat_arrays(table["id"].chunks) if table.num_rows else pa.array([], pa.string())
+        if not table["id"].equals(tokens["id"]):
+            raise DataError(
+                f"{counts.at(file)}: its rows are not those of {curated.at(file)}; "
+                "run smolmix mix build again to count anew"
+            )
+        coded = {n: _coded(table[n]) for n in names}
+        coded["corpus"] = (np.zeros(len(ids), np.int64), [corpus])
+        coded.update({f"{TAG_PREFIX}{t}": _tag(table, t) for t in tags})
+        split, splits = _coded(table["split"])
+        unseen = {c: _counts_of(tokens, c) for c in _UNSEEN}
+        yield Part(
+            corpus=corpus,
+            name=file.removesuffix(".parquet"),
+            ids=ids,
+            names=coded,
+            numbers={
+                **{m: table[m].combine_chunks().to_numpy(zero_copy_only=False) for m in measures},
+                **{c: tokens[c].combine_chunks().to_numpy(zero_copy_only=False) for c in counted},
+            },
+            train=np.array([v != "heldout" for v in splits], np.bool_)[split],
+            **unseen,
+        )

@@ -1,0 +1,1 @@
+"""Plans: what a spec would give, before anything is written."""

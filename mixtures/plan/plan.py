@@ -1,0 +1,241 @@
+"""What a spec would give: solved on measures where data are here, on declared counts elsewhere."""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from smolmix.errors import IncompleteError, UsageError
+from smolmix.mixtures.candidates.declared_sizes import Guess, declared_strata
+from smolmix.mixtures.candidates.estimates import Figure, Known, summed
+from smolmix.mixtures.candidates.supply import Prefix, Stratum, Supply
+from smolmix.mixtures.plan.report import Account, Line, buckets, licences, mean_video, shares
+from smolmix.mixtures.solve.rounding import Reached
+from smolmix.mixtures.solve.solve import solve_spec
+from smolmix.mixtures.spec.catalogue import Catalogue, check_corpora
+from smolmix.mixtures.spec.load import Reading
+from smolmix.mixtures.spec.spec import Declared, Spec
+from smolmix.workspace import Workspace, stage_record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A solved spec, every figure with how it is known."""
+
+    name: str
+    profile: str
+    unit: str  # of shares, unless they name another, and of "as large as possible"
+    samples: Figure
+    tokens: Figure
+    modality: Mapping[str, tuple[float, float]]  # share of samples, of tokens
+    category: Mapping[str, tuple[float, float]]
+    cot: Mapping[str, Figure]  # share of samples: declared, detected
+    cot_caps: Mapping[str, float]
+    video_s: Figure
+    mean_video_s: Figure
+    buckets: Mapping[str, int]
+    download_bytes: Figure
+    shard_bytes: Figure
+    licences: Mapping[str, int]
+    lines: Sequence[Line]
+    reached: Sequence[Reached]
+    binding: Sequence[str]
+    worth: Mapping[str, float]  # spent component -> what one more of its samples adds
+    unpublished: Mapping[str, str]
+    warnings: Sequence[str]
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain JSON values."""
+        return asdict(self)
+
+
+def _measured(spec: Spec, workspace: Workspace | None, name: str) -> bool:
+    """Whether a component's corpus is curated, and counted under the spec's profile."""
+    if workspace is None:
+        return False
+    counts = spec.profile.profile().name
+    corpus = spec.components[name].corpus
+    try:
+        stage_record(workspace.curated(corpus))
+        stage_record(workspace.counts(counts, corpus))
+    except IncompleteError:
+        return False
+    return True
+
+
+def _join(measured: Supply | None, guessed: Sequence[Stratum]) -> Supply:
+    if measured is None:
+        return Supply(strata=tuple(guessed))
+    assert measured.prefix is not None
+    starts = measured.prefix.starts
+    more = np.full(len(guessed), starts[-1], np.int64)
+    prefix = Prefix(starts=np.concatenate([starts, more]), sums=measured.prefix.sums)
+    return Supply(strata=(*measured.strata, *guessed), prefix=prefix, there=measured.there)
+
+
+def make_plan(
+    reading: Reading,
+    *,
+    workspace: Workspace | None,
+    catalogue: Catalogue,
+    counts: Mapping[str, Declared] | None = None,
+) -> Plan:
+    """Return what the spec would give, without writing anything.
+
+    Args:
+        reading: the spec.
+        workspace: where curated corpora may lie; None plans on declared counts alone.
+        catalogue: known corpora and their declared rows.
+        counts: further declared counts by component, which go before the spec's.
+
+    Raises:
+        UsageError: the spec names an unknown corpus or a benchmark.
+        InfeasibleError: no mixture satisfies the spec.
+    """
+    spec, where = reading.spec, reading.path
+    check_corpora(spec, catalogue, where)
+    counted_name = spec.profile.profile().name
+    curated = set(workspace.corpora("curated")) if workspace is not None else set()
+    here = [n for n, c in spec.components.items() if not c.unpublished]
+    here = [n for n in here if _measured(spec, workspace, n)]
+    supply: Supply | None = None
+    assumed: dict[str, int] = {}
+    empty: list[str] = []
+    if here and workspace is not None:
+        # Polars, pyarrow and the data are touched only where there are data.
+        from smolmix.mixtures.candidates.pool import lacking, load_pool
+        from smolmix.mixtures.candidates.previous_selection import picked_before
+        from smolmix.mixtures.candidates.strata import stratify
+
+        before = picked_before(spec, reading.raw, workspace)
+        pool = load_pool(spec, workspace, counted_name, here, where, before=before)
+        supply, _ = stratify(spec, pool, where)
+        assumed = pool.assumed()
+        empty = [
+            f"{n}: no sample of {spec.components[n].corpus} is left"
+            f"{lacking(spec.components[n], workspace)}"
+            for n in here
+            if not (pool.component == pool.components.index(n)).any()
+        ]
+    pixel = spec.profile.profile().pixel
+    guesses = {
+        name: declared_strata(spec, name, catalogue.get(c.corpus), (counts or {}).get(name), pixel)
+        for name, c in spec.components.items()
+        if name not in here
+    }
+    _check_lengths(spec, guesses, where)
+    joined = _join(supply, [s for g in guesses.values() for s in g.strata])
+    if not spec.total.samples and not spec.total.tokens:
+        _check_sizes(spec, guesses, curated, where)
+    mix = solve_spec(spec, joined, where)
+    uncounted = [
+        f"{name}: {spec.components[name].corpus} is curated here but not counted for "
+        f"{counted_name}; --count counts it, until then its figures are declared"
+        for name in guesses
+        if workspace is not None and spec.components[name].corpus in curated
+    ]
+    account = Account(
+        spec=spec,
+        mix=mix,
+        guesses=guesses,
+        catalogue=catalogue,
+        fetched=_fetched(workspace, {spec.components[n].corpus for n in here}),
+        unseen=_unseen(spec, assumed, catalogue),
+    )
+    unseen = [
+        f"{name}: media of {count:,} samples are not fetched; their text is counted and what "
+        "their media cost is assumed"
+        for name, count in assumed.items()
+    ]
+    return _report(reading, account, [*empty, *uncounted, *unseen])
+
+
+def _unseen(
+    spec: Spec, assumed: Iterable[str], catalogue: Catalogue
+) -> dict[str, dict[str, Known]]:
+    """Return how the costs of components are known whose media are not fetched."""
+    from smolmix.mixtures.candidates.assumed_sizes import how_known
+
+    found = {}
+    for name in assumed:
+        component = spec.components[name]
+        row = catalogue.get(component.corpus)
+        modality = component.modality or (row.modality if row else "")
+        found[name] = how_known(component, modality)
+    return found
+
+
+def _fetched(workspace: Workspace | None, corpora: Iterable[str]) -> dict[str, int]:
+    """Return the bytes of the raw files that are here, by corpus."""
+    found = {}
+    for corpus in corpora:
+        folder = workspace.raw(corpus) if workspace is not None else None
+        if folder is not None and folder.exists("fetch.json"):
+            record = folder.read_json("fetch.json")
+            if record.get("selection", {}).get("annotations"):
+                continue  # its media are not all here
+            files = record.get("files", ())
+            found[corpus] = sum(int(f.get("size") or 0) for f in files)
+    return found
+
+
+def _check_lengths(spec: Spec, guesses: Mapping[str, Guess], where: str) -> None:
+    if spec.caps.duration_s.mean is None:
+        return
+    for name, guess in guesses.items():
+        if guess.known.get("duration_s") == "unknown" and spec.components[name].take is None:
+            raise UsageError(
+                f"{where}: components.{name}: how long its videos are is not known, and "
+                "caps.duration_s.mean asks for it; say declared.duration_s"
+            )
+
+
+def _check_sizes(
+    spec: Spec, guesses: Mapping[str, Guess], curated: Container[str], where: str
+) -> None:
+    for name, guess in guesses.items():
+        component = spec.components[name]
+        if guess.known.get("samples") == "unknown" and component.take is None:
+            here = component.corpus in curated
+            todo = "`mix plan --count` counts what is curated here; or " if here else ""
+            raise UsageError(
+                f"{where}: components.{name}: how many samples it has is not known, and the "
+                f"total is as large as possible; {todo}say declared.samples, take or total"
+            )
+
+
+def _report(reading: Reading, account: Account, remarks: Sequence[str]) -> Plan:
+    mix, tokens = account.mix, account.totals("tokens")
+    spec = reading.spec
+    lines = account.lines()
+    used = [line for line in lines if line.samples.value]
+    return Plan(
+        name=spec.name,
+        profile=str(spec.profile),
+        unit=spec.unit,
+        samples=summed(line.samples for line in lines),
+        tokens=summed(line.tokens for line in lines),
+        modality=shares(mix, "modality", tokens),
+        category=shares(mix, "category", tokens),
+        cot=account.cot(),
+        cot_caps={
+            k: c.max
+            for k, c in (("declared", spec.caps.cot), ("detected", spec.caps.cot_detected))
+            if c.max < 1
+        },
+        video_s=summed(line.video_s for line in used if line.modality == "video"),
+        mean_video_s=mean_video(lines),
+        buckets=buckets(mix),
+        download_bytes=summed(line.download_bytes for line in used),
+        shard_bytes=summed(line.shard_bytes for line in used),
+        licences=licences(lines),
+        lines=lines,
+        reached=mix.reached,
+        binding=mix.binding,
+        worth=mix.worth,
+        unpublished={n: c.unpublished for n, c in spec.components.items() if c.unpublished},
+        warnings=[*remarks, *(w for g in account.guesses.values() for w in g.warnings)],
+        sources=dict(reading.sources),
+    )

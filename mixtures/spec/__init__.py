@@ -1,0 +1,1 @@
+"""Mixture specs: what their YAML may say, and how it is read."""

@@ -1,0 +1,86 @@
+"""What the mixtures room is told of corpora, so that it need not import the adapters."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from smolmix.errors import UsageError, nearest
+from smolmix.mixtures.spec.spec import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueRow:
+    """One corpus as the catalogue lists it."""
+
+    id: str
+    modality: str = ""
+    role: str = ""  # "benchmark": never in a mixture
+    licence: str = ""
+    gated: bool = False
+    rows: int | None = None
+    revision: str = ""
+    verified: bool = True
+    bytes_on_disk: int | None = None
+    subsets: Mapping[str, int | None] = field(default_factory=dict)  # subset -> rows
+
+    def samples(self, subset: Sequence[str]) -> int | None:
+        """Return the declared rows of these subsets, or of the corpus where none is named."""
+        if not subset:
+            return self.rows
+        rows = [self.subsets.get(name) for name in subset]
+        known = [r for r in rows if r is not None]
+        return sum(known) if len(known) == len(rows) else None
+
+
+Catalogue = Mapping[str, CatalogueRow]
+
+
+def check_corpora(spec: Spec, catalogue: Catalogue, where: str) -> None:
+    """Refuse corpora that are unknown, and benchmarks.
+
+    Raises:
+        UsageError: one line for each fault.
+    """
+    faults = []
+    for name, component in spec.components.items():
+        if component.unpublished:
+            continue
+        row = catalogue.get(component.corpus)
+        at = f"{where}: components.{name}.corpus is {component.corpus!r}"
+        if row is None:
+            faults.append(
+                f"{at}; no such corpus{nearest(component.corpus, catalogue)}; "
+                "smolmix corpora lists them"
+            )
+        elif row.role == "benchmark":
+            faults.append(f"{at}; a benchmark is never trained on; take the component out")
+    if faults:
+        raise UsageError("\n".join(faults))
+
+
+def check_gated(spec: Spec, catalogue: Catalogue, fetched: set[str], where: str) -> None:
+    """Refuse gated corpora that are not here.
+
+    Raises:
+        UsageError: one line for each.
+    """
+    faults = [
+        f"{where}: components.{name}.corpus is {c.corpus!r}, which is gated and was not fetched; "
+        f"accept its terms on the hub, then run smolmix fetch {c.corpus}"
+        for name, c in spec.components.items()
+        if not c.unpublished
+        and c.corpus in catalogue
+        and catalogue[c.corpus].gated
+        and c.corpus not in fetched
+    ]
+    if faults:
+        raise UsageError("\n".join(faults))
+
+
+def published(spec: Spec) -> list[str]:
+    """Return the components that can be had."""
+    return [name for name, c in spec.components.items() if not c.unpublished]
+
+
+def corpora_of(spec: Spec) -> list[str]:
+    """Return the corpora that a build of the spec reads."""
+    return sorted({spec.components[name].corpus for name in published(spec)})

@@ -1,0 +1,272 @@
+"""What a mixture's YAML may say: components, shares, caps, total, seed, profile.
+
+A number may be written bare or as `{value: 0.14, source: "arXiv 2504.05299 §4.1"}`; sources are
+removed before this model sees the file (`smolmix.mixtures.spec.load`). A percentage may be
+written `14 %`.
+"""
+
+import math
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from smolmix.errors import nearest
+from smolmix.mixtures.spec import conditions
+from smolmix.profiles import ProfileChoice
+from smolmix.sample import Cot, Modality
+
+Unit = Literal["samples", "tokens", "text_tokens", "visual_tokens", "supervised_tokens"]
+UNITS: tuple[Unit, ...] = (
+    "samples",
+    "tokens",
+    "text_tokens",
+    "visual_tokens",
+    "supervised_tokens",
+)
+Rule = Literal["hash", "first", "end", "random"]
+FAMILIES = ("component", "corpus", "subset", "modality", "category", "cot", "licence", "language")
+VALUES = {"modality": get_args(Modality), "cot": get_args(Cot)}  # of the families that are closed
+ROUNDED = 1e-3  # fixed shares that miss 1 by no more were written rounded
+DEFAULT_BUCKETS = (30.0, 60.0, 120.0, 180.0, 300.0, 600.0)
+
+
+def _fraction(value: Any) -> Any:
+    """Return 0.14 for `14 %`, and anything else as it came."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip()[:-1]) / 100
+        except ValueError as error:
+            raise ValueError("a percentage is a number and a percent sign, as in 14 %") from error
+    return value
+
+
+def _share(value: Any) -> Any:
+    value = _fraction(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a share is a number between 0 and 1, or a percentage")
+    if not (math.isfinite(value) and 0 <= value <= 1):
+        raise ValueError("a share is between 0 and 1")
+    return float(value)
+
+
+def _condition(value: Any) -> conditions.Where:
+    if isinstance(value, conditions.Where):
+        return value
+    return conditions.parse(str(value))
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Share = Annotated[float, BeforeValidator(_share)]
+Condition = Annotated[conditions.Where, BeforeValidator(_condition)]
+Conditions = Annotated[tuple[Condition, ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class Strict(BaseModel):
+    """A model that refuses keys it does not know and says which it does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    source: str = ""  # where the numbers are from
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            for key in value:
+                if key not in cls.model_fields:
+                    raise ValueError(
+                        f"{key!r} is no key here; allowed: {', '.join(cls.model_fields)}"
+                        f"{nearest(str(key), cls.model_fields)}"
+                    )
+        return value
+
+
+class Bounds(Strict):
+    """A share: fixed, or between `min` and `max`; a bare number fixes it."""
+
+    min: Share = 0.0
+    max: Share = 1.0
+    unit: Unit | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        if isinstance(value, dict | Bounds):
+            return value
+        share = _share(value)
+        return {"min": share, "max": share}
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        return self
+
+
+class Cap(Strict):
+    """A share of samples that is not exceeded at any prefix; a bare number is the maximum."""
+
+    min: Share = 0.0
+    max: Share = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | Cap) else {"max": _share(value)}
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        return self
+
+
+class Take(Strict):
+    """How much of a component is used: all of it, a number of samples, or a percentage."""
+
+    samples: int | None = None
+    percent: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        if isinstance(value, dict | Take):
+            return value
+        if value == "all":
+            return {"percent": 100.0}
+        if isinstance(value, str):
+            fraction = _fraction(value)
+            if isinstance(fraction, float) and math.isfinite(fraction) and fraction >= 0:
+                return {"percent": float(value.strip()[:-1])}
+        elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return {"samples": value}
+        raise ValueError("take is 'all', a number of samples, or a percentage such as 76.05 %")
+
+    def count(self, available: int) -> int:
+        """Return how many samples that is; a percentage is rounded up, as the released code does.
+
+        Source: huggingface/smollm vision/smolvlm2 dataset.py (`math.ceil` of the percentage).
+        """
+        if self.samples is not None:
+            return self.samples
+        assert self.percent is not None
+        return max(math.ceil(available * self.percent / 100), min(available, 1))
+
+
+class Declared(Strict):
+    """What is known of a component before its data are here; means are per sample."""
+
+    samples: Annotated[int | None, Field(ge=0)] = None
+    text_tokens: Annotated[float | None, Field(ge=0)] = None
+    visual_tokens: Annotated[float | None, Field(ge=0)] = None
+    supervised_tokens: Annotated[float | None, Field(ge=0)] = None
+    duration_s: Annotated[float | None, Field(ge=0)] = None
+    durations: dict[float, Share] = {}  # upper end of a bucket in seconds -> share of the samples
+    bytes_on_disk: Annotated[float | None, Field(ge=0)] = None  # of the raw files, all of them
+    cot: Share | None = None  # share of the samples with declared chain of thought
+    assumed: Names = ()  # those of the numbers above that are a guess
+
+
+class Component(Strict):
+    """One source of samples."""
+
+    corpus: str
+    subset: Names = ()
+    where: Conditions = ()
+    take: Take | None = None
+    rule: Rule = "hash"
+    flexible: bool = False  # `take` is the most that may be used, not what is used
+    share: Bounds | None = None
+    epochs: Annotated[int | None, Field(ge=1)] = None
+    modality: Modality | None = None  # until the data are here and say it themselves
+    category: str | None = None  # a label of its own for all its samples
+    licence: str | None = None  # until the data are here
+    declared: Declared = Declared()
+    unpublished: str = ""  # why nobody outside can have it
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _take_or_share(self) -> Self:
+        if self.take is not None and self.share is not None and not self.flexible:
+            raise ValueError("take and share are both set; a component has one or neither")
+        if self.flexible and self.take is None:
+            raise ValueError("flexible is set without take; say the most that may be used")
+        if self.rule != "hash" and self.take is None:
+            raise ValueError(f"rule is {self.rule!r} without take; say how much to take")
+        return self
+
+
+class Duration(Strict):
+    """Length of videos: none above `max`, the mean within `within` of `mean`."""
+
+    max: Annotated[float, Field(gt=0)] = math.inf
+    mean: Annotated[float | None, Field(gt=0)] = None
+    within: Annotated[float | None, Field(gt=0)] = (
+        None  # seconds; one hundredth of the mean where not set
+    )
+    buckets: tuple[float, ...] = DEFAULT_BUCKETS
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if list(self.buckets) != sorted(set(self.buckets)):
+            raise ValueError("buckets do not rise; write their upper ends in rising order")
+        if self.mean is not None and self.mean > self.max:
+            raise ValueError(f"mean {self.mean:g} s is above max {self.max:g} s")
+        return self
+
+
+class Caps(Strict):
+    """What is never exceeded."""
+
+    cot: Cap = Cap()  # chain of thought that was added: samples whose `cot` is "declared"
+    cot_detected: Cap = Cap()  # chain of thought found in other samples; off by default
+    epochs: Annotated[int, Field(ge=1)] = 1
+    duration_s: Duration = Duration()
+    tokens_per_sample: Annotated[int | None, Field(ge=1)] = None
+
+
+class Total(Strict):
+    """How large the mixture is; neither set: as large as possible."""
+
+    samples: Annotated[int | None, Field(ge=1)] = None
+    tokens: Annotated[int | None, Field(ge=1)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        if isinstance(value, dict | Total):
+            return value
+        if value == "max":
+            return {}
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return {"samples": value}
+        raise ValueError("total is 'max', a number of samples, {samples: N} or {tokens: N}")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.samples is not None and self.tokens is not None:
+            raise ValueError("samples and tokens are both set; a total has one")
+        return self
+
+
+class Spec(Strict):
+    """A whole mixture."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    about: str = ""
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    profile: ProfileChoice = ProfileChoice()  # whose counts the mixture is solved on
+    unit: Unit = "samples"
+    total: Total = Total()
+    where: Conditions = ()
+    components: dict[str, Component] = Field(min_length=1)
+    shares: dict[str, dict[str, Bounds]] = {}
+    caps: Caps = Caps()
+
+    def epochs(self, component: str) -> int:
+        """Return how often a sample of the component may be used."""
+        return self.components[component].epochs or self.caps.epochs

@@ -1,0 +1,1 @@
+"""The model itself: presets, towers and how they are joined, attention, checkpoints."""

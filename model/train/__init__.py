@@ -1,0 +1,1 @@
+"""Training: recipes, the packed step, the loop, and many processes."""

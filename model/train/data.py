@@ -1,0 +1,44 @@
+"""Opens the packed mixture of a recipe's stage."""
+
+import torch
+
+from smolmix.errors import IncompleteError
+from smolmix.model.train.process_group import World
+from smolmix.model.train.recipe import Recipe, StageSpec
+from smolmix.model.train.train import OpenData, StageData
+from smolmix.tokenize.loader import Loader, SequenceDataset
+from smolmix.tokenize.shards.packing_plan import RECORD_FILE
+from smolmix.workspace import Workspace
+
+
+def open_stages(workspace: Workspace, recipe: Recipe) -> OpenData:
+    """Return the function that opens a stage's sequences for a rank.
+
+    Raises:
+        IncompleteError: when called, if the mixture has not been tokenized.
+    """
+    profile = recipe.full_profile()
+
+    def open_stage(stage: StageSpec, world: World) -> StageData:
+        name = f"{profile.name}-{stage.sequence_tokens}"
+        folder = workspace.child("sequences", stage.mixture, name)
+        if not folder.exists(RECORD_FILE):
+            mixture = workspace.mixture(stage.mixture)
+            built = mixture.exists()
+            raise IncompleteError(
+                f"{recipe.name}: stage {stage.name}: {folder.url} is not there; run "
+                + ("" if built else f"`smolmix mix build {stage.mixture}` and ")
+                + f"`smolmix tokenize {stage.mixture} --tokens {stage.sequence_tokens}`"
+                + (folder if built else mixture).instead()
+            )
+        dataset = SequenceDataset(workspace, folder)
+        loader = Loader(
+            dataset,
+            rank=world.rank,
+            world_size=world.size,
+            seed=recipe.seed,
+            pin_memory=torch.cuda.is_available(),
+        )
+        return StageData(source=loader, sequences=len(dataset), digest=dataset.record.digest)
+
+    return open_stage

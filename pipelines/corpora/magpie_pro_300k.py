@@ -1,0 +1,31 @@
+"""Magpie-Pro 300K filtered: instructions a language model made up and answered."""
+
+from collections.abc import Iterator
+
+from smolmix.pipelines.formats.parquet import Parquet
+from smolmix.pipelines.sources.chat import messages_of
+from smolmix.pipelines.sources.row import Row
+from smolmix.pipelines.sources.source import Hub, Source
+from smolmix.sample import Sample, turns_of
+
+
+def _adapt(row: Row) -> Iterator[Sample]:
+    yield row.sample(
+        turns=turns_of(*messages_of(row, row.list("conversations"))), category="instruction"
+    )
+
+
+SOURCE = Source(
+    id="magpie-pro-300k",
+    title="Magpie-Pro 300K filtered",
+    role="text-sft",
+    modality="text",
+    licence="not established",
+    origin=Hub(repo="Magpie-Align/Magpie-Pro-300K-Filtered"),
+    layout=Parquet(columns=("conversations",)),
+    adapt=_adapt,
+    rows_in=("*.parquet",),
+    rows=300_000,
+    verified=False,
+    unverified="layout, licence, and every column but `conversations`",
+)

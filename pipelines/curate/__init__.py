@@ -1,0 +1,1 @@
+"""Curation: measure, filter, deduplicate and decontaminate corpora."""

@@ -1,0 +1,158 @@
+"""Stage "exact": samples whose normalised text and media are the same, by partition of a hash.
+
+Media are the same when their bytes are, or when the comparison of pixels joined them
+(`smolmix.pipelines.curate.dedup.clusters`). Of the copies the one stays that comes first by:
+held out before train; its corpus's rank; more pixels; id. Held-out samples are never removed:
+evaluation sets stay as published, and a training sample equal to one of them is contamination.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import xxhash
+
+from smolmix.accounting import Tally
+from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.pipelines.curate.dedup import inputs as origins
+from smolmix.pipelines.curate.dedup import merge, removals
+from smolmix.pipelines.curate.dedup.clusters import Clusters
+from smolmix.pipelines.curate.dedup.inputs import Origin
+from smolmix.pipelines.curate.dedup.removals import Verdict
+from smolmix.storage import Folder
+from smolmix.workspace import stage_record
+
+PARTITION_ROWS = 500_000
+ROWS = ".rows.parquet"
+
+_TABLE = {
+    "key": pl.UInt64,
+    "held": pl.Boolean,
+    "rank": pl.Int64,
+    "pixels": pl.Int64,
+    "id": pl.String,
+    "part": pl.String,
+    "row": pl.Int64,
+    "corpus": pl.String,
+    "raw": pl.String,  # text hash and media digests
+}
+_ORDER = ["key", "held", "rank", "pixels", "id", "part", "row"]
+_LARGER_FIRST = [False, True, False, True, False, False, False]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a worker needs beside the unit's key."""
+
+    origins: tuple[Origin, ...]
+    across: bool  # only copies in different corpora
+    clusters: str  # folder of media clusters, or ""
+    partition: int
+    partitions: int
+    same_image: str
+
+
+def partitions_for(samples: int) -> int:
+    """Return how many partitions keep each below `PARTITION_ROWS` rows."""
+    return max(1, -(-samples // PARTITION_ROWS))
+
+
+def _key(text_hash: str, media: Sequence[str]) -> int:
+    return xxhash.xxh3_64_intdigest("\x00".join((text_hash, *media)).encode())
+
+
+def _rows(payload: Payload, canonical: Mapping[str, str]) -> pl.DataFrame:
+    """Return the partition's surviving rows, keyed by text and clusters of media."""
+    frames = [pl.DataFrame(schema=_TABLE)]
+    columns = ["row", "id", "split", "text_hash", "media", "pixels"]
+    for origin in payload.origins:
+        for part in origin.parts():
+            found: list[tuple[object, ...]] = []
+            heads = merge.text_hashes(Folder(origin.merged), part) if origin.merged else {}
+            for row in origin.rows(part, ROWS, columns, [("reason", "=", "")]):
+                media, said = row["media"], heads.get(row["row"], row["text_hash"])
+                alone = payload.same_image == "one" and media
+                shown = [canonical.get(d, d) for d in media]
+                key = _key("" if alone else said, shown)
+                if key % payload.partitions == payload.partition:
+                    held = row["split"] == "heldout"
+                    raw = f"{said} {' '.join(media)}"
+                    place = (row["id"], part, row["row"], origin.corpus, raw)
+                    found.append((key, held, origin.rank, row["pixels"], *place))
+            frames.append(pl.DataFrame(found, schema=_TABLE, orient="row"))
+    return pl.concat(frames)
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    clusters = Clusters.load(Folder(payload.clusters)) if payload.clusters else Clusters({})
+    rows = _rows(payload, clusters.canonical)
+    rows = rows.filter(pl.len().over("key") > 1).sort(_ORDER, descending=_LARGER_FIRST)
+    found = list[Verdict]()
+    for _, group in rows.group_by("key", maintain_order=True):
+        first, *others = group.to_dicts()
+        for one in others:
+            if one["held"] or (payload.across and one["corpus"] == first["corpus"]):
+                continue
+            found.append(_verdict(one, first, clusters))
+    removals.write(context.out / f"{unit.name}{removals.SUFFIX}", found)
+    return Result(tally=Tally(), stats={"verdicts": len(found)})
+
+
+def _verdict(one: Mapping[str, object], first: Mapping[str, object], clusters: Clusters) -> Verdict:
+    text, *media = str(one["raw"]).split()
+    same = one["raw"] == first["raw"]
+    stage, reason = "dedup", "duplicate-exact" if same else "duplicate-near-media"
+    if first["held"]:
+        stage, reason = "decontaminate", "contaminated-heldout"
+    elif text != str(first["raw"]).split()[0]:
+        reason = "same-image"
+    return Verdict(
+        part=str(one["part"]),
+        row=int(str(one["row"])),
+        id=str(one["id"]),
+        stage=stage,
+        reason=reason,
+        detail="" if same else clusters.why(media),
+        kept_id=str(first["id"]),
+    )
+
+
+STAGE = Stage(name="exact", version=1, run=_run)
+
+
+def units(
+    sources: Sequence[Origin],
+    samples: int,
+    *,
+    clusters: Folder | None,
+    same_image: str,
+    across: bool = False,
+) -> list[Unit]:
+    """Return one unit a partition of the samples' keys."""
+    count = partitions_for(samples)
+    depends = origins.inputs(sources)
+    if clusters is not None:
+        depends["clusters"] = stage_record(clusters).digest
+    return [
+        Unit(
+            name=f"exact-{number:05d}",
+            inputs=depends,
+            params={
+                "partitions": count,
+                "same_image": same_image,
+                "ranks": origins.ranks(sources),
+                "across": across,
+            },
+            payload=Payload(
+                origins=tuple(sources),
+                across=across,
+                clusters=clusters.url if clusters else "",
+                partition=number,
+                partitions=count,
+                same_image=same_image,
+            ),
+        )
+        for number in range(count)
+    ]

@@ -1,0 +1,287 @@
+"""Stage "compare": proposed pairs of media, decided by their pixels.
+
+Units are partitions of the pairs. Thumbnails settle nearly all; only what they cannot tell apart
+is decoded again, and then at up to 768 px.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+from PIL import Image, ImageOps
+
+from smolmix.accounting import Tally
+from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.errors import DataError
+from smolmix.media import MediaReader
+from smolmix.pipelines.curate.dedup.clusters import SUFFIX, UnionFind
+from smolmix.pipelines.curate.dedup.media import candidates, pixels
+from smolmix.pipelines.curate.dedup.media.tables import Places
+from smolmix.pipelines.curate.measure import fingerprints
+from smolmix.pipelines.curate.measure.images import read_image
+from smolmix.pipelines.curate.measure.media_features import Signals
+from smolmix.pipelines.curate.measure.videos import PROBES, probes, read_video
+from smolmix.pipelines.curate.policy import Dedup
+from smolmix.sample import MediaRef
+from smolmix.storage import Folder
+from smolmix.workspace import Workspace, manifests, part_files, stage_record
+
+PARTITION_PAIRS = 50_000
+_FRAMES_ALIKE = 0.75  # of the frames looked at
+_DECODE_PX = 1024
+_HELD_PX = 32_000_000  # of decoded thumbnails, 3 bytes each: 2,000 large pictures, 8,000 of 64 px
+
+SCHEMA = pa.schema([("one", pa.string()), ("other", pa.string()), ("how", pa.string())])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a worker needs beside the unit's key."""
+
+    workspace: str
+    pairs: str
+    crowds: str
+    places: Places
+    partition: int
+    partitions: int
+    dedup: Dedup
+
+
+def _pairs(payload: Payload) -> pl.DataFrame:
+    """Return the partition's pairs, of each medium nearest first, each once, plain before mirrored.
+
+    Of two media of a crowd only what the crowd's own search proposes.
+    """
+    crowds = Folder(payload.crowds)
+    crowd = {
+        name.removeprefix("crowds-").partition(".")[0]: _digests(crowds, name)
+        for name in part_files(crowds, candidates.CROWDED)
+    }
+    frames = [pl.DataFrame(schema=pl.Schema(candidates.SCHEMA))]
+    for folder in (crowds, Folder(payload.pairs)):
+        for name in part_files(folder, candidates.SUFFIX):
+            with folder.open(name) as stream:
+                for batch in pq.ParquetFile(stream).iter_batches():
+                    frame = pl.DataFrame(batch)
+                    mine = frame["one"].map_elements(_hash, return_dtype=pl.UInt64)
+                    frame = frame.filter(mine % payload.partitions == payload.partition)
+                    if folder is not crowds and len(frame):
+                        inside = crowd[str(frame["kind"][0])]
+                        ends = (pl.col(end).is_in(inside.implode()) for end in ("one", "other"))
+                        frame = frame.filter(~pl.all_horizontal(ends))
+                    frames.append(frame)
+    order = ["one", "bits", "mirrored", "other"]  # so that of a pair one is at hand
+    return (
+        pl.concat(frames)
+        .sort(order)
+        .unique(["one", "other", "mirrored"], keep="first", maintain_order=True)
+    )
+
+
+def _digests(folder: Folder, name: str) -> pl.Series:
+    with folder.open(name) as stream:
+        return pl.read_parquet(stream)["digest"]
+
+
+def _hash(digest: str) -> int:
+    return xxhash.xxh3_64_intdigest(digest.encode())
+
+
+def _px(pictures: list[Image.Image]) -> int:
+    return sum(p.width * p.height for p in pictures)
+
+
+class _Judge:
+    """Compares media of one partition."""
+
+    def __init__(self, payload: Payload, looks: Mapping[str, Signals]):
+        self._dedup = payload.dedup
+        self._looks = looks
+        self._reader = MediaReader(Workspace(payload.workspace))
+        self._thumbs: OrderedDict[str, list[Image.Image]] = OrderedDict()
+        self._held_px = 0
+        self.opened = 0
+
+    def _frames(self, look: Signals) -> list[Image.Image]:
+        """Return the stored thumbnails; the last few media's stay decoded."""
+        if look.digest not in self._thumbs:
+            found = self._thumbs[look.digest] = fingerprints.pictures(look.thumbs)
+            self._held_px += _px(found)
+            while self._held_px > _HELD_PX and len(self._thumbs) > 1:
+                self._held_px -= _px(self._thumbs.popitem(last=False)[1])
+        return self._thumbs[look.digest]
+
+    def images(self, one: str, other: str, mirrored: bool) -> str:
+        """Return how two images are the same, or ""."""
+        first, second = self._looks[one], self._looks[other]
+        a, b = self._frames(first)[0], self._frames(second)[0]
+        if mirrored:
+            b = ImageOps.mirror(b)
+        note = "mirrored, " if mirrored else ""
+        longest = [max(look.width, look.height) for look in (first, second)]
+        if min(longest) < self._dedup.images.min_edge_px:
+            if (first.width, first.height) != (second.width, second.height):
+                return ""
+            found = pixels.compare_small(a, b)
+            if not found.same or a.size == (first.width, first.height):
+                return f"{note}{found}" if found.same else ""
+            hint = pixels.Crop()
+        else:
+            found = pixels.compare_thumbs(a, b)
+            if not found.same:
+                return ""
+            hint = found.crop
+        whole = self._decoded(first), self._decoded(second)
+        if whole[0] is None or whole[1] is None:
+            return ""
+        b = ImageOps.mirror(whole[1]) if mirrored else whole[1]
+        found = pixels.compare(whole[0], b, hint)
+        return f"{note}{found}" if found.same else ""
+
+    def _decoded(self, look: Signals) -> Image.Image | None:
+        return read_image(self._read(look.refs[0]), look_px=_DECODE_PX).pixels
+
+    def _read(self, ref: MediaRef) -> bytes:
+        """Return the bytes of a medium that was there when it was measured.
+
+        Raises:
+            DataError: it is there no more: whether it is a copy cannot be told.
+        """
+        self.opened += 1
+        try:
+            return self._reader.read(ref)
+        except (DataError, OSError) as error:
+            raise DataError(
+                f"{error}; it was there when it was measured: fetch its corpus again to compare it"
+            ) from error
+
+    def videos(self, one: str, other: str, mirrored: bool) -> str:
+        """Return how two videos are the same, or ""."""
+        first, second = self._looks[one], self._looks[other]
+        longest = max(first.duration_s, second.duration_s)
+        gap = abs(first.duration_s - second.duration_s)
+        if gap > self._dedup.videos.max_length_gap * longest:
+            return ""
+        pairs = list(zip(self._frames(first), self._frames(second), strict=False))
+        if min(len(pairs), PROBES) < 1:
+            return ""
+        needed = _FRAMES_ALIKE * max(len(self._frames(first)), len(self._frames(second)))
+        small = min(max(k.width, k.height) for k in (first, second))
+        compare = (
+            pixels.compare_small
+            if small < self._dedup.images.min_edge_px
+            else pixels.compare_thumbs
+        )
+
+        def turned(image: Image.Image) -> Image.Image:
+            return ImageOps.mirror(image) if mirrored else image
+
+        alike = list[tuple[int, pixels.Crop]]()
+        for number, (a, b) in enumerate(pairs):
+            if len(alike) + len(pairs) - number < needed:
+                return ""
+            if (found := compare(a, turned(b))).same:
+                alike.append((number, found.crop))
+        if compare is pixels.compare_thumbs and len(alike) >= needed:
+            whole = self._clip(first), self._clip(second)
+            if min(map(len, whole)) < len(pairs):
+                return ""
+            alike = [
+                (number, crop)
+                for number, crop in alike
+                if pixels.compare(whole[0][number], turned(whole[1][number]), crop).same
+            ]
+        if len(alike) < needed:
+            return ""
+        return f"{'mirrored, ' if mirrored else ''}{len(alike)} of {len(pairs)} frames alike"
+
+    def shown(self, one: str, other: str, mirrored: bool) -> str:
+        """Return how a clip shows a picture, or ""; which of the two is which does not matter."""
+        picture, clip = sorted(
+            (self._looks[one], self._looks[other]), key=lambda k: k.kind != "image"
+        )
+        asked, frames = self._frames(picture)[0], self._frames(clip)
+        if mirrored:
+            asked = ImageOps.mirror(asked)
+        thumbs = [pixels.compare_thumbs(asked, frame) for frame in frames]
+        if not any(t.same for t in thumbs):
+            return ""
+        whole, decoded = self._decoded(picture), self._clip(clip)
+        if whole is None or len(decoded) < len(frames):
+            return ""
+        if mirrored:
+            whole = ImageOps.mirror(whole)
+        for number, (thumb, frame) in enumerate(zip(thumbs, decoded, strict=True)):
+            if thumb.same and (found := pixels.compare(whole, frame, thumb.crop)).same:
+                return f"frame {number + 1} of {len(frames)} looked at, {found}"
+        return ""
+
+    def _clip(self, look: Signals) -> tuple[Image.Image, ...]:
+        """Return the frames looked at, at up to `_DECODE_PX`."""
+        if look.kind == "frames":
+            refs = [look.refs[i] for i in probes(len(look.refs))]
+            facts = [read_image(self._read(r), look_px=_DECODE_PX) for r in refs]
+            return tuple(f.pixels for f in facts if f.pixels is not None)
+        return read_video(self._read(look.refs[0]), look_px=_DECODE_PX).looks
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    pairs = _pairs(payload)
+    looks = payload.places.looks({*pairs["one"], *pairs["other"]} if len(pairs) else set())
+    judge, union, rows = _Judge(payload, looks), UnionFind(), list[dict[str, str]]()
+    judges = {"image": judge.images, "video": judge.videos, "frame": judge.shown}
+    for one, other, kind, mirrored, _ in pairs.iter_rows():
+        if union.find(one) == union.find(other):
+            continue
+        if how := judges[kind](one, other, mirrored):
+            union.join(one, other)
+            rows.append({"one": one, "other": other, "how": how})
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=SCHEMA),
+        context.out / f"{unit.name}{SUFFIX}",
+        compression="zstd",
+    )
+    stats = {"proposed": len(pairs), "opened": judge.opened, "same": len(rows)}
+    return Result(tally=Tally(), stats=stats)
+
+
+STAGE = Stage(name="compare", version=5, run=_run, timeout_s=3600.0)
+
+
+def units(
+    workspace: Workspace, pairs: Folder, crowds: Folder, places: Places, dedup: Dedup
+) -> list[Unit]:
+    """Return one unit a partition of the proposed pairs."""
+    proposed = sum(int(m.stats["pairs"]) for f in (pairs, crowds) for m in manifests(f))
+    count = max(1, -(-proposed // PARTITION_PAIRS))
+    return [
+        Unit(
+            name=f"compare-{number:05d}",
+            inputs={
+                "pairs": stage_record(pairs).digest,
+                "crowds": stage_record(crowds).digest,
+            }
+            | places.inputs(),
+            params={
+                "partitions": count,
+                "images": dedup.images.model_dump(mode="json"),
+                "videos": dedup.videos.model_dump(mode="json"),
+            },
+            payload=Payload(
+                workspace=workspace.url,
+                pairs=pairs.url,
+                crowds=crowds.url,
+                places=places,
+                partition=number,
+                partitions=count,
+                dedup=dedup,
+            ),
+        )
+        for number in range(count)
+    ]

@@ -1,0 +1,241 @@
+"""Stage "crowds": media whose hash says nothing, proposed by a finer look instead.
+
+Forms of one template, flat patterns, slides: hundreds share a hash, or nearly, and pairs of them
+all would be quadratic. Each medium that hashes pair with more than `proposals.CROWD` others is
+compared with its `NEAREST` by descriptor instead
+(`smolmix.pipelines.curate.measure.descriptors`), under the same crops and flips.
+How many pairs that sets aside is counted and shown by `smolmix curate`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+from numpy.typing import NDArray
+
+from smolmix.accounting import Tally
+from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.pipelines.curate.dedup.media import candidates
+from smolmix.pipelines.curate.dedup.media.nearest import Indices, nearest
+from smolmix.pipelines.curate.dedup.media.tables import Places
+from smolmix.pipelines.curate.measure import descriptors, fingerprints
+from smolmix.pipelines.curate.measure.descriptors import Descriptors
+from smolmix.pipelines.curate.measure.videos import PROBES
+from smolmix.pipelines.curate.policy import Dedup
+from smolmix.storage import Folder
+from smolmix.workspace import manifests, part_files, stage_record
+
+NEAREST = 24  # of each
+_WHOLE = fingerprints.CROPS[:1]
+_COARSER = 4  # a clip's eight descriptors are one: its products must stay as small as a picture's
+
+_Crops = tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a worker needs beside the unit's key."""
+
+    pairs: str
+    places: Places
+    against: Places | None
+    kind: str  # image | video | frame
+    dedup: Dedup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """A picture, a clip, or a frame of a clip that is looked for among pictures."""
+
+    digest: str
+    side: bool  # of `against`
+    clip: bool
+    group: tuple[int, int]  # only items of one group are compared: the size of a small picture
+    thumbs: bytes
+    frame: int = -1  # the only one that counts
+
+
+def crowded(folder: Folder, kind: str) -> set[str]:
+    """Return the digests of the crowd: those the proposals name, and those in too many pairs."""
+    found, counts = set[str](), [pl.DataFrame(schema={"name": pl.String, "len": pl.UInt32})]
+    for name in part_files(folder, candidates.CROWDED):
+        with folder.open(name) as stream:
+            table = pl.read_parquet(stream).filter(pl.col("kind") == kind)
+        found.update(table["digest"])
+    for pairs in _pairs(folder, kind):
+        names = pl.concat([pairs["one"], pairs["other"]]).alias("name")
+        counts = [pl.concat([*counts, names.value_counts(name="len")]).group_by("name").sum()]
+    (total,) = counts
+    suspect = total.filter(pl.col("len") > candidates.CROWD)["name"]
+    if not len(suspect):
+        return found
+    ends = pl.concat(
+        [
+            p.select(name=pl.col(a), with_=pl.col(b)).filter(
+                pl.col("name").is_in(suspect.implode())
+            )
+            for p in _pairs(folder, kind)
+            for a, b in (("one", "other"), ("other", "one"))
+        ]
+    )
+    many = ends.unique().group_by("name").len().filter(pl.col("len") > candidates.CROWD)
+    return found | set(many["name"])
+
+
+def _pairs(folder: Folder, kind: str) -> Iterator[pl.DataFrame]:
+    for name in part_files(folder, candidates.SUFFIX):
+        with folder.open(name) as stream:
+            pairs = pl.read_parquet(stream, columns=["one", "other", "kind"])
+        yield pairs.filter(pl.col("kind") == kind).select("one", "other").unique()
+
+
+def _items(payload: Payload, names: set[str]) -> list[_Item]:
+    """Return the crowd's items, each once a side, in order of digest."""
+    found: dict[tuple[str, bool], list[_Item]] = {}
+    columns = ["digest", "kind", "width", "height", "thumbs"]
+    sides = [(payload.places, False)] + ([(payload.against, True)] if payload.against else [])
+    for places, side in sides:
+        for batch in places.batches(columns):
+            rows = zip(*batch.select(columns).to_pydict().values(), strict=True)
+            for digest, kind, wide, high, thumbs in rows:
+                if digest not in names or (digest, side) in found or not thumbs:
+                    continue
+                clip = kind != "image"
+                small = not clip and max(wide, high) < payload.dedup.images.min_edge_px
+                group = (wide, high) if small and payload.kind == "image" else (0, 0)
+                frames = range(PROBES) if clip and payload.kind == "frame" else (-1,)
+                found[digest, side] = [
+                    _Item(
+                        digest=digest, side=side, clip=clip, group=group, thumbs=thumbs, frame=frame
+                    )
+                    for frame in frames
+                ]
+    return [item for key in sorted(found) for item in found[key]]
+
+
+def _described(item: _Item, crops: _Crops) -> Descriptors:
+    """Return (plain and mirrored, crops, size) descriptors."""
+    looks = fingerprints.pictures(item.thumbs)
+    if not item.clip:
+        return np.stack(descriptors.describe(looks[0], crops))
+    if item.frame >= 0:
+        return np.stack(descriptors.describe(looks[min(item.frame, len(looks) - 1)], _WHOLE))
+    found = np.zeros((2, 1, PROBES, descriptors.SIZE), np.int8)
+    for number, look in enumerate(looks[:PROBES]):
+        found[:, :, number] = np.rint(np.stack(descriptors.describe(look, _WHOLE)) / _COARSER)
+    return found.reshape(2, 1, -1)
+
+
+def _near(payload: Payload, items: list[_Item]) -> Iterator[pa.RecordBatch]:
+    """Yield the proposed pairs among items of one group."""
+    images = payload.dedup.images
+    large = payload.kind == "image" and items[0].group == (0, 0)
+    crops = fingerprints.CROPS if large and images.crops else _WHOLE
+    own = np.concatenate([_described(i, _WHOLE)[0] for i in items])
+    digests = np.array([i.digest for i in items])
+    side, clip = (np.array([getattr(i, n) for i in items]) for n in ("side", "clip"))
+
+    def variants(members: Indices) -> tuple[Descriptors, Descriptors]:
+        found = np.stack([_described(items[i], crops) for i in members], axis=1)
+        return found[0], found[1] if images.flips else found[1][:, :0]
+
+    def allowed(rows: Indices, columns: Indices) -> NDArray[np.bool_]:
+        apart = digests[rows, None] != digests[None, columns]
+        if payload.against:
+            apart &= side[rows, None] != side[None, columns]
+        if payload.kind == "frame":
+            apart &= clip[rows, None] != clip[None, columns]
+        return np.asarray(apart)
+
+    for found in nearest(own, variants, allowed, NEAREST):
+        ends = digests[found.one], digests[found.other]
+        yield _batch(*ends, payload.kind, found.mirrored, found.rank)
+
+
+def _batch(
+    one: NDArray[np.str_],
+    other: NDArray[np.str_],
+    kind: str,
+    mirrored: NDArray[np.bool_] | None = None,
+    rank: NDArray[np.uint8] | None = None,
+) -> pa.RecordBatch:
+    """Return proposals, by default of pictures that are alike as they are."""
+    return pa.record_batch(
+        [
+            pa.array(np.where(one < other, one, other), pa.string()),
+            pa.array(np.where(one < other, other, one), pa.string()),
+            pa.array([kind] * len(one), pa.string()),
+            pa.array(np.zeros(len(one), bool) if mirrored is None else mirrored),
+            pa.array(np.zeros(len(one), np.uint8) if rank is None else rank),
+        ],
+        schema=candidates.SCHEMA,
+    )
+
+
+def _alike(items: list[_Item]) -> tuple[list[_Item], list[tuple[str, str]]]:
+    """Return the items whose thumbnails differ, and pairs of the others with the one that stands.
+
+    Pixel-exact copies are so found however many there are.
+    """
+    first: dict[object, _Item] = {}
+    pairs = set[tuple[str, str]]()
+    for item in items:
+        look = xxhash.xxh3_128_digest(item.thumbs), item.group, item.side, item.clip, item.frame
+        same = first.setdefault(look, item)
+        if same.digest != item.digest:
+            pairs.add((same.digest, item.digest))  # items are in order of digest
+    return list(first.values()), sorted(pairs)
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    folder = Folder(payload.pairs)
+    names = crowded(folder, payload.kind)
+    groups: dict[tuple[int, int], list[_Item]] = {}
+    items, alike = _alike(_items(payload, names))
+    for item in items:
+        groups.setdefault(item.group, []).append(item)
+    found = len(alike)
+    path = context.out / f"{unit.name}{candidates.SUFFIX}"
+    with pq.ParquetWriter(path, candidates.SCHEMA, compression="zstd") as out:
+        same = np.array(alike, dtype=str).reshape(-1, 2)
+        out.write_batch(_batch(same[:, 0], same[:, 1], payload.kind))
+        for _, items in sorted(groups.items()):
+            for batch in _near(payload, items) if len(items) > 1 else ():
+                out.write_batch(batch)
+                found += len(batch)
+    pq.write_table(
+        pa.table({"digest": pa.array(sorted(names), pa.string())}),
+        context.out / f"{unit.name}{candidates.CROWDED}",
+    )
+    aside = sum(int(m.stats["aside"]) for m in manifests(folder) if m.stats["kind"] == payload.kind)
+    return Result(tally=Tally(), stats={"pairs": found, "crowded": len(names), "aside": aside})
+
+
+STAGE = Stage(name="crowds", version=1, run=_run)
+
+
+def units(pairs: Folder, places: Places, dedup: Dedup, against: Places | None) -> list[Unit]:
+    """Return one unit a kind of medium that was proposed."""
+    kinds = sorted({str(m.stats["kind"]) for m in manifests(pairs)})
+    return [
+        Unit(
+            name=f"crowds-{kind}",
+            inputs={"pairs": stage_record(pairs).digest}
+            | places.inputs()
+            | (against.inputs() if against else {}),
+            params={
+                "images": dedup.images.model_dump(mode="json"),
+                "videos": dedup.videos.model_dump(mode="json"),
+            },
+            payload=Payload(
+                pairs=pairs.url, places=places, against=against, kind=kind, dedup=dedup
+            ),
+        )
+        for kind in kinds
+    ]

@@ -1,0 +1,56 @@
+"""The looks of all media of some corpora, read from their signal files column by column."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from smolmix.pipelines.curate.measure import media_features
+from smolmix.pipelines.curate.measure.media_features import Signals
+from smolmix.storage import Folder
+from smolmix.workspace import part_files, stage_record
+
+MIN_SPREAD = 8  # flatter pictures have hashes of noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Measured folders whose media are compared with one another."""
+
+    urls: tuple[str, ...]
+
+    def __add__(self, other: "Places") -> "Places":
+        return Places(urls=self.urls + other.urls)
+
+    def inputs(self) -> dict[str, str]:
+        """Return what a unit over these folders depends on."""
+        return {f"measured {Folder(u).name}": stage_record(Folder(u)).digest for u in self.urls}
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the signals of every part in order, a bounded number of media at a time."""
+        for url in self.urls:
+            folder = Folder(url)
+            for name in part_files(folder, media_features.SUFFIX):
+                with folder.open(name) as stream:
+                    reader = pa.ipc.open_file(stream)
+                    for number in range(reader.num_record_batches):
+                        yield reader.get_batch(number).select(list(columns))
+
+    def count(self, kinds: Iterable[str]) -> int:
+        """Return how many media of these kinds there are, copies counted again."""
+        wanted = set(kinds)
+        return sum(
+            sum(k in wanted for k in batch.column("kind").to_pylist())
+            for batch in self.batches(["kind"])
+        )
+
+    def looks(self, digests: set[str]) -> dict[str, Signals]:
+        """Return the signals of the named media, by digest."""
+        found: dict[str, Signals] = {}
+        for batch in self.batches(media_features.SCHEMA.names):
+            names = batch.column("digest").to_pylist()
+            rows = [i for i, n in enumerate(names) if n in digests and n not in found]
+            if rows:
+                table = pa.Table.from_batches([batch]).take(rows)
+                found |= {s.digest: s for s in media_features.from_table(table)}
+        return found

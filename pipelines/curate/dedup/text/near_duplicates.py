@@ -1,0 +1,300 @@
+"""Near duplicates among texts: bands of MinHash signatures propose, whole signatures decide.
+
+Stage "bands", one unit a band, writes the pairs that share a band; stage "alike", one unit a
+partition of the pairs, keeps those whose whole signatures are alike enough, each once; stage
+"texts" joins those pairs and writes verdicts. Only columns are read: of a million texts a band is
+16 MB, and signatures only of the texts of one partition's pairs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from smolmix.accounting import Tally
+from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
+from smolmix.pipelines.curate.dedup import inputs as origins
+from smolmix.pipelines.curate.dedup import removals
+from smolmix.pipelines.curate.dedup.inputs import Origin
+from smolmix.pipelines.curate.dedup.text import minhash
+from smolmix.pipelines.curate.policy import TextDedup
+from smolmix.storage import Folder
+from smolmix.workspace import manifests, part_files, stage_record
+
+PAIRS = ".textpairs.parquet"
+PARTITION_PAIRS = 500_000  # proposed: at most twice as many signatures of 480 bytes
+_ALL_PAIRS = 32  # texts of one band key compared all with all; more: each with the first of them
+_PART_ROWS = 1 << 32  # a text is named by (number of its part, row)
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a worker needs beside the unit's key."""
+
+    origins: tuple[Origin, ...]
+    policy: TextDedup
+    band: int = 0
+    partition: int = 0
+    partitions: int = 1
+    pairs: str = ""
+    across: bool = False
+
+
+def _parts(payload: Payload) -> Iterator[tuple[int, Origin, str]]:
+    number = 0
+    for origin in payload.origins:
+        for part in origin.parts():
+            yield number, origin, part
+            number += 1
+
+
+def _column(payload: Payload, name: str) -> pl.DataFrame:
+    """Return (text, value) of one column of all surviving texts."""
+    frames = [pl.DataFrame(schema={"text": pl.Int64, "value": pl.UInt64})]
+    for number, origin, part in _parts(payload):
+        taken = removals.of_part(map(Folder, origin.gone), part)
+        with Folder(origin.filtered).open(part + minhash.SUFFIX) as stream:
+            table = pq.read_table(stream, columns=["row", name])
+        frame = pl.DataFrame(table).filter(~pl.col("row").is_in(list(taken)))
+        frames.append(
+            frame.select(
+                (pl.col("row") + number * _PART_ROWS).alias("text"),
+                pl.col(name).cast(pl.UInt64).alias("value"),
+            )
+        )
+    return pl.concat(frames)
+
+
+def _proposed(groups: pl.DataFrame) -> Iterator[tuple[int, int]]:
+    for (texts,) in groups.iter_rows():
+        if len(texts) <= _ALL_PAIRS:
+            yield from ((a, b) for i, a in enumerate(texts) for b in texts[i + 1 :])
+        else:
+            yield from ((texts[0], b) for b in texts[1:])
+            yield from pairwise(texts)
+
+
+def _run_band(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    column = _column(payload, f"band{payload.band:02d}")
+    groups = (
+        column.filter(pl.len().over("value") > 1)
+        .sort("value", "text")
+        .group_by("value", maintain_order=True)
+        .agg("text")
+        .select("text")
+    )
+    pairs = np.array(list(_proposed(groups)), dtype=np.int64).reshape(-1, 2)
+    pl.DataFrame({"one": pairs[:, 0], "other": pairs[:, 1]}).write_parquet(
+        context.out / f"{unit.name}{PAIRS}"
+    )
+    return Result(tally=Tally(), stats={"proposed": len(pairs)})
+
+
+BANDS = Stage(name="bands", version=2, run=_run_band)
+
+
+def _of_partition(payload: Payload) -> pl.DataFrame:
+    """Return the pairs of the partition, each once, in order."""
+    frames = [pl.DataFrame(schema={"one": pl.Int64, "other": pl.Int64})]
+    folder = Folder(payload.pairs)
+    for name in part_files(folder, PAIRS):
+        with folder.open(name) as stream:
+            pairs = pl.read_parquet(stream)
+        mixed = pairs["one"].to_numpy() * 31 + pairs["other"].to_numpy()
+        mixed = (mixed ^ (mixed >> 29)) % payload.partitions
+        frames.append(pairs.filter(pl.Series(mixed == payload.partition)))
+    return pl.concat(frames).unique().sort("one", "other")
+
+
+def _signatures(
+    payload: Payload, wanted: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    """Return the signatures of the wanted texts, which are in order, and keys of their numbers."""
+    width = payload.policy.bands * payload.policy.rows
+    signatures = np.zeros((len(wanted), width), np.uint32)
+    numbers = np.zeros(len(wanted), np.uint64)
+    for number, origin, part in _parts(payload):
+        with Folder(origin.filtered).open(part + minhash.SUFFIX) as stream:
+            file = pq.ParquetFile(stream)
+            for batch in file.iter_batches(columns=["row", "numbers", "signature"]):
+                names = batch.column("row").to_numpy() + number * _PART_ROWS
+                mine = slice(*np.searchsorted(wanted, [names[0], names[-1] + 1]))
+                rows = np.searchsorted(names, wanted[mine])
+                numbers[mine] = batch.column("numbers").to_numpy()[rows]
+                column = batch.column("signature")
+                data = np.frombuffer(column.buffers()[1], np.uint32).reshape(-1, width)
+                signatures[mine] = data[column.offset :][rows]
+    return signatures, numbers
+
+
+def _run_alike(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    pairs = _of_partition(payload)
+    ends = pairs.to_numpy().reshape(-1, 2)
+    wanted = np.unique(ends)
+    signatures, numbers = _signatures(payload, wanted)
+    a, b = (np.searchsorted(wanted, ends[:, i]) for i in (0, 1))
+    similarity = np.zeros(len(a), np.float32)
+    for at in range(0, len(a), _BLOCK):
+        block = slice(at, at + _BLOCK)
+        similarity[block] = (signatures[a[block]] == signatures[b[block]]).mean(axis=1)
+    good = similarity >= payload.policy.min_similarity
+    if payload.policy.numbers == "must-match":
+        good &= numbers[a] == numbers[b]
+    found = pairs.with_columns(similarity=pl.Series(similarity)).filter(pl.Series(good))
+    found.write_parquet(context.out / f"{unit.name}{PAIRS}")
+    return Result(tally=Tally(), stats={"compared": len(a), "alike": len(found)})
+
+
+ALIKE = Stage(name="alike", version=1, run=_run_alike)
+
+
+def _named(payload: Payload, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Return the wanted texts with their places, ids and lengths."""
+    frames = [wanted.head(0).with_columns(
+        row=pl.lit(0, pl.Int64), id=pl.lit(""), chars=pl.lit(0, pl.Int64), part=pl.lit(""),
+        rank=pl.lit(0, pl.Int64), corpus=pl.lit(""),
+    )]  # fmt: skip
+    for number, origin, part in _parts(payload):
+        with Folder(origin.filtered).open(part + minhash.SUFFIX) as stream:
+            table = pl.DataFrame(pq.read_table(stream, columns=["row", "id", "chars"]))
+        named = wanted.join(
+            table.with_columns(text=pl.col("row") + number * _PART_ROWS), on="text", how="inner"
+        )
+        frames.append(
+            named.with_columns(
+                part=pl.lit(part), rank=pl.lit(origin.rank, pl.Int64), corpus=pl.lit(origin.corpus)
+            )
+        )
+    return pl.concat(frames)
+
+
+def _groups(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return each text of the pairs with its group and the best similarity it was found by."""
+    ends = pairs.select("one", "other").to_numpy().reshape(-1, 2)
+    texts, at = np.unique(ends, return_inverse=True)
+    at = at.reshape(-1, 2)
+    graph = coo_array((np.ones(len(at), np.int8), (at[:, 0], at[:, 1])), (len(texts),) * 2)
+    groups = connected_components(graph, directed=False)[1] if len(texts) else texts
+    best = np.zeros(len(texts), np.float32)
+    for side in (0, 1):
+        np.maximum.at(best, at[:, side], pairs["similarity"].to_numpy())
+    return pl.DataFrame({"text": texts, "group": groups, "best": best})
+
+
+def _run_join(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    folder = Folder(payload.pairs)
+    frames = [pl.DataFrame(schema={"one": pl.Int64, "other": pl.Int64, "similarity": pl.Float32})]
+    for name in part_files(folder, PAIRS):
+        with folder.open(name) as stream:
+            frames.append(pl.read_parquet(stream))
+    named = _named(payload, _groups(pl.concat(frames))).sort(
+        "group", "rank", "chars", "id", descending=[False, False, True, False]
+    )
+    others = named.with_columns(
+        kept_id=pl.col("id").first().over("group"),
+        first=pl.col("text") == pl.col("text").first().over("group"),
+        home=pl.col("corpus") == pl.col("corpus").first().over("group"),
+    ).filter(~pl.col("first") & ~(pl.col("home") & payload.across))
+    found = others.select(
+        "part",
+        "row",
+        "id",
+        stage=pl.lit("dedup"),
+        reason=pl.lit("duplicate-near-text"),
+        detail=pl.concat_str(pl.lit("similarity "), pl.col("best").map_elements(_two, pl.String)),
+        kept_id="kept_id",
+    ).sort("part", "row")
+    pq.write_table(
+        found.to_arrow().cast(removals.SCHEMA),
+        context.out / f"{unit.name}{removals.SUFFIX}",
+        compression="zstd",
+    )
+    return Result(
+        tally=Tally(), stats={"verdicts": len(found), "clusters": named["group"].n_unique()}
+    )
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
+
+
+TEXTS = Stage(name="texts", version=2, run=_run_join)
+
+
+def band_units(sources: Sequence[Origin], policy: TextDedup) -> list[Unit]:
+    """Return one unit a band."""
+    depends = origins.inputs(sources)
+    return [
+        Unit(
+            name=f"band-{band:03d}",
+            inputs=depends,
+            params={"band": band, "policy": policy.model_dump(mode="json")},
+            payload=Payload(origins=tuple(sources), policy=policy, band=band),
+        )
+        for band in range(policy.bands)
+    ]
+
+
+def alike_units(sources: Sequence[Origin], policy: TextDedup, bands: Folder) -> list[Unit]:
+    """Return one unit a partition of the proposed pairs."""
+    proposed = sum(int(m.stats["proposed"]) for m in manifests(bands))
+    count = max(1, -(-proposed // PARTITION_PAIRS))
+    return [
+        Unit(
+            name=f"alike-{number:05d}",
+            inputs={"bands": stage_record(bands).digest},
+            params={"partitions": count},
+            payload=Payload(
+                origins=tuple(sources),
+                policy=policy,
+                pairs=bands.url,
+                partition=number,
+                partitions=count,
+            ),
+        )
+        for number in range(count)
+    ]
+
+
+def join_units(
+    sources: Sequence[Origin], policy: TextDedup, pairs: Folder, *, across: bool = False
+) -> list[Unit]:
+    """Return the one unit that turns pairs into verdicts; it holds no more than those pairs."""
+    return [
+        Unit(
+            name="texts-00000",
+            inputs={"pairs": stage_record(pairs).digest},
+            params={"ranks": origins.ranks(sources), "across": across},
+            payload=Payload(origins=tuple(sources), policy=policy, pairs=pairs.url, across=across),
+        )
+    ]
+
+
+def find(
+    run: Callable[[Stage, list[Unit], Folder], Summary],
+    work: Folder,
+    name: str,
+    sources: Sequence[Origin],
+    policy: TextDedup,
+    *,
+    across: bool = False,
+) -> Folder:
+    """Run the three stages below `work` and return the folder of verdicts."""
+    bands, alike, texts = (work.child(step, name) for step in ("bands", "alike", "texts"))
+    run(BANDS, band_units(sources, policy), bands)
+    run(ALIKE, alike_units(sources, policy, bands), alike)
+    run(TEXTS, join_units(sources, policy, alike, across=across), texts)
+    return texts

@@ -1,0 +1,142 @@
+"""Facts of one image: its header, and one small decoded look at it."""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
+from PIL.Image import DecompressionBombError, DecompressionBombWarning
+
+from smolmix.pipelines.curate.measure import structure
+from smolmix.tokenize.tiles.image import DECODER_ERRORS, FORMATS
+
+LOOK_PX = 256  # a JPEG is decoded at the smallest scale that leaves both edges this long
+_ORIENTATION = 0x0112
+Image.init()  # registers every format: `open` otherwise knows only the common ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What an image's bytes say. With a fault, what follows it may be unset."""
+
+    fault: str = ""  # "image-truncated: ...": a reason, a colon, the detail
+    format: str = ""
+    mode: str = ""
+    width: int = 0
+    height: int = 0
+    orientation: int = 1  # EXIF, 1 to 8: how Pillow would still turn the pixels it reads
+    frames: int = 1
+    pixels: Image.Image | None = None  # RGB, possibly reduced; None when only headers were read
+
+
+def _fault(reason: str, detail: object) -> str:
+    text = " ".join(str(detail).split())
+    return f"image-{reason}: {text[:200]}"
+
+
+def read_image(data: bytes, *, look: bool = True, look_px: int = LOOK_PX) -> ImageFacts:
+    """Return the image's facts, with its pixels where `look` asks for them.
+
+    Never raises for what the bytes hold: a fault says what is wrong.
+    """
+    if not data:
+        return ImageFacts(fault=_fault("empty", "0 bytes"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", DecompressionBombWarning)
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except (DecompressionBombError, DecompressionBombWarning) as error:
+            return ImageFacts(fault=_fault("bomb", error))
+        except UnidentifiedImageError:
+            return ImageFacts(fault=_unopened(data, _unidentified(data)))
+        except DECODER_ERRORS as error:
+            return ImageFacts(fault=_unopened(data, _fault("corrupt", f"header: {error}")))
+        with image:
+            return _facts(image, data, look_px if look else 0)
+
+
+def _unopened(data: bytes, fault: str) -> str:
+    """Return the container's damage where it explains why the header cannot be read."""
+    reason, _, detail = structure.image_damage(data).partition(": ")
+    return _fault(reason, detail) if reason == "truncated" else fault
+
+
+def _unidentified(data: bytes) -> str:
+    kind = structure.looks_like(data)
+    if kind in ("png", "jpeg", "gif", "bmp", "webp", "avif"):
+        return _fault("corrupt", f"a {kind} file whose header cannot be read")
+    return _fault("not-an-image", f"{kind or 'unknown bytes'}, {len(data)} bytes")
+
+
+def _facts(image: Image.Image, data: bytes, look_px: int) -> ImageFacts:
+    try:
+        orientation = _orientation(image)
+    except DECODER_ERRORS:
+        orientation = 1  # broken EXIF does not spoil the picture
+    try:
+        frames = int(getattr(image, "n_frames", 1))
+    except DECODER_ERRORS:
+        frames = 1
+    known = {
+        "format": (image.format or "").lower(),
+        "mode": image.mode,
+        "width": image.width,
+        "height": image.height,
+        "orientation": orientation,
+        "frames": 1 if image.format == "MPO" else frames,
+    }
+    if damage := structure.image_damage(data):
+        reason, _, detail = damage.partition(": ")
+        return ImageFacts(fault=_fault(reason, detail), **known)  # type: ignore[arg-type]
+    if not look_px:
+        return ImageFacts(**known)  # type: ignore[arg-type]
+    try:
+        pixels = _pixels(image, data, look_px)
+    except MemoryError as error:
+        return ImageFacts(fault=_fault("bomb", f"out of memory {error}"), **known)  # type: ignore[arg-type]
+    except DECODER_ERRORS as error:
+        cut = any(w in str(error).lower() for w in ("truncated", "premature end of jpeg"))
+        return ImageFacts(fault=_fault("truncated" if cut else "corrupt", error), **known)  # type: ignore[arg-type]
+    return ImageFacts(pixels=pixels, **known)  # type: ignore[arg-type]
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF":
+        return 1  # Pillow turns these itself, and gives their size as turned
+    found = image.getexif().get(_ORIENTATION, 1)
+    return int(found) if found in range(1, 9) else 1
+
+
+def _pixels(image: Image.Image, data: bytes, look_px: int) -> Image.Image:
+    """Return frame 0 as RGB on white; JPEGs strictly and at reduced scale."""
+    if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
+        try:
+            # libjpeg warns and goes on where Pillow stays silent; strict makes that an error.
+            array = simplejpeg.decode_jpeg(
+                data, min_height=look_px, min_width=look_px, min_factor=1.0, strict=True
+            )
+            return Image.fromarray(np.asarray(array))
+        except ValueError as error:
+            if "extraneous bytes" not in str(error) and "JPEG" in str(error):
+                raise
+    image.seek(0)
+    image.draft("RGB", (look_px, look_px))
+    image.load()
+    return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return the image as 8-bit RGB: transparency on white, 16 bits scaled."""
+    if image.mode.startswith(("I;16", "I")) or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        grey = np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        front = image.convert("RGBA")
+        back = Image.new("RGBA", front.size, (255, 255, 255, 255))
+        return Image.alpha_composite(back, front).convert("RGB")
+    return image.convert("RGB")

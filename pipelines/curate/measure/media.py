@@ -1,0 +1,187 @@
+"""Measures media: each distinct one once, however many samples show it."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+import xxhash
+from msgspec.structs import replace
+from PIL import Image
+
+from smolmix.errors import DataError
+from smolmix.media import MediaReader
+from smolmix.pipelines.curate.measure import fingerprints
+from smolmix.pipelines.curate.measure.images import read_image
+from smolmix.pipelines.curate.measure.media_features import Signals
+from smolmix.pipelines.curate.measure.videos import probes, read_video
+from smolmix.sample import Media, MediaRef
+
+# Raised when the same bytes get another size, turn, number of frames, rate or duration: tokens and
+# tiles follow from those, and are made again.
+FACTS_VERSION = 2
+UNSEEN = "named-"  # how the digest of a medium starts whose bytes were not there
+_CACHED = 4096  # measured media kept by reference: samples that share one usually lie together
+
+
+def _hashes(image: Image.Image) -> tuple[int, ...]:
+    """Return the hashes of a picture and its crops; of a small one, of the whole alone."""
+    if max(image.size) < fingerprints.THUMB_PX:
+        return fingerprints.phash(image)
+    return tuple(fingerprints.phashes(image))
+
+
+class MediaMeasurer:
+    """Fills in media records, and collects the signals of each distinct medium."""
+
+    def __init__(self, reader: MediaReader, *, look: bool = True):
+        """Measure media that `reader` reads; `look` decodes pixels too."""
+        self._reader = reader
+        self._look = look
+        self._cache: OrderedDict[tuple[str, tuple[MediaRef, ...]], tuple[Media, str]] = (
+            OrderedDict()
+        )
+        self.signals: dict[str, Signals] = {}  # by digest, in the order met
+
+    def measure(self, media: Media, blobs: Mapping[MediaRef, bytes]) -> tuple[Media, str]:
+        """Return the medium with its facts, and its fault or an empty string.
+
+        One that is not fetched has no facts and no signals: nothing looks at it.
+        """
+        if media.names:
+            # Not here. Its name stands for its bytes, so that rows that show others stay apart.
+            named = xxhash.xxh3_128_hexdigest(media.refs[0].uri.encode())
+            return replace(media, digest=f"{UNSEEN}{named}"), ""
+        key = media.kind, media.refs
+        known = self._cache.get(key)
+        if known is None:
+            known = self._cache[key] = self._measure(media, blobs)
+            if len(self._cache) > _CACHED:
+                self._cache.popitem(last=False)
+        return known
+
+    def _measure(self, media: Media, blobs: Mapping[MediaRef, bytes]) -> tuple[Media, str]:
+        kind = "video" if media.kind == "video" else "image"
+        try:
+            data = [
+                b if (b := blobs.get(r)) is not None else self._reader.read(r) for r in media.refs
+            ]
+        except (DataError, OSError) as error:
+            return media, f"{kind}-missing: {error}"
+        if not data:
+            return media, f"{kind}-missing: no reference"
+        state = xxhash.xxh3_128()
+        for one in data:
+            state.update(one)
+        media = replace(
+            media, digest=state.hexdigest(), bytes_on_disk=sum(map(len, data)), frames=len(data)
+        )
+        if media.kind == "video":
+            return self._video(media, data[0])
+        if media.kind == "frames":
+            return self._frames(media, data)
+        return self._image(media, data[0])
+
+    def _image(self, media: Media, data: bytes) -> tuple[Media, str]:
+        facts = read_image(data, look=self._look)
+        media = replace(
+            media,
+            format=facts.format,
+            width=facts.width,
+            height=facts.height,
+            orientation=facts.orientation,
+        )
+        if media.digest not in self.signals:
+            signals = Signals(
+                digest=media.digest,
+                kind=media.kind,
+                width=facts.width,
+                height=facts.height,
+                duration_s=0.0,
+                refs=media.refs,
+                mode=facts.mode,
+                orientation=facts.orientation,
+                animated=facts.frames,
+                fault=facts.fault,
+            )
+            if facts.pixels is not None:
+                spread, deviation = fingerprints.spread(facts.pixels)
+                signals = replace(
+                    signals,
+                    spread=spread,
+                    deviation=deviation,
+                    level=fingerprints.mean_level(facts.pixels),
+                    hashes=_hashes(facts.pixels),
+                    thumbs=fingerprints.thumb(facts.pixels),
+                )
+            self.signals[media.digest] = signals
+        return media, facts.fault
+
+    def _video(self, media: Media, data: bytes) -> tuple[Media, str]:
+        facts = read_video(data, look=self._look)
+        media = replace(
+            media,
+            format=facts.format,
+            width=facts.width,
+            height=facts.height,
+            frames=facts.frames,
+            fps=facts.fps,
+            duration_s=facts.duration_s,
+        )
+        self._moving(media, facts.looks, facts.fault)
+        return media, facts.fault
+
+    def _frames(self, media: Media, data: list[bytes]) -> tuple[Media, str]:
+        """A folder of numbered frames is a clip at the rate the source names, or 1 a second."""
+        wanted = set(probes(len(data)))
+        looks, first, fault = list[Image.Image](), None, ""
+        for index, one in enumerate(data):
+            facts = read_image(one, look=self._look and index in wanted)
+            first = first or facts
+            if facts.fault:
+                fault = f"{facts.fault} (frame {index})"
+                break
+            if facts.pixels is not None:
+                looks.append(facts.pixels)
+        assert first is not None
+        fps = media.fps or 1.0
+        media = replace(
+            media,
+            format=first.format,
+            width=first.width,
+            height=first.height,
+            frames=len(data),
+            fps=fps,
+            duration_s=len(data) / fps,
+        )
+        self._moving(media, tuple(looks), fault)
+        return media, fault
+
+    def _moving(self, media: Media, looks: tuple[Image.Image, ...], fault: str) -> None:
+        if media.digest in self.signals:
+            return
+        signals = Signals(
+            digest=media.digest,
+            kind=media.kind,
+            width=media.width,
+            height=media.height,
+            duration_s=media.duration_s,
+            refs=media.refs,
+            fault=fault,
+        )
+        if looks:
+            spreads = [fingerprints.spread(f) for f in looks]
+            greys = [np.asarray(f.convert("L").resize((64, 64))).astype(np.float32) for f in looks]
+            moves = [float(np.abs(a - b).mean()) for a, b in pairwise(greys)]
+            pairs = [fingerprints.phash(f) for f in looks]
+            signals = replace(
+                signals,
+                mode="RGB",
+                spread=max(s for s, _ in spreads),
+                deviation=max(d for _, d in spreads),
+                level=max(fingerprints.mean_level(f) for f in looks),
+                motion=max(moves, default=255.0),
+                hashes=tuple([p for p, _ in pairs] + [m for _, m in pairs]),
+                thumbs=b"".join(map(fingerprints.thumb, looks)),
+            )
+        self.signals[media.digest] = signals

@@ -1,0 +1,200 @@
+"""Stage "measure": raw rows to samples with every measure, before any policy.
+
+Writes `measured/<corpus>/part-NNNNN.parquet`, what could not be adapted beside it, and the
+signals of its media, so that trying another policy opens no media again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smolmix.accounting import Tally
+from smolmix.engine.run import run_stage
+from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
+from smolmix.media import MediaReader
+from smolmix.pipelines.curate.measure import media_features
+from smolmix.pipelines.curate.measure.media import FACTS_VERSION, MediaMeasurer
+from smolmix.pipelines.curate.measure.samples import SampleMeasurer
+from smolmix.pipelines.sources.raw_units import Adapted, RawUnit, count_rows, raw_units, read_unit
+from smolmix.pipelines.sources.source import Source
+from smolmix.sample import Dropped, MediaRef, Sample
+from smolmix.schema import DROPPED_SCHEMA, SAMPLE_SCHEMA, SCHEMA_VERSION, dropped_table, to_table
+from smolmix.tokenize.chat import tokenizer
+from smolmix.workspace import Workspace
+
+ROW_GROUP = 1000
+UNIT_TIMEOUT_S = 3600.0
+
+_Pair = tuple[Sample, Mapping[MediaRef, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a worker needs beside the unit's key."""
+
+    source: Source
+    raw: RawUnit
+    workspace: str
+    look: bool
+
+
+@lru_cache(maxsize=1)
+def _vocabulary() -> tokenizer.Vocabulary:
+    return tokenizer.load()
+
+
+def write_parquet(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write tables as row groups of one zstd parquet file; no table gives an empty file."""
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+def _batches(items: Iterator[_Pair]) -> Iterator[list[_Pair]]:
+    while batch := list(islice(items, ROW_GROUP)):
+        yield batch
+
+
+def _poisoned(payload: Payload, rows: Iterable[int]) -> Iterator[Dropped]:
+    piece = payload.raw.piece
+    for row in rows:
+        # A row of its file; where each file is a row, the file.
+        many = len(piece.paths) > 1
+        path, number = (piece.paths[row], 0) if many else (piece.paths[0], piece.start + row)
+        yield Dropped(
+            id=f"{path}#{number}",
+            stage="measure",
+            reason="worker-killed",
+            detail="a worker died each time it touched this row",
+            source_file=path,
+            source_row=number,
+            rows=1,
+        )
+
+
+def _tallied(rows: Iterator[Adapted], tally: Tally, dropped: list[Dropped]) -> Iterator[Adapted]:
+    for row in rows:
+        tally.rows += 1
+        lost = [d for d in row.dropped if d.rows]
+        tally.rows_adapted += not lost
+        tally.samples += len(row.samples) + len(row.dropped) - len(lost)
+        tally.kept += len(row.samples)
+        for one in row.dropped:
+            tally.drop(one)
+            dropped.append(one)
+        for reason, count in row.turns_dropped.items():
+            tally.turns_dropped[reason] = tally.turns_dropped.get(reason, 0) + count
+        yield row
+
+
+def _noted(pairs: Iterator[_Pair], stats: dict[str, int]) -> Iterator[_Pair]:
+    """Yield the samples, counting those with media that are not fetched."""
+    for pair in pairs:
+        if any(m.names for m in pair[0].media):
+            stats["unseen"] = stats.get("unseen", 0) + 1
+        yield pair
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    workspace = Workspace(payload.workspace)
+    media = MediaMeasurer(MediaReader(workspace), look=payload.look)
+    measurer = SampleMeasurer(media, _vocabulary())
+    dropped = list(_poisoned(payload, sorted(context.poison)))
+    tally = Tally(rows=len(dropped))
+    for one in dropped:
+        tally.drop(one)
+    noted: dict[str, int] = {}
+    rows = read_unit(payload.source, payload.raw, workspace, context.rows, context.poison)
+    pairs = ((s, r.blobs) for r in _tallied(rows, tally, dropped) for s in r.samples)
+    tables = (to_table(measurer.measure(batch)) for batch in _batches(_noted(pairs, noted)))
+    write_parquet(context.out / f"{unit.name}.parquet", tables, SAMPLE_SCHEMA)
+    pq.write_table(
+        dropped_table(dropped).cast(DROPPED_SCHEMA),
+        context.out / f"{unit.name}.dropped.parquet",
+        compression="zstd",
+    )
+    table = media_features.to_table(list(media.signals.values()))
+    with pa.ipc.new_file(
+        context.out / f"{unit.name}{media_features.SUFFIX}",
+        media_features.SCHEMA,
+        options=pa.ipc.IpcWriteOptions(compression="zstd"),
+    ) as writer:
+        writer.write_table(table, max_chunksize=ROW_GROUP)
+    faults: dict[str, int] = {}
+    for look in media.signals.values():
+        if look.fault:
+            reason = look.fault.partition(":")[0]
+            faults[reason] = faults.get(reason, 0) + 1
+    stats = {"media": len(media.signals), "media_faults": dict(sorted(faults.items()))}
+    return Result(tally=tally, stats=stats | noted)
+
+
+def _count_rows(unit: Unit) -> int:
+    payload = unit.payload
+    assert isinstance(payload, Payload)
+    return count_rows(payload.source, payload.raw, Workspace(payload.workspace))
+
+
+STAGE = Stage(name="measure", version=1, run=_run, count_rows=_count_rows, timeout_s=UNIT_TIMEOUT_S)
+
+
+def measure_corpus(
+    source: Source,
+    workspace: Workspace,
+    *,
+    workers: int,
+    ray_address: str | None = None,
+    look: bool = True,
+    quiet: bool = False,
+) -> Summary:
+    """Measure a fetched corpus into `measured/<corpus>`; what is whole already is skipped.
+
+    Args:
+        source: the corpus.
+        workspace: where it was fetched to.
+        workers: Ray workers; 0 runs in this process.
+        ray_address: a cluster to join.
+        look: decode media too: without, blank, static and broken ones are found only where a
+            header shows it, and near duplicates among media are not found.
+        quiet: no progress.
+    """
+    params = {
+        "look": look,
+        "tokenizer": _vocabulary().digest,
+        "signals": 7,
+        "facts": FACTS_VERSION,
+        "record schema": SCHEMA_VERSION,
+    }
+    units = [
+        Unit(
+            name=raw.name,
+            inputs=dict(raw.files),
+            params=params | dict(raw.params),
+            payload=Payload(source=source, raw=raw, workspace=workspace.url, look=look),
+        )
+        for raw in raw_units(source, workspace)
+    ]
+    info = {
+        "corpus": source.id,
+        "modality": source.modality,
+        "role": source.role,
+        "licence": source.licence,
+        "revision": workspace.raw(source.id).read_json("fetch.json")["revision"],
+        "look": look,
+    }
+    return run_stage(
+        STAGE,
+        units,
+        folder=workspace.measured(source.id),
+        workers=min(workers, len(units)),
+        ray_address=ray_address,
+        info=info,
+        quiet=quiet,
+    )

@@ -1,0 +1,95 @@
+"""The waterfall of a corpus: raw rows, each reason with its count, kept samples."""
+
+from dataclasses import asdict, dataclass, field
+
+from smolmix.pipelines.curate.dedup.merge import MERGED
+from smolmix.storage import Folder
+from smolmix.workspace import Workspace, manifests, stage_record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waterfall:
+    """Where a corpus's rows and samples went; every line adds up."""
+
+    corpus: str
+    policy: str
+    rows: int
+    rows_dropped: dict[str, int]  # while adapting: reason -> rows
+    lost: dict[str, int]  # adapted samples without media they name: reason -> samples
+    samples: int  # measured
+    dropped: dict[str, int]  # by the policy: reason -> samples
+    duplicates: dict[str, int]  # reason -> samples
+    kept: int
+    merged: int = 0  # samples whose turns live on in another one
+    turns_dropped: dict[str, int] = field(default_factory=dict)
+    not_looked_at: int = 0  # samples measured whose media are not fetched
+    crowds: dict[str, dict[str, int]] = field(default_factory=dict)  # kind of medium -> counts
+
+    def to_json(self) -> dict[str, object]:
+        """Return the waterfall as plain JSON values."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return the waterfall as a table for a terminal."""
+        steps: list[tuple[str, int, str]] = [("raw rows", self.rows, "")]
+        steps += [(f"- {r}", n, "adapt") for r, n in self.rows_dropped.items()]
+        whole = self.samples + sum(self.lost.values())
+        steps.append(("samples", whole, "" if whole == self.rows else "rows may hold several"))
+        steps += [(f"- {r}", n, "measure") for r, n in self.lost.items()]
+        steps += [(f"- {r}", n, "") for r, n in self.dropped.items()]
+        steps += [(f"- {r}", n, "") for r, n in self.duplicates.items()]
+        if self.merged:
+            steps.append((f"- {MERGED}", self.merged, "into conversations that are kept"))
+        share = f"{self.kept / self.samples:.2%} of samples" if self.samples else ""
+        steps.append(("kept", self.kept, share))
+        width = max(len(name) for name, _, _ in steps)
+        digits = max(len(f"{n:,}") for _, n, _ in steps)
+        lines = [f"{self.corpus} (policy {self.policy})"]
+        lines += [f"  {name:<{width}}  {n:>{digits},}  {note}".rstrip() for name, n, note in steps]
+        if self.not_looked_at:
+            lines.append(
+                f"  not looked at: media of {self.not_looked_at:,} samples, not fetched; rules on "
+                "media, duplicate media and contaminated media passed them by"
+            )
+        if self.turns_dropped:
+            gone = ", ".join(f"{n:,} {r}" for r, n in self.turns_dropped.items())
+            lines.append(f"  turns left out: {gone}")
+        for kind, count in self.crowds.items():
+            lines.append(
+                f"  {count['crowded']:,} media ({kind}) look alike to a hash: {count['aside']:,} "
+                f"pairs of them not compared, but {count['pairs']:,} nearest by a finer look"
+            )
+        return lines
+
+
+def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) -> Waterfall:
+    """Return the waterfall of a curated corpus.
+
+    Args:
+        workspace: where it lies.
+        corpus: its id.
+        curated: its curated folder where that is not `curated/<corpus>`.
+    """
+    folder = curated or workspace.curated(corpus)
+    measured = workspace.measured(corpus)
+    before = stage_record(measured).tally
+    after = stage_record(folder)
+    duplicates: dict[str, int] = {}
+    for manifest in manifests(folder):
+        for reason, count in manifest.stats["duplicates"].items():
+            duplicates[reason] = duplicates.get(reason, 0) + count
+    return Waterfall(
+        corpus=corpus,
+        policy=str(after.info.get("policy", "")),
+        rows=before.rows,
+        rows_dropped=dict(before.rows_dropped),
+        lost=dict(before.dropped),
+        samples=after.tally.samples,
+        dropped=dict(after.tally.dropped),
+        duplicates=dict(sorted(duplicates.items())),
+        kept=after.tally.kept,
+        merged=after.tally.merged,
+        turns_dropped=(before + after.tally).turns_dropped,
+        not_looked_at=sum(int(m.stats.get("unseen", 0)) for m in manifests(measured)),
+        crowds=dict(after.info.get("crowds", {})),
+    )

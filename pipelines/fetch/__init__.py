@@ -1,0 +1,1 @@
+"""Fetching: a corpus's files into `raw/`, verified and indexed."""

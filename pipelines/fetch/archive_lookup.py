@@ -1,0 +1,135 @@
+"""Which published archives hold media that rows name, found out without bringing them.
+
+A zip tells by its directory, a plain tar by hopping from header to header, both read by ranges
+and only until the first name that is asked for. A compressed tar tells nothing: one that lies in a
+folder that some name is under is brought whole.
+"""
+
+import io
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from smolmix.errors import DataError
+from smolmix.pipelines.fetch.archives import archives_to_rewrite
+from smolmix.pipelines.fetch.download import Downloader
+from smolmix.pipelines.fetch.index import known_as
+from smolmix.pipelines.fetch.listing import Remote
+from smolmix.pipelines.fetch.range_reads import Ranges
+from smolmix.pipelines.formats.media_index import spelled
+from smolmix.pipelines.formats.rewrite import Joined
+from smolmix.pipelines.formats.tars import members
+from smolmix.pipelines.formats.zips import zip_members
+
+_BUFFER = 16 << 10  # a header and what lies around it; a longer read asks for all it needs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Archive:
+    """One archive, in however many parts it is published."""
+
+    parts: tuple[Remote, ...]
+    above: str
+    between: str
+
+
+def files_with(
+    named: Iterable[str],
+    files: Sequence[Remote],
+    downloader: Downloader,
+    *,
+    jobs: int,
+    say: Callable[[str], None],
+) -> list[str]:
+    """Return the paths of the published files that hold a named medium, or may.
+
+    Args:
+        named: of each medium the names its row knows it by, a line each.
+        files: the listing.
+        downloader: reads ranges of them.
+        jobs: archives looked into at once.
+        say: told which archives come whole because nobody can look into them.
+    """
+    names = sorted({spelled(name) for medium in named for name in medium.split("\n")})
+    media = [f for f in files if f.kind == "media"]
+    archives = _archives(media)
+    packed = {f.path for archive in archives for f in archive.parts}
+    search = _Search(names, downloader, say)
+    loose = [f.path for f in media if f.path not in packed and search.is_named(f.path)]
+    with ThreadPoolExecutor(jobs) as pool:
+        held = list(pool.map(search.holds, archives))
+    found = [f.path for a, holds in zip(archives, held, strict=True) if holds for f in a.parts]
+    return sorted({*loose, *found})
+
+
+def _archives(media: Sequence[Remote]) -> list[_Archive]:
+    by_path = {f.path: f for f in media}
+    groups = archives_to_rewrite(list(by_path))
+    taken = {path for parts in groups.values() for path in parts}
+    found = [
+        _Archive(
+            parts=tuple(by_path[p] for p in parts), above=stem.rpartition("/")[0], between=stem
+        )
+        for stem, parts in groups.items()
+    ]
+    for file in media:
+        if file.path not in taken and file.path.endswith((".tar", ".zip")):
+            stem = file.path.rpartition(".")[0] if file.path.endswith(".zip") else ""
+            above = file.path.rpartition("/")[0]
+            found.append(_Archive(parts=(file,), above=above, between=stem))
+    return found
+
+
+class _Search:
+    """Looks for names in archives from afar."""
+
+    def __init__(self, names: list[str], downloader: Downloader, say: Callable[[str], None]):
+        self._sorted, self._names = names, frozenset(names)
+        self._downloader, self._say = downloader, say
+
+    def is_named(self, place: str) -> bool:
+        """Whether it is asked for: itself, or the folder of frames it lies in."""
+        place = spelled(place)
+        return place in self._names or place.rpartition("/")[0] in self._names
+
+    def holds(self, archive: _Archive) -> bool:
+        """Whether the archive holds a named medium, or nobody can tell."""
+        if not self._any_under(archive.above):
+            return False
+        where = archive.parts[-1].path
+        if any(part.target.size is None for part in archive.parts):
+            self._say(f"{where}: its size is not stated; brought whole")
+            return True
+        raw = Joined([Ranges(self._downloader, part.target) for part in archive.parts])  # type: ignore[misc]
+        stream = io.BufferedReader(raw, _BUFFER)
+        try:
+            found = self._members(stream, raw, where)
+            if found is None:
+                self._say(f"{where}: compressed as a whole, not to be looked into; brought whole")
+                return True
+            return any(
+                self.is_named(place)
+                for member in found
+                for place in known_as(member, archive.above, archive.between)
+            )
+        except DataError as error:
+            self._say(f"{where}: cannot be looked into ({error}); brought whole")
+            return True
+
+    def _any_under(self, folder: str) -> bool:
+        if not folder:
+            return bool(self._sorted)
+        folder = spelled(folder)
+        at = bisect_left(self._sorted, f"{folder}/")
+        return at < len(self._sorted) and self._sorted[at].startswith(f"{folder}/")
+
+    def _members(
+        self, stream: "io.BufferedReader[Joined]", raw: Joined, where: str
+    ) -> Iterable[str] | None:
+        head = stream.peek(4)[:4]
+        if head[:2] == b"\x1f\x8b" or head == b"\x28\xb5\x2f\xfd":
+            return None
+        if head[:2] == b"PK":
+            return (m.name for m in zip_members(stream, where, raw.starts))
+        return (m.name for m in members(stream, where))

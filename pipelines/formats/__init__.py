@@ -1,0 +1,1 @@
+"""Published file formats, each read in units of rows."""

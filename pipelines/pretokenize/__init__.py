@@ -1,0 +1,1 @@
+"""Pre-tokenization: token ids and tiles once per sample, packed into sequences once per mixture."""

@@ -1,0 +1,156 @@
+"""What every curated sample costs under a profile: tokens, tiles, frames. No media is opened.
+
+One table a curated part, row for row with it. Mixtures are solved on these numbers, and
+tokenization produces exactly them. Of a sample whose media are not fetched the text is counted, and
+how many media are still to be reckoned; a mixture's spec says with what.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from msgspec import structs
+
+from smolmix import cost
+from smolmix.accounting import Tally
+from smolmix.engine.run import run_stage
+from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.profiles import Profile
+from smolmix.sample import Sample
+from smolmix.schema import SAMPLE_SCHEMA, from_table
+from smolmix.tokenize.chat import encode, tokenizer
+from smolmix.workspace import Workspace, stage_record
+
+_BATCH = 512
+_EDGE_PX = 512  # of a stand-in; what it costs is taken off again
+_COUNTED = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens", "tiles", "frames")
+
+COUNTS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text_tokens", pa.int64()),  # of the rendered chat, visual blocks left out
+        ("visual_tokens", pa.int64()),
+        ("supervised_tokens", pa.int64()),
+        ("tokens", pa.int64()),  # the exact length of input_ids
+        ("tiles", pa.int32()),
+        ("frames", pa.int32()),
+        ("unseen_images", pa.int32()),  # not fetched, and in none of the numbers above
+        ("unseen_clips", pa.int32()),  # so too, but for the text of one frame of each
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Payload:
+    workspace: str
+    corpus: str
+    profile: Profile
+
+
+def _run(unit: Unit, context: UnitContext) -> Result:
+    payload = unit.payload
+    assert isinstance(payload, _Payload)
+    vocabulary = tokenizer.load(payload.profile.chat.tokenizer)
+    source = Workspace(payload.workspace).curated(payload.corpus)
+    rows = tokens = tiles = 0
+    path = context.out / f"{unit.name}.parquet"
+    with (
+        source.open(f"{unit.name}.parquet") as stream,
+        pq.ParquetWriter(path, COUNTS_SCHEMA, compression="zstd") as writer,
+    ):
+        for batch in pq.ParquetFile(stream).iter_batches(_BATCH):
+            samples = list(from_table(pa.Table.from_batches([batch], schema=SAMPLE_SCHEMA)))
+            counts = list(encode.count(list(map(_stand_in, samples)), payload.profile, vocabulary))
+            counts = [_seen(s, c, payload.profile) for s, c in zip(samples, counts, strict=True)]
+            table = _table(samples, counts)
+            writer.write_table(table)
+            rows += len(samples)
+            tokens += sum(c.tokens for c in counts)
+            tiles += sum(c.tiles for c in counts)
+    tally = Tally(samples=rows, kept=rows)
+    return Result(tally=tally, stats={"tokens": tokens, "tiles": tiles})
+
+
+def _table(samples: Sequence[Sample], counts: Sequence[encode.Count]) -> pa.Table:
+    columns: dict[str, list[int] | list[str]] = {"id": [s.id for s in samples]}
+    for name in _COUNTED:
+        columns[name] = [int(getattr(c, name)) for c in counts]
+    unseen = [[m for m in s.media if m.names] for s in samples]
+    columns["unseen_images"] = [sum(m.kind == "image" for m in media) for media in unseen]
+    columns["unseen_clips"] = [sum(m.kind != "image" for m in media) for media in unseen]
+    return pa.table(columns, schema=COUNTS_SCHEMA)
+
+
+def _stand_in(sample: Sample) -> Sample:
+    """Return the sample with an image or a clip of one frame for each medium not fetched."""
+    if not any(m.names for m in sample.media):
+        return sample
+    media = [
+        structs.replace(m, width=_EDGE_PX, height=_EDGE_PX, frames=1, fps=1.0, duration_s=1.0)
+        if m.names
+        else m
+        for m in sample.media
+    ]
+    return structs.replace(sample, media=tuple(media))
+
+
+def _seen(sample: Sample, count: encode.Count, profile: Profile) -> encode.Count:
+    """Return the count without what stands in for media that are not fetched."""
+    unseen = [m for m in _stand_in(sample).media if m.names]
+    if not unseen:
+        return count
+    average = profile.chat.frame_average
+    visual = cost.visual_tokens(unseen, profile.pixel, frame_average=average)
+    return replace(
+        count,
+        tokens=count.tokens - visual,
+        visual_tokens=count.visual_tokens - visual,
+        tiles=count.tiles - cost.media_tiles(unseen, profile.pixel),
+        frames=count.frames - sum(m.kind != "image" for m in unseen),
+    )
+
+
+STAGE = Stage(name="counts", version=2, run=_run)
+
+
+def ensure_counts(
+    workspace: Workspace,
+    corpora: Iterable[str],
+    profile: Profile,
+    workers: int,
+    ray_address: str | None = None,
+    *,
+    quiet: bool = False,
+) -> None:
+    """Write the counts of these curated corpora that are missing or out of date.
+
+    Args:
+        workspace: holds `curated/<corpus>`; gets `counts/<profile>/<corpus>`.
+        corpora: names.
+        profile: preset and chat style.
+        workers: Ray workers; 0 runs in this process.
+        ray_address: a cluster to join.
+        quiet: no progress.
+
+    Raises:
+        IncompleteError: a corpus is not curated.
+    """
+    vocabulary = tokenizer.load(profile.chat.tokenizer)
+    params = {"profile": asdict(profile), "vocabulary": vocabulary.digest}
+    for corpus in corpora:
+        curated = stage_record(workspace.curated(corpus))
+        payload = _Payload(workspace=workspace.url, corpus=corpus, profile=profile)
+        units = [
+            Unit(name=name, inputs={"curated": digest}, params=params, payload=payload)
+            for name, digest in curated.units.items()
+        ]
+        run_stage(
+            STAGE,
+            units,
+            folder=workspace.counts(profile.name, corpus),
+            workers=workers,
+            ray_address=ray_address,
+            info={"corpus": corpus, "profile": asdict(profile), "vocabulary": vocabulary.digest},
+            quiet=quiet,
+        )

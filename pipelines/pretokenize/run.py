@@ -1,0 +1,347 @@
+"""Tokenizes what a mixture needs and the caches lack, then packs it into sequences.
+
+Three steps: ids (text only), tiles (each image or clip once, however many conversations are on
+it), and the packing plan, an index over both. A sample whose medium turns out not to be what its
+header said is dropped with that reason, and counted.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from smolmix.engine.lock import locked
+from smolmix.engine.run import run_stage
+from smolmix.errors import DataError
+from smolmix.mixtures.selection.lock import LOCK_FILE
+from smolmix.pipelines.pretokenize.built_selection import picks_of
+from smolmix.pipelines.pretokenize.units import (
+    IDS_STAGE,
+    TILES_STAGE,
+    curated_rows,
+    ids_info,
+    ids_units,
+    tiles_info,
+    tiles_units,
+)
+from smolmix.profiles import Profile
+from smolmix.sample import MODALITIES, Dropped
+from smolmix.schema import dropped_table
+from smolmix.storage import Folder, digest_json
+from smolmix.tokenize.chat import tokenizer
+from smolmix.tokenize.shards import cache
+from smolmix.tokenize.shards.packing import Budget, Packing, pack, pack_evenly
+from smolmix.tokenize.shards.packing_plan import (
+    DROPPED_FILE,
+    PLAN_FILE,
+    PLAN_VERSION,
+    RECORD_FILE,
+    Document,
+    Record,
+    packing_digest,
+    sequences_folder,
+    write_plan,
+)
+from smolmix.tokenize.tiles import codec
+from smolmix.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokenized:
+    """What `tokenize_mixture` made."""
+
+    folder: Folder
+    record: Record
+    new_ids: int  # samples tokenized by this call
+    new_tiles: int  # images and clips cut by this call
+
+
+def tokenize_mixture(
+    workspace: Workspace,
+    mixture: str,
+    profile: Profile,
+    budget_tokens: int = 8192,
+    budget_tiles: int | None = None,
+    *,
+    workers: int = 0,
+    ray_address: str | None = None,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Tokenized:
+    """Make ids, tiles and the packing plan of a built mixture.
+
+    Args:
+        workspace: holds the mixture's lock and picks, and the curated corpora.
+        mixture: its name.
+        profile: preset and chat style; the one the mixture was solved for.
+        budget_tokens: of a sequence.
+        budget_tiles: of a sequence; 0 for no bound; None for one that evens them out.
+        workers: Ray workers; 0 runs in this process.
+        ray_address: a cluster to join.
+        seed: of the order of sequences within a window.
+        quiet: no progress.
+
+    Raises:
+        IncompleteError: a corpus is not curated, or media of picks are not fetched.
+        IntegrityError: the picks are not those of the mixture's lock.
+        DataError: the mixture is not built, a corpus was curated anew since, or no sample is left.
+        UsageError: the profile's codec is not known.
+    """
+    codec.check(profile.pixel.codec)
+    picks = picks_of(workspace, mixture)
+    made = {"ids": 0, "tiles": 0}
+    for corpus in sorted(picks["corpus"].unique().to_list()):
+        wanted = picks.filter(pl.col("corpus") == corpus).select("part", "row").unique()
+        for store in (ids_cache, tiles_cache):
+            for name in cache.withdraw_damaged(store(workspace, profile, corpus)):
+                print(f"tokenize: {name} is missing or cut; making it anew", file=sys.stderr)
+        for name, stage, plan in (
+            ("ids", IDS_STAGE, ids_units),
+            ("tiles", TILES_STAGE, tiles_units),
+        ):
+            missing = plan(workspace, corpus, wanted, profile)
+            if missing.units:
+                summary = run_stage(
+                    stage,
+                    missing.units,
+                    folder=missing.folder,
+                    workers=workers,
+                    ray_address=ray_address,
+                    info=missing.info,
+                    quiet=quiet,
+                )
+                made[name] += summary.tally.kept
+    folder = sequences_folder(workspace, mixture, profile, budget_tokens)
+    with locked(folder):
+        record = _plan(
+            workspace, folder, mixture, picks, profile, (budget_tokens, budget_tiles), seed
+        )
+    return Tokenized(folder=folder, record=record, new_ids=made["ids"], new_tiles=made["tiles"])
+
+
+def _plan(
+    workspace: Workspace,
+    folder: Folder,
+    mixture: str,
+    picks: pl.DataFrame,
+    profile: Profile,
+    bounds: tuple[int, int | None],
+    seed: int,
+) -> Record:
+    """Write `plan.arrow`, `dropped.parquet` and, last, `plan.json`."""
+    shards = _Shards(workspace, picks, profile)
+    usable = shards.usable
+    lengths, counts = usable["tokens"].to_numpy(), usable["n_tiles"].to_numpy()
+    if bounds[1] is None:
+        packing, budget = pack_evenly(lengths, counts, bounds[0], seed=seed)
+    else:
+        budget = Budget(tokens=bounds[0], tiles=bounds[1])
+        packing = pack(lengths, counts, budget, seed=seed)
+    dropped = [*shards.dropped]
+    dropped += [
+        Dropped(
+            id=usable["id"][i],
+            stage="tokenize",
+            reason="too-long",
+            detail=f"{usable['tokens'][i]} tokens and {usable['n_tiles'][i]} tiles; a sequence "
+            f"holds {budget.tokens} and {budget.tiles or 'any number of'}",
+        )
+        for i in packing.too_long
+    ]
+    if not packing.sequences:
+        raise DataError(f"{folder.url}: none of {len(picks)} picks can be packed; see dropped")
+    tiles = [
+        sum(int(usable["n_tiles"][s.sample]) for s in sequence) for sequence in packing.sequences
+    ]
+    folder.remove(RECORD_FILE)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / PLAN_FILE
+        documents = shards.documents(packing)
+        digest = write_plan(path, documents, tiles)
+        folder.write_bytes(PLAN_FILE, path.read_bytes())
+        table = Path(scratch) / DROPPED_FILE
+        pl.DataFrame(dropped_table(dropped)).write_parquet(table)
+        folder.write_bytes(DROPPED_FILE, table.read_bytes())
+    reasons = sorted({d.reason for d in dropped})
+    record = Record(
+        version=PLAN_VERSION,
+        mixture=mixture,
+        lock_digest=digest_json(workspace.mixture(mixture).read_json(LOCK_FILE)),
+        vocabulary=shards.vocabulary,
+        pixel=asdict(profile.pixel),
+        chat=asdict(profile.chat),
+        budget_tokens=budget.tokens,
+        budget_tiles=budget.tiles,
+        window=budget.window,
+        seed=seed,
+        sequences=len(packing.sequences),
+        documents=sum(map(len, packing.sequences)),
+        tokens=sum(s.tokens for q in packing.sequences for s in q),
+        supervised_tokens=int(np.delete(usable["supervised"].to_numpy(), packing.too_long).sum()),
+        tiles=sum(tiles),
+        fill=packing.fill(budget),
+        tiles_p50=int(np.percentile(tiles, 50)),
+        tiles_p99=int(np.percentile(tiles, 99)),
+        dropped={r: sum(d.reason == r for d in dropped) for r in reasons},
+        corpora=shards.corpora,
+        modalities=MODALITIES,
+        ids_shards=shards.ids_shards,
+        tile_shards=shards.tile_shards,
+        plan_digest=digest,
+        packing_digest=packing_digest(documents),
+    )
+    record.write(folder)
+    return record
+
+
+class _Shards:
+    """Joins a mixture's picks with the rows of ids and tiles in the caches."""
+
+    def __init__(self, workspace: Workspace, picks: pl.DataFrame, profile: Profile):
+        self.vocabulary = tokenizer.load(profile.chat.tokenizer).digest
+        self.corpora = tuple(sorted(picks["corpus"].unique().to_list()))
+        self.dropped: list[Dropped] = []
+        ids_shards: dict[str, int] = {}
+        tile_shards: dict[str, int] = {}
+        frames = []
+        self._media: dict[str, dict[str, tuple[int, int, int]]] = {}
+        for corpus in self.corpora:
+            mine = _with_digests(workspace, corpus, picks.filter(pl.col("corpus") == corpus))
+            ids = cache.frames(
+                ids_cache(workspace, profile, corpus),
+                cache.INDEX_SUFFIX,
+                **ids_info(self.vocabulary),
+            )
+            # Two runs at once may both have made a sample: any of the copies, always the same.
+            ids = ids.unique(
+                ["part", "part_row", "id", "digest"], keep="first", maintain_order=True
+            )
+            joined = mine.join(
+                ids.with_columns(
+                    pl.col("shard").replace_strict(
+                        _number(ids["shard"].unique().sort().to_list(), ids_shards),
+                        return_dtype=pl.Int32,
+                    )
+                ).rename({"row": "ids_row", "shard": "ids_shard"}),
+                left_on=["part", "row", "id", "digest"],
+                right_on=["part", "part_row", "id", "digest"],
+                how="left",
+            )
+            frames.append(self._with_media(workspace, corpus, joined, profile, tile_shards))
+        self.usable = pl.concat(frames).sort("sample")
+        self.ids_shards = tuple(ids_shards)
+        self.tile_shards = tuple(tile_shards)
+
+    def _with_media(
+        self,
+        workspace: Workspace,
+        corpus: str,
+        joined: pl.DataFrame,
+        profile: Profile,
+        tile_shards: dict[str, int],
+    ) -> pl.DataFrame:
+        """Drop the samples whose media could not be cut as planned; remember where the rest lie."""
+        store = tiles_cache(workspace, profile, corpus)
+        index = cache.frames(store, cache.INDEX_SUFFIX, **tiles_info())
+        places: dict[str, tuple[int, int, int]] = {}
+        if len(index):
+            number = _number(index["shard"].unique().sort().to_list(), tile_shards)
+            for digest, shard, row, tiles in index.select(
+                "digest", "shard", "row", "tiles"
+            ).iter_rows():
+                places.setdefault(digest, (number[shard], row, tiles))
+        gone = cache.frames(store, cache.DROPPED_SUFFIX, **tiles_info())
+        reasons = {r["id"]: (r["reason"], r["detail"]) for r in gone.iter_rows(named=True)}
+        self._media[corpus] = places
+        keep = []
+        for row in joined.iter_rows(named=True):
+            fault = _fault(row, places, reasons)
+            keep.append(fault is None)
+            if fault:
+                self.dropped.append(
+                    Dropped(id=row["id"], stage="tokenize", reason=fault[0], detail=fault[1])
+                )
+        return joined.filter(pl.Series(keep, dtype=pl.Boolean))
+
+    def documents(self, packing: Packing) -> list[list[Document]]:
+        """Return the documents of each sequence, with the places of their rows."""
+        rows = self.usable.rows(named=True)
+        corpora = {name: i for i, name in enumerate(self.corpora)}
+        return [
+            [self._document(rows[s.sample], s.start, s.stop, corpora) for s in sequence]
+            for sequence in packing.sequences
+        ]
+
+    def _document(
+        self, row: Mapping[str, Any], start: int, stop: int, corpora: Mapping[str, int]
+    ) -> Document:
+        places = [self._media[row["corpus"]][d] for d in row["media"]]
+        return Document(
+            sample=row["sample"],
+            corpus=corpora[row["corpus"]],
+            modality=MODALITIES.index(row["modality"]),
+            ids_shard=row["ids_shard"],
+            ids_row=row["ids_row"],
+            start=start,
+            stop=stop,
+            tile_shards=tuple(shard for shard, _row, _tiles in places),
+            tile_rows=tuple(r for _shard, r, _tiles in places),
+        )
+
+
+def _with_digests(workspace: Workspace, corpus: str, picks: pl.DataFrame) -> pl.DataFrame:
+    """Add each pick's digest: a corpus curated anew may hold another sample under an old id."""
+    digests = [
+        curated_rows(workspace, corpus, part, ["digest"]).select(
+            pl.lit(part).alias("part"), pl.col("row").cast(pl.Int64), "digest"
+        )
+        for part in picks["part"].unique().sort().to_list()
+    ]
+    return picks.join(pl.concat(digests), on=["part", "row"], how="left")
+
+
+def _number(names: list[str], known: dict[str, int]) -> dict[str, int]:
+    return {name: known.setdefault(name, len(known)) for name in names}
+
+
+def _fault(
+    row: Mapping[str, Any],
+    places: Mapping[str, tuple[int, int, int]],
+    reasons: Mapping[str, tuple[str, str]],
+) -> tuple[str, str] | None:
+    if row["tokens"] is None:
+        return "tokenize-failed", "its ids are not in the cache"
+    for digest, planned in zip(row["media"], row["tiles"], strict=True):
+        if digest not in places:
+            return reasons.get(digest, ("media-missing", f"no tiles of {digest}"))
+        if places[digest][2] != planned:
+            return "plan-mismatch", f"{places[digest][2]} tiles; {planned} planned"
+    return None
+
+
+def ids_cache(workspace: Workspace, profile: Profile, corpus: str) -> Folder:
+    """`ids/<profile>/<corpus>`: generations of token ids."""
+    return workspace.child("ids", profile.name, corpus)
+
+
+def tiles_cache(workspace: Workspace, profile: Profile, corpus: str) -> Folder:
+    """`tiles/<pixel profile>/<corpus>`: generations of tiles."""
+    return workspace.child("tiles", f"{profile.pixel.name}-{profile.pixel.digest()}", corpus)
+
+
+def mixtures_tokenized(workspace: Workspace) -> Iterator[tuple[str, Folder]]:
+    """Yield (mixture, folder) of every packing plan in the workspace."""
+    root = workspace.child("sequences")
+    if not root.exists():
+        return
+    for mixture in sorted(root.fs.ls(root.path, detail=False)):
+        name = mixture.rstrip("/").rsplit("/", 1)[-1]
+        for plan in sorted(root.fs.ls(mixture, detail=False)):
+            folder = root.child(name, plan.rstrip("/").rsplit("/", 1)[-1])
+            if folder.exists(RECORD_FILE):
+                yield name, folder

@@ -1,0 +1,119 @@
+"""Checks tokenized data: every file's digest, and a sample of rows derived anew."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import polars as pl
+
+from smolmix.errors import IntegrityError, SmolmixError
+from smolmix.media import MediaReader
+from smolmix.pipelines.pretokenize.units import curated_samples
+from smolmix.sample import Sample
+from smolmix.storage import Folder, digest_file
+from smolmix.tokenize.chat import encode, tokenizer
+from smolmix.tokenize.loader import SequenceDataset
+from smolmix.tokenize.shards.packing_plan import PLAN_FILE, Document, Record
+from smolmix.tokenize.tiles.cutting import cut
+from smolmix.workspace import Workspace, verify_files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What was checked and found right."""
+
+    files: int  # digests compared
+    checked_rows: int  # documents whose ids and tiles were derived anew
+
+
+def stages_of(workspace: Workspace, record: Record) -> list[Folder]:
+    """Return the cache generations a plan refers to."""
+    found = {str(PurePosixPath(s).parent) for s in (*record.ids_shards, *record.tile_shards)}
+    return [workspace.child(name) for name in sorted(found)]
+
+
+def verify(
+    folder: Folder, workspace: Workspace, *, sample: float = 0.01, seed: int = 0
+) -> Verified:
+    """Compare every file a plan refers to with its digest, and derive some rows anew.
+
+    What is damaged is withdrawn, so that `smolmix tokenize` makes it again.
+
+    Args:
+        folder: `sequences/<mixture>/<profile>-<budget>`.
+        workspace: holds it.
+        sample: share of the sequences whose documents are derived anew; at least one.
+        seed: of the draw.
+
+    Raises:
+        IntegrityError: a file or row is not what it should be; the message names it.
+    """
+    record = Record.read(folder)
+    damaged: list[str] = []
+    files = 1
+    for stage in stages_of(workspace, record):
+        try:
+            files += verify_files(stage)
+        except SmolmixError as error:
+            damaged.append(str(error))
+    with_plan = folder.exists(PLAN_FILE)
+    if with_plan:
+        with folder.open(PLAN_FILE) as stream:
+            with_plan = digest_file(stream) == record.plan_digest
+    if not with_plan:
+        folder.remove("plan.json")
+        damaged.append(f"{folder.at(PLAN_FILE)}: missing or changed; withdrawn: tokenize again")
+    if damaged:
+        raise IntegrityError("; ".join(damaged))
+    dataset = SequenceDataset(workspace, folder)
+    rng = np.random.default_rng(seed)
+    count = max(1, round(sample * len(dataset)))
+    chosen = sorted(rng.choice(len(dataset), count, replace=False).tolist())
+    return Verified(files=files, checked_rows=_derive(dataset, workspace, chosen))
+
+
+def _derive(dataset: SequenceDataset, workspace: Workspace, chosen: list[int]) -> int:
+    record = dataset.record
+    with workspace.mixture(record.mixture).open("picks.parquet") as stream:
+        picks = pl.read_parquet(stream.read())
+    documents: list[Document] = [d for i in chosen for d in dataset.plan.documents(i)]
+    wanted: dict[tuple[str, str], dict[int, Document]] = {}
+    for document in documents:
+        pick = picks.row(document.sample, named=True)
+        wanted.setdefault((pick["corpus"], pick["part"]), {})[int(pick["row"])] = document
+    reader, vocabulary = MediaReader(workspace), tokenizer.load(record.profile.chat.tokenizer)
+    checked = 0
+    for (corpus, part), rows in sorted(wanted.items()):
+        for row, one in curated_samples(workspace, corpus, part, tuple(sorted(rows))):
+            _compare(dataset, one, rows[row], reader, vocabulary)
+            checked += 1
+    return checked
+
+
+def _compare(
+    dataset: SequenceDataset,
+    sample: Sample,
+    document: Document,
+    reader: MediaReader,
+    vocabulary: tokenizer.Vocabulary,
+) -> None:
+    record = dataset.record
+    encoded = next(encode.encode([sample], record.profile, vocabulary))
+    stored = dataset.ids_row(document)
+    where = record.ids_shards[document.ids_shard]
+    if encoded.input_ids.tolist() != stored.input_ids.tolist() or encoded.spans != stored.spans:
+        raise IntegrityError(
+            f"{where}: row {document.ids_row} is not what {sample.id} encodes to now; its corpus "
+            "or smolmix changed; run `smolmix tokenize` again"
+        )
+    for index, shard, row in zip(
+        encoded.media, document.tile_shards, document.tile_rows, strict=True
+    ):
+        medium = sample.media[index]
+        if cut(medium, reader.read_all(medium), record.profile.pixel).checksum() != (
+            dataset.tiles_row(shard, row).checksum()
+        ):
+            raise IntegrityError(
+                f"{record.tile_shards[shard]}: row {row} is not what {sample.id} is cut to now; "
+                "its media or smolmix changed; delete the shard and run `smolmix tokenize` again"
+            )

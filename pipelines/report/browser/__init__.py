@@ -1,0 +1,1 @@
+"""The sample browser: a local web app over all samples of a workspace."""

@@ -1,0 +1,236 @@
+"""A full-text index of curated and dropped samples, for `smolmix browse`.
+
+SQLite's FTS5, from the standard library. The index holds words and a few columns to filter by; the
+samples themselves stay in their parquet files. It is built once for a state of the corpora.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from smolmix.pipelines.report.samples.rows import SampleRows
+from smolmix.pipelines.stats.dropped import scan_dropped
+from smolmix.pipelines.stats.measures import sources
+from smolmix.storage import digest_json
+from smolmix.workspace import STAGE_FILE, Workspace, part_files, stage_record
+
+FACETS = ("corpus", "modality", "category", "reason", "cot")
+FORMAT = 1
+_TABLE = """
+create table sample (
+  n integer primary key, corpus text, modality text, category text, cot text, state text,
+  reason text, stage text, id text, stage_folder text, row integer, kept_id text, detail text
+);
+create virtual table words using fts5(
+  text, content='', columnsize=0, tokenize='unicode61'
+);
+create table about (digest text, format integer);
+"""
+_INDICES = "create index by_corpus on sample(corpus); create index by_id on sample(id);"
+_COLUMNS = ("id", "modality", "category", "cot")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """Where one sample lies, and why it left if it did."""
+
+    n: int
+    corpus: str
+    state: str  # kept | dropped
+    id: str
+    stage_folder: str  # measured | curated, or "" of a row that never became a sample
+    row: int
+    stage: str
+    reason: str
+    detail: str
+    kept_id: str
+
+
+def state_digest(workspace: Workspace, corpora: Sequence[str]) -> str:
+    """Return the identity of what the index is over."""
+    return digest_json([FORMAT, [stage_record(workspace.curated(c)).digest for c in corpora]])
+
+
+def _texts(table: pa.Table) -> list[str]:
+    """Return each row's turns as one text."""
+    turns = table.column("turns").combine_chunks()
+    parts = pc.list_flatten(turns).field("parts")
+    texts = pc.fill_null(pc.list_flatten(parts).field("text"), "")
+    of_part = pc.list_parent_indices(parts)
+    of_turn = pc.list_parent_indices(turns)
+    rows = of_turn.take(of_part)
+    out = [""] * len(turns)
+    for row, text in zip(rows.to_pylist(), texts.to_pylist(), strict=True):
+        out[row] = f"{out[row]}\n{text}" if out[row] else text
+    return out
+
+
+def _kept(workspace: Workspace, corpus: str) -> Iterator[tuple[tuple[Any, ...], str]]:
+    folder, at = workspace.curated(corpus), 0
+    for source in sources(folder, part_files(folder)):
+        file = pq.ParquetFile(source)
+        for batch in file.iter_batches(4096, columns=[*_COLUMNS, "turns"]):
+            table = pa.Table.from_batches([batch])
+            columns = [table.column(c).to_pylist() for c in _COLUMNS]
+            for values, text in zip(zip(*columns, strict=True), _texts(table), strict=True):
+                id_, modality, category, cot = values
+                row = (corpus, modality, category, cot, "kept", "", "", id_, "curated", at, "", "")
+                yield row, f"{id_}\n{text}"
+                at += 1
+
+
+def _left(workspace: Workspace, corpus: str) -> Iterator[tuple[tuple[Any, ...], str]]:
+    table = scan_dropped(workspace, [corpus]).collect(engine="streaming")
+    before: SampleRows | None = None
+    places: dict[str, int] = {}
+    if workspace.measured(corpus).exists(STAGE_FILE):
+        before = SampleRows(workspace.measured(corpus))
+        places = before.find(table["id"].to_list())
+    # In the order in which they lie: a row group is then read once.
+    where = pl.col("id").replace_strict(places, default=-1, return_dtype=pl.Int64)
+    for one in table.sort(where, "id").iter_rows(named=True):
+        at, folder, text = places.get(one["id"]), "", ""
+        modality = category = cot = ""
+        if before is not None and at is not None:
+            sample = before.read(at)
+            folder = "measured"
+            modality, category, cot = sample.modality, sample.category, sample.cot
+            text = "\n".join(t.text for t in sample.turns)
+        why = (one["reason"], one["stage"], one["id"], folder, at if at is not None else -1)
+        head = (corpus, modality, category, cot, "dropped")
+        row = (*head, *why, one["kept_id"], one["detail"])
+        yield row, f"{one['id']}\n{one['detail']}\n{text}"
+
+
+def build_index(workspace: Workspace, corpora: Sequence[str], path: Path) -> bool:
+    """Write the index unless `path` holds that of the present state; return whether it was written.
+
+    Args:
+        workspace: holds the curated corpora.
+        corpora: to index.
+        path: a SQLite file on a local disk.
+    """
+    digest = state_digest(workspace, corpora)
+    if path.exists():
+        with sqlite3.connect(path) as old:
+            try:
+                found = old.execute("select digest, format from about").fetchone()
+            except sqlite3.DatabaseError:
+                found = None
+        if found == (digest, FORMAT):
+            return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(f".{os.getpid()}.new")  # another process may write it too
+    fresh.unlink(missing_ok=True)
+    store = sqlite3.connect(fresh)
+    try:
+        store.execute("pragma journal_mode=off")
+        store.execute("pragma synchronous=off")
+        store.executescript(_TABLE)
+        n = 0
+        for corpus in corpora:
+            for read in (_kept, _left):
+                for row, text in read(workspace, corpus):
+                    marks = ",".join("?" * (len(row) + 1))
+                    store.execute(f"insert into sample values ({marks})", (n, *row))
+                    store.execute("insert into words(rowid, text) values (?, ?)", (n, text))
+                    n += 1
+        store.executescript(_INDICES)
+        store.execute("insert into about values (?, ?)", (digest, FORMAT))
+        store.commit()
+    finally:
+        store.close()
+    fresh.replace(path)
+    return True
+
+
+def _match(words: str) -> str:
+    """Return a query that means these words as text, the last one as a beginning."""
+    known = words.replace("\0", " ")  # SQLite's text ends there
+    quoted = ['"' + w.replace('"', '""') + '"' for w in known.split()]
+    return " ".join(quoted) + "*" if quoted else ""
+
+
+def _where(filters: dict[str, str]) -> tuple[str, list[Any]]:
+    clauses, values = [], []
+    for name in (*FACETS, "state"):
+        wanted = filters.get(name, "")
+        if name == "state" and wanted == "pair":
+            clauses.append("kept_id <> ''")
+        elif wanted:
+            clauses.append(f"{name} = ?")
+            values.append(wanted)
+    if words := _match(filters.get("q", "")):
+        clauses.append("n in (select rowid from words where words match ?)")
+        values.append(words)
+    return (" where " + " and ".join(clauses) if clauses else ""), values
+
+
+class TextIndex:
+    """Queries of an index; each call opens it anew, so any thread may ask."""
+
+    def __init__(self, path: Path):
+        """Read the index at `path`."""
+        self._uri = f"{path.resolve().as_uri()}?mode=ro"  # a folder may hold # or %
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        store = sqlite3.connect(self._uri, uri=True)
+        try:
+            return store.execute(sql, values).fetchall()
+        finally:
+            store.close()
+
+    def facets(self) -> dict[str, list[str]]:
+        """Return the values that each filter can have."""
+        return {
+            f: [v for (v,) in self._rows(f"select distinct {f} from sample order by 1") if v]
+            for f in FACETS
+        }
+
+    def query(self, filters: dict[str, str], page: int, size: int) -> tuple[int, list[Hit]]:
+        """Return how many samples there are, and one page of them.
+
+        Args:
+            filters: of `FACETS`, `state` (kept, dropped or pair) and `q`, words of the text.
+            page: from 0.
+            size: samples on a page.
+        """
+        where, values = _where(filters)
+        total = self._rows(f"select count(*) from sample{where}", values)[0][0]
+        sql = f"select * from sample{where} order by n limit ? offset ?"
+        return total, [_hit(r) for r in self._rows(sql, [*values, size, page * size])]
+
+    def get(self, n: int) -> Hit | None:
+        """Return one sample's place."""
+        rows = self._rows("select * from sample where n = ?", [n])
+        return _hit(rows[0]) if rows else None
+
+    def by_id(self, id_: str) -> Hit | None:
+        """Return the place of the sample of that id, the kept one first."""
+        sql = "select * from sample where id = ? order by state desc limit 1"
+        rows = self._rows(sql, [id_])
+        return _hit(rows[0]) if rows else None
+
+
+def _hit(row: tuple[Any, ...]) -> Hit:
+    n, corpus, _modality, _category, _cot, state, reason, stage, id_, folder, at, kept, detail = row
+    return Hit(
+        n=n,
+        corpus=corpus,
+        state=state,
+        id=id_,
+        stage_folder=folder,
+        row=at,
+        stage=stage,
+        reason=reason,
+        detail=detail,
+        kept_id=kept,
+    )

@@ -1,0 +1,1 @@
+"""Every number of a mixture's report, computed from its files."""

@@ -1,0 +1,178 @@
+"""Every number of a mixture's report, computed from its files."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import polars as pl
+
+from smolmix.mixtures.selection.lock import Lock, read_lock
+from smolmix.pipelines.report.figures import across, constraints, flow, licences, shapes, training
+from smolmix.pipelines.stats.dropped import reasons, scan_dropped
+from smolmix.pipelines.stats.measures import FACETS, profiles_counted, scan
+from smolmix.pipelines.stats.selection import picked_rows, read_picks
+from smolmix.profiles import ChatProfile, PixelProfile, Profile
+from smolmix.workspace import Workspace, stage_record
+
+_DOUBLES = ("dedup", "decontaminate", across.STAGE)
+SHARED = ("samples", "tokens", "supervised_tokens", "tiles")
+_NUMBERS = (*shapes.DRAWN, "supervised_tokens", "frames", "duration_s", "images", "videos", "bytes")
+
+
+def recorded_profile(workspace: Workspace, name: str, corpus: str) -> Profile | None:
+    """Return the profile that a corpus's counts of that name say they were made with."""
+    recorded = stage_record(workspace.counts(name, corpus)).info.get("profile")
+    if not isinstance(recorded, dict):
+        return None
+    chat = dict(recorded["chat"])
+    chat["system_prompts"] = tuple(tuple(p) for p in chat.get("system_prompts", ()))
+    return Profile(pixel=PixelProfile(**recorded["pixel"]), chat=ChatProfile(**chat))
+
+
+def counted_profile(workspace: Workspace, lock: Lock) -> Profile | None:
+    """Return the profile the mixture was counted for, or None where its counts are gone."""
+    corpora = sorted(lock.corpora)
+    if lock.profile not in profiles_counted(workspace, corpora):
+        return None
+    return recorded_profile(workspace, lock.profile, corpora[0])
+
+
+def picked_frame(workspace: Workspace, lock: Lock, picks: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a draw with its sample's facets and numbers, in no order."""
+    frames = []
+    counted = lock.profile in profiles_counted(workspace, sorted(lock.corpora))
+    for corpus in sorted(picks["corpus"].unique().to_list()):
+        profile = lock.profile if counted else None
+        measures = scan(workspace, "curated", [corpus], profile=profile)
+        names = measures.frame.collect_schema().names()
+        wanted = picked_rows(workspace, corpus, picks).select("at", "repeat").lazy()
+        columns = [
+            *(pl.col(c).cast(pl.Categorical) for c in FACETS),
+            *(pl.col(c) for c in _NUMBERS if c in names),
+        ]
+        frame = measures.frame.select(columns).with_row_index("at")
+        frames.append(frame.join(wanted, on="at").drop("at").collect(engine="streaming"))
+    if not frames:
+        numbers = {c: pl.Float64 if c == "duration_s" else pl.Int64 for c in _NUMBERS}
+        return pl.DataFrame(schema={**dict.fromkeys(FACETS, pl.Categorical), **numbers})
+    return pl.concat(frames)
+
+
+def shares(frame: pl.DataFrame, by: str) -> list[dict[str, Any]]:
+    """Return, for each value of a facet, its samples, tokens, supervised tokens and tiles."""
+    present = [c for c in SHARED if c in frame.columns]
+    table = (
+        frame.group_by(pl.col(by).cast(pl.String))
+        .agg(pl.len().cast(pl.Int64).alias("samples"), *(pl.col(c).sum() for c in present))
+        .sort("samples", by, descending=[True, False])
+    )
+    return table.to_dicts()
+
+
+def totals(frame: pl.DataFrame, picks: pl.DataFrame) -> dict[str, float]:
+    """Return the mixture's size in every unit."""
+    out: dict[str, float] = {
+        "draws": frame.height,
+        "distinct_samples": picks.select(pl.struct("corpus", "part", "row").n_unique()).item(),
+    }
+    for name in _NUMBERS:
+        if name in frame.columns and name not in ("answer_chars", "duration_s"):
+            out["turns" if name == "n_turns" else name] = int(frame[name].sum())
+    out["video_hours"] = float(frame["duration_s"].sum()) / 3600
+    cot = int((frame["cot"].cast(pl.String) != "none").sum())
+    out["cot_draws"] = cot
+    out["cot_share"] = cot / frame.height if frame.height else 0.0
+    return out
+
+
+def licence_table(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the licences' shares with what each name says of use."""
+    weight = "tokens" if "tokens" in frame.columns else "samples"
+    table = shares(frame, "licence")
+    whole = sum(r[weight] for r in table) or 1
+    return [
+        {**r, "use": licences.use(r["licence"]), "share": r[weight] / whole, "of": weight}
+        for r in table
+    ]
+
+
+def provenance(workspace: Workspace, lock: Lock) -> dict[str, Any]:
+    """Return what the mixture was made from, so that it can be made again."""
+    corpora = []
+    for name, one in sorted(lock.corpora.items()):
+        raw = workspace.raw(name)
+        fetched = raw.read_json("fetch.json") if raw.exists("fetch.json") else {}
+        corpora.append(
+            {
+                "corpus": name,
+                "revision": one.revision or fetched.get("revision", ""),
+                "licence": one.licence or fetched.get("licence", ""),
+                "hub_id": fetched.get("hub_id") or "",
+                "curated": one.curated,
+                "counts": one.counts,
+            }
+        )
+    return {
+        "smolmix": lock.smolmix,
+        "spec_file": lock.spec_file,
+        "spec": lock.spec,
+        "sources": lock.sources,
+        "seed": lock.seed,
+        "profile": lock.profile,
+        "picks": lock.picks,
+        "verdicts": lock.verdicts,
+        "corpora": corpora,
+    }
+
+
+def _dropped(workspace: Workspace, corpora: Sequence[str]) -> list[dict[str, Any]]:
+    return reasons(scan_dropped(workspace, corpora), ("corpus", "stage", "reason")).to_dicts()
+
+
+def figures(workspace: Workspace, name: str) -> dict[str, Any]:
+    """Return every figure of a built mixture.
+
+    Raises:
+        DataError: the mixture was not built, or is older than its corpora.
+    """
+    lock = read_lock(workspace.mixture(name))
+    picks = read_picks(workspace, name)
+    corpora = sorted(lock.corpora)
+    frame = picked_frame(workspace, lock, picks)
+    profile = counted_profile(workspace, lock)
+    spec = constraints.read_spec(lock)
+    dropped = _dropped(workspace, corpora)
+    dropped += across.counts(across.read_verdicts(workspace, corpora))
+    flows = {c: flow.corpus_flow(workspace, c, picks) for c in corpora}
+    facets = {by: shares(frame, by) for by in FACETS}
+    seconds = frame.filter(pl.col("duration_s") > 0)["duration_s"]
+    epochs = Counter(picks.group_by("corpus", "part", "row").len()["len"].to_list())
+    return {
+        "name": name,
+        "about": spec.about,
+        "totals": totals(frame, picks),
+        "flow": {"whole": flow.bars(flow.whole_flow(flows)), "corpora": flows},
+        "wishes": [asdict(w) for w in constraints.wishes(lock)],
+        "exhausted": [asdict(e) for e in constraints.exhausted(lock)],
+        "left_out": dict(lock.left_out),
+        "unpublished": dict(lock.unpublished),
+        "shares": facets,
+        "licences": licence_table(frame),
+        "distributions": shapes.by_modality(frame),
+        "images": shapes.image_sizes(
+            scan(workspace, "curated", corpora, sizes=True).sizes,
+            profile.pixel if profile else None,
+        ),
+        "durations": {
+            **shapes.durations(seconds, spec.caps.duration_s.buckets),
+            "target_mean_s": spec.caps.duration_s.mean,
+            "max_s": spec.caps.duration_s.max if spec.caps.duration_s.max < 1e12 else None,
+        },
+        "epochs": [{"times": k, "samples": v} for k, v in sorted(epochs.items())],
+        "dropped": dropped,
+        "doubles": [d for d in dropped if d["stage"] in _DOUBLES],
+        "packing": training.packing(workspace, name),
+        "runs": training.runs(workspace, name),
+        "provenance": provenance(workspace, lock),
+    }

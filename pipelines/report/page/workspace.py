@@ -1,0 +1,103 @@
+"""The page of a whole workspace: what each stage holds, and what to do next. Empty ones too."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from smolmix.mixtures.selection.lock import LOCK_FILE
+from smolmix.pipelines.report.page.page import workspace_page
+from smolmix.pipelines.report.page.sections import Link, Section, Table
+from smolmix.pipelines.stats.others import raw_table, read_lines
+from smolmix.workspace import STAGE_FILE, Workspace, stage_record
+
+_NEXT = (  # the first stage without anything says what comes next
+    ("fetched", "Nothing was fetched yet: `smolmix corpora` lists what there is, `smolmix fetch "
+     "CORPUS` brings it, and `make demo` builds a whole workspace without a hub."),
+    ("curated", "Nothing was curated yet: `smolmix curate CORPUS` measures, filters and "
+     "deduplicates what was fetched."),
+    ("mixtures", "No mixture was built yet: `smolmix mix plan SPEC` shows one, `smolmix mix build "
+     "SPEC` builds it, and `smolmix report NAME` then shows its samples."),
+    ("runs", "Nothing was trained yet: `smolmix tokenize MIXTURE`, then `smolmix train RECIPE`."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What was written."""
+
+    page: str  # path or URL of index.html
+    totals: dict[str, int]
+    bytes_on_disk: int
+
+
+def _names(workspace: Workspace, stage: str, marker: str) -> list[str]:
+    folder = workspace.child(stage)
+    if not folder.exists():
+        return []
+    names = sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in folder.fs.ls(folder.path, False))
+    return [n for n in names if folder.child(n).exists(marker)]
+
+
+def _fetched(workspace: Workspace) -> list[dict[str, Any]]:
+    rows = raw_table(workspace, _names(workspace, "raw", "fetch.json"))
+    for row in rows:
+        row["parquet_rows"] = row["parquet_rows"] or None  # of other files they are not counted
+        row["complete"] = "yes" if row["complete"] else f"no: smolmix fetch {row['corpus']}"
+    return rows
+
+
+def _curated(workspace: Workspace) -> list[dict[str, Any]]:
+    rows = []
+    for corpus in _names(workspace, "curated", STAGE_FILE):
+        tally = stage_record(workspace.curated(corpus)).tally
+        gone = {"dropped": sum(tally.dropped.values()), "duplicates": tally.duplicates}
+        gone["merged"] = tally.merged
+        rows.append({"corpus": corpus, "samples": tally.samples, **gone, "kept": tally.kept})
+    return rows
+
+
+def _mixtures(workspace: Workspace) -> list[dict[str, Any]]:
+    rows = []
+    for name in _names(workspace, "mixtures", LOCK_FILE):
+        lock = workspace.mixture(name).read_json(LOCK_FILE)
+        there = workspace.report(name).exists("index.html")
+        page: Link | str = f"none yet: smolmix report {name}"
+        if there:
+            page = Link(text=f"reports/{name}/index.html", href=f"{name}/index.html")
+        rows.append({"mixture": name, "corpora": len(lock["corpora"]), "report": page})
+    return rows
+
+
+def _runs(workspace: Workspace) -> list[dict[str, Any]]:
+    found = {n: read_lines(workspace.run(n), "metrics.jsonl") for n in
+             _names(workspace, "runs", "metrics.jsonl")}  # fmt: skip
+    return [
+        {"run": n, "steps": lines[-1]["step"], "loss": lines[-1]["loss"]}
+        for n, lines in found.items()
+        if lines
+    ]
+
+
+def build_overview(workspace: Workspace) -> Overview:
+    """Write `reports/index.html`: what of every stage is there, and what to do next."""
+    tables = {
+        "fetched": _fetched(workspace),
+        "curated": _curated(workspace),
+        "mixtures": _mixtures(workspace),
+        "runs": _runs(workspace),
+    }
+    totals = {name: len(rows) for name, rows in tables.items()}
+    missing = next((said for name, said in _NEXT if not totals[name]), "")
+    sections = [
+        Section(
+            id="overview", title="Overview", totals=totals, paragraphs=[missing] if missing else []
+        ),
+        *(
+            Section(id=name, title=name.capitalize(), tables=[Table(title="What is there", rows=r)])
+            for name, r in tables.items()
+            if r
+        ),
+    ]
+    page = workspace_page(workspace.url, sections).encode()
+    folder = workspace.child("reports")
+    folder.write_bytes("index.html", page)
+    return Overview(page=folder.at("index.html"), totals=totals, bytes_on_disk=len(page))

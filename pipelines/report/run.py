@@ -1,0 +1,93 @@
+"""`smolmix report`: figures, samples, page and dataset card of one mixture."""
+
+from dataclasses import dataclass
+
+from smolmix.errors import DataError, nearest
+from smolmix.mixtures.selection.lock import LOCK_FILE, read_lock
+from smolmix.pipelines.report.figures import across
+from smolmix.pipelines.report.figures.figures import counted_profile, figures
+from smolmix.pipelines.report.page.dataset_card import dataset_card
+from smolmix.pipelines.report.page.page import report_page
+from smolmix.pipelines.report.samples.answers import answer_cards
+from smolmix.pipelines.report.samples.cards import Card, CardMaker
+from smolmix.pipelines.report.samples.chosen import Budget
+from smolmix.pipelines.report.samples.gallery import corpus_cards
+from smolmix.pipelines.stats.selection import read_picks
+from smolmix.storage import Folder
+from smolmix.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was written."""
+
+    folder: Folder
+    page: str  # path or URL of index.html
+    card: str  # path or URL of the dataset card
+    samples: int
+    pictures: int
+    bytes_on_disk: int
+
+
+def _known(workspace: Workspace) -> list[str]:
+    here = workspace.child("mixtures")
+    if not here.exists():
+        return []
+    names = sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in here.fs.ls(here.path, detail=False))
+    return [n for n in names if here.child(n).exists(LOCK_FILE)]
+
+
+def build_report(
+    workspace: Workspace, name: str, *, seed: int = 0, budget: Budget | None = None
+) -> Report:
+    """Write `reports/<name>/` and the mixture's `README.md`.
+
+    Args:
+        workspace: holds the built mixture and its curated corpora.
+        name: the mixture's name.
+        seed: of the draw of samples to show.
+        budget: how many samples of a corpus to show.
+
+    Raises:
+        DataError: the mixture was not built, or is older than its corpora.
+    """
+    if not workspace.mixture(name).exists(LOCK_FILE):
+        known = _known(workspace)
+        raise DataError(
+            f"{workspace.mixture(name).url}: no mixture was built there; built are "
+            f"{', '.join(known) or 'none'}{nearest(name, known)}; `smolmix mix build` builds one"
+        )
+    lock = read_lock(workspace.mixture(name))
+    computed = figures(workspace, name)
+    maker = CardMaker(workspace=workspace, profile=counted_profile(workspace, lock))
+    picks = read_picks(workspace, name)
+    verdicts = across.read_verdicts(workspace, sorted(lock.corpora))
+    cards: dict[str, Card] = {}
+    for corpus in sorted(lock.corpora):
+        mine = picks.filter(picks["corpus"] == corpus).select("part", "row")
+        picked = frozenset((part, row) for part, row in mine.iter_rows())
+        left = across.of_corpus(verdicts, corpus)
+        for card in corpus_cards(
+            workspace, corpus, maker, seed=seed, budget=budget, picked=picked, across=left
+        ):
+            cards.setdefault(card["key"], card)
+    for card in answer_cards(workspace, [r["name"] for r in computed["runs"]], maker, seed=seed):
+        cards[card["key"]] = card
+    folder = workspace.report(name)
+    folder.remove_tree()
+    size = 0
+    for picture in maker.pictures.values():
+        folder.child("media").write_bytes(picture.name, picture.data)
+        size += len(picture.data)
+    page = report_page(computed, list(cards.values())).encode()
+    folder.write_bytes("index.html", page)
+    mixture = workspace.mixture(name)
+    mixture.write_bytes("README.md", dataset_card(computed).encode())
+    return Report(
+        folder=folder,
+        page=folder.at("index.html"),
+        card=mixture.at("README.md"),
+        samples=len(cards),
+        pictures=len(maker.pictures),
+        bytes_on_disk=size + len(page),
+    )

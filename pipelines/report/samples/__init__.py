@@ -1,0 +1,1 @@
+"""The samples that a report shows, each as the model sees it."""

@@ -1,0 +1,265 @@
+"""Units on Ray: started quietly, bounded in flight, bounded in retries, bisected when deadly.
+
+Ray alone retries a record that kills its worker for ever and loses a whole block for one bad
+row. Here a unit is given three chances; then, where the stage can count its rows, halves of it
+are probed until each guilty row stands alone; those rows are dropped as `worker-killed` and the
+rest of the unit is kept.
+"""
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from smolmix.engine.run import execute
+from smolmix.engine.stage import Job
+from smolmix.errors import SmolmixError, UsageError, machine_fault
+
+_CHANCES = 3
+_PROBES = 500  # worker deaths are about 1 s each: a bound on how long one unit is bisected
+_POLL_S = 1.0
+_OBJECT_STORE_BYTES = 256 << 20
+
+
+def start(workers: int, address: str | None) -> None:
+    """Connect to Ray: the one already started, `address`, or a local one of `workers` CPUs.
+
+    Raises:
+        UsageError: no cluster answers at `address`.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    import ray
+
+    if ray.is_initialized():
+        return
+    local: dict[str, Any] = {}
+    if not address:
+        local = {"num_cpus": workers, "object_store_memory": _OBJECT_STORE_BYTES}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's
+        try:
+            ray.init(
+                address=address or "local",
+                include_dashboard=None if address else False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                **local,
+            )
+        except (ConnectionError, ValueError) as error:
+            if not address:
+                raise
+            raise UsageError(
+                f"--ray-address {address}: no Ray cluster answers there ({error}); give the "
+                "HOST:PORT that `ray start --head` printed, or leave it out for a local one"
+            ) from error
+
+
+def stop() -> None:
+    """Leave Ray, stopping it if it was started here."""
+    import ray
+
+    if ray.is_initialized():
+        ray.shutdown()
+
+
+def _in_worker(job: Job) -> str:
+    """Run one job; return why it failed, or an empty string."""
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    # From here on, since a job may have waited for a worker; the alarm ends whatever runs.
+    signal.setitimer(signal.ITIMER_REAL, job.stage.timeout_s or 0)
+    try:
+        execute(job)
+    except SmolmixError as error:
+        return str(error)
+    except OSError as error:
+        said = machine_fault(error)
+        if said is None:
+            raise
+        return said
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return ""
+
+
+class _Worker:
+    """An actor: a process that does one job after the other, and keeps what they load."""
+
+    def run(self, job: Job) -> str:
+        """Run one job; return why it failed, or an empty string."""
+        return _in_worker(job)
+
+
+class _Pool:
+    """Submits jobs, never more than `workers` at once, and tells death from failure."""
+
+    def __init__(self, workers: int):
+        import ray
+
+        self.ray = ray
+        self.workers = workers
+        self.flying: dict[Any, tuple[Job, Any]] = {}  # the actor, None for a task
+        self.idle: list[Any] = []  # actors without a job
+
+    def submit(self, job: Job) -> None:
+        stage = job.stage
+        options = {
+            "num_cpus": 1,
+            "num_gpus": stage.num_gpus,
+            "memory": stage.memory_bytes or None,
+        }
+        actor: Any = None
+        if stage.actors:
+            made = self.ray.remote(_Worker).options(**options, max_restarts=0)
+            actor = self.idle.pop() if self.idle else made.remote()
+            ref = actor.run.remote(job)
+        else:
+            name = f"{stage.name}:{job.unit.name}"
+            task = self.ray.remote(_in_worker).options(**options, max_retries=0, name=name)
+            ref = task.remote(job)
+        self.flying[ref] = (job, actor)
+
+    def finished(self) -> list[tuple[Job, str | None, str]]:
+        """Wait a moment; return (job, failure or None where the worker died, how it died)."""
+        ready, _ = self.ray.wait(list(self.flying), num_returns=1, timeout=_POLL_S)
+        results: list[tuple[Job, str | None, str]] = []
+        for ref in ready:
+            job, actor = self.flying.pop(ref)
+            try:
+                results.append((job, self.ray.get(ref), ""))
+            except self.ray.exceptions.RayTaskError as error:
+                results.append((job, _one_line(error), ""))
+            except self.ray.exceptions.RayError as error:
+                results.append((job, None, type(error).__name__))
+                continue  # a dead actor takes no more jobs
+            if actor is not None:
+                self.idle.append(actor)
+        return results
+
+    def _kill(self, ref: Any, actor: Any) -> None:
+        if actor is None:
+            self.ray.cancel(ref, force=True)
+        else:
+            self.ray.kill(actor)
+
+    def survives(self, job: Job) -> bool:
+        """Whether the job leaves its worker alive (it may still fail)."""
+        self.submit(job)
+        while True:
+            for _, failure, _ in self.finished():
+                return failure is not None
+
+    def rest(self) -> None:
+        """Give back what actors without a job hold."""
+        while self.idle:
+            self.ray.kill(self.idle.pop())
+
+    def close(self) -> None:
+        """Stop what still runs too."""
+        for ref, (_, actor) in self.flying.items():
+            self._kill(ref, actor)
+        self.rest()
+
+
+def _one_line(error: Exception) -> str:
+    print(error, file=sys.stderr)  # not foreseen: the worker's traceback is wanted
+    cause = getattr(error, "cause", None) or error
+    return f"{type(cause).__name__}: {str(cause).strip().splitlines()[0] if str(cause) else ''}"
+
+
+def run_jobs(
+    jobs: Sequence[Job], *, workers: int, address: str | None, advance: Callable[[], None]
+) -> dict[str, str]:
+    """Run all jobs; return the names of the units that failed and why.
+
+    Args:
+        jobs: what to run, in order.
+        workers: at most this many at once.
+        address: a Ray cluster, or None for a local one.
+        advance: called once for each unit that is finished.
+
+    Raises:
+        UsageError: a stage asks for more GPUs than any machine has.
+    """
+    start(workers, address)
+    _check_gpus(jobs)
+    pool = _Pool(workers)
+    waiting, deaths, deadly = list(reversed(jobs)), dict[str, int](), dict[str, tuple[Job, str]]()
+    failed: dict[str, str] = {}
+    try:
+        while waiting or pool.flying:
+            while waiting and len(pool.flying) < workers:
+                pool.submit(waiting.pop())
+            for job, failure, death in pool.finished():
+                name = job.unit.name
+                if failure is None:
+                    deaths[name] = deaths.get(name, 0) + 1
+                    if deaths[name] < _CHANCES:
+                        waiting.insert(0, job)
+                        continue
+                    deadly[name] = (job, death)
+                    continue
+                if failure:
+                    failed[name] = failure
+                advance()
+            if not waiting:  # an actor that still waits for a CPU gets an idle one's
+                pool.rest()
+        for name, (job, death) in sorted(deadly.items()):
+            why = _bisect(pool, job, death)
+            if why:
+                failed[name] = why
+            advance()
+    finally:
+        pool.close()
+    return failed
+
+
+def gpus() -> list[float]:
+    """Return how many GPUs each machine of the cluster has; this one may have none."""
+    import ray
+
+    nodes: Any = ray.nodes  # untyped
+    return [n["Resources"].get("GPU", 0) for n in nodes() if n["Alive"]]
+
+
+def _check_gpus(jobs: Sequence[Job]) -> None:
+    """Refuse what no machine of the cluster could ever start; Ray would wait for it for ever."""
+    there = max(gpus(), default=0)
+    for job in jobs:
+        if job.stage.num_gpus > there:
+            raise UsageError(
+                f"{job.stage.name}: each worker asks for {job.stage.num_gpus:g} GPUs, the best "
+                f"machine has {there:g}; run it where there are, or with --workers 0"
+            )
+
+
+def _bisect(pool: _Pool, job: Job, death: str) -> str:
+    """Run the job without the rows that kill its worker; return why it failed, if it did."""
+    died = f"its worker died {_CHANCES} times ({death})"
+    if job.stage.count_rows is None:
+        return died
+    guilty, probes = set[int](), 0
+    halves = [range(job.stage.count_rows(job.unit))]
+    while halves:
+        rows = halves.pop()
+        probes += 1
+        if probes > _PROBES:
+            return f"{died}; {len(guilty)} deadly rows found and more are left: gave up"
+        if not rows or pool.survives(replace(job, rows=rows)):
+            continue
+        if len(rows) == 1:
+            guilty.add(rows.start)
+            continue
+        middle = rows.start + len(rows) // 2
+        halves += [range(middle, rows.stop), range(rows.start, middle)]
+    if not guilty:
+        return f"{died}, but no single row of it kills a worker: probably out of memory"
+    pool.submit(replace(job, poison=frozenset(guilty)))
+    while True:
+        for _, failure, _ in pool.finished():
+            return died if failure is None else failure

@@ -1,0 +1,284 @@
+"""The engine: a stage is a function over units; each unit is committed by its manifest.
+
+Kill anything at any moment and run again: whole units with an equal key are skipped, the rest
+are done, and the bytes are those of an undisturbed run. A unit's key digests its inputs, its
+parameters and the stage's version. Units run on Ray (`smolmix.engine.ray_pool`), or in this process
+with `workers=0`. A unit that kills its worker is retried a bounded number of times, then
+bisected until the guilty row stands alone and is dropped with that reason.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from smolmix.accounting import Tally
+from smolmix.engine.lock import locked
+from smolmix.engine.stage import Job, Result, Stage, Summary, Unit, UnitContext
+from smolmix.errors import (
+    ConservationError,
+    DataError,
+    SmolmixError,
+    machine_fault,
+)
+from smolmix.progress import progress
+from smolmix.storage import Folder, digest_file, digest_json
+from smolmix.workspace import (
+    MANIFESTS,
+    STAGE_FILE,
+    FileEntry,
+    Manifest,
+    StageRecord,
+    read_manifest,
+    stage_record,
+)
+
+_SCRATCH = ".scratch"
+
+
+def execute(job: Job) -> Tally | None:
+    """Run one job in this process and commit it; a probe (`job.rows`) commits nothing.
+
+    Raises:
+        ConservationError: the unit lost or invented samples.
+    """
+    folder = Folder(job.url)
+    root = str(folder.local(_SCRATCH)) if folder.is_local else None
+    if root:
+        os.makedirs(root, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{job.unit.name}-", dir=root))
+    try:
+        context = UnitContext(out=scratch, rows=job.rows, poison=job.poison)
+        result = job.stage.run(job.unit, context)
+        if job.rows is not None:
+            return None
+        if wrong := result.tally.imbalance():
+            raise ConservationError(f"{job.stage.name} {job.unit.name}: {wrong}")
+        _commit(folder, job, scratch, result)
+        return result.tally
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _commit(folder: Folder, job: Job, scratch: Path, result: Result) -> None:
+    unit, entries = job.unit, []
+    before = read_manifest(folder, unit.name)
+    folder.remove(f"{MANIFESTS}/{unit.name}.json")
+    for path in sorted(scratch.iterdir()):
+        assert path.name.startswith(unit.name), f"{path.name} does not start with {unit.name}"
+        with open(path, "rb") as stream:
+            digest = digest_file(stream)
+        entries.append(FileEntry(name=path.name, size=path.stat().st_size, digest=digest))
+        folder.put(path, path.name)
+    parts = unit.key_parts(job.stage)
+    manifest = Manifest(
+        stage=job.stage.name,
+        version=job.stage.version,
+        unit=unit.name,
+        key=digest_json(parts),
+        inputs=parts,
+        files=tuple(entries),
+        tally=result.tally,
+        stats=result.stats,
+    )
+    folder.write_json(f"{MANIFESTS}/{unit.name}.json", manifest.to_json())
+    for name in {f.name for f in (before.files if before else ())} - {e.name for e in entries}:
+        folder.remove(name)  # what the unit wrote under another key, and now does not
+
+
+def _why(manifest: Manifest | None, parts: Mapping[str, str], present: frozenset[str]) -> str:
+    """Return why the unit must be done: "new", "… changed", or "" where it is whole."""
+    if manifest is None:
+        return "new"
+    if manifest.key != digest_json(parts):
+        before = manifest.inputs
+        changed = sorted(k for k in parts.keys() | before.keys() if parts.get(k) != before.get(k))
+        return f"{', '.join(changed[:3])}{' and more' if len(changed) > 3 else ''} changed"
+    missing = [f.name for f in manifest.files if f.name not in present]
+    return f"{missing[0]} is missing" if missing else ""
+
+
+def _remove_unit(folder: Folder, manifest: Manifest) -> None:
+    folder.remove(f"{MANIFESTS}/{manifest.unit}.json")
+    for entry in manifest.files:
+        folder.remove(entry.name)
+
+
+def _record(
+    folder: Folder, stage: Stage, units: Sequence[Unit], info: Mapping[str, Any]
+) -> StageRecord:
+    digests, total = {}, Tally()
+    for unit in units:
+        manifest = read_manifest(folder, unit.name)
+        assert manifest is not None, f"{unit.name} was committed and is gone"
+        digests[unit.name] = digest_json([(f.name, f.digest) for f in manifest.files])
+        total = total + manifest.tally
+    return StageRecord(
+        stage=stage.name,
+        version=stage.version,
+        units=digests,
+        digest=digest_json([stage.name, stage.version, digests, dict(info)]),
+        tally=total,
+        info=dict(info),
+    )
+
+
+def _notes(stage: Stage, tally: Tally) -> tuple[str, ...]:
+    notes = []
+    if (tally.samples or tally.rows) and not tally.kept:
+        notes.append(f"{stage.name} kept nothing of {tally.samples or tally.rows}")
+    if stage.filters and tally.samples and tally.kept == tally.samples:
+        notes.append(f"{stage.name} kept all {tally.samples}: no filter bit")
+    return tuple(notes)
+
+
+def run_stage(
+    stage: Stage,
+    units: Iterable[Unit],
+    *,
+    folder: Folder,
+    workers: int,
+    ray_address: str | None = None,
+    info: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+) -> Summary:
+    """Do every unit that is not whole, check conservation, and write `stage.json`.
+
+    Args:
+        stage: what to run.
+        units: all units of the stage; units on disk that are not among them are removed.
+        folder: the stage's own folder.
+        workers: Ray workers; 0 runs in this process.
+        ray_address: a cluster to join; its machines must see `folder`.
+        info: what readers of `stage.json` should know; part of the stage's digest. A `corpus` in it
+            names the stage's lines of progress.
+        quiet: no progress and no summary line.
+
+    Raises:
+        LockedError: another run holds the folder.
+        DataError: some units failed; the others are whole and kept.
+    """
+    started = time.monotonic()
+    units = sorted(units, key=lambda u: u.name)
+    label = f"{stage.name} {(info or {}).get('corpus', folder.name)}"
+    names = [u.name for u in units]
+    if len(set(names)) != len(names):
+        twice = next(n for i, n in enumerate(names) if n in names[:i])
+        raise DataError(f"{folder.url}: two units are named {twice}")
+    with locked(folder):
+        present = frozenset(folder.names())
+        pending, redone = _plan(stage, units, folder, present, quiet)
+        stale = [n[:-5] for n in folder.child(MANIFESTS).names(".json") if n[:-5] not in set(names)]
+        if pending or stale:
+            folder.remove(STAGE_FILE)
+        for name in stale:
+            manifest = read_manifest(folder, name)
+            if manifest is not None:
+                _remove_unit(folder, manifest)
+        if folder.is_local:
+            shutil.rmtree(folder.local(_SCRATCH), ignore_errors=True)
+        failed = _run(stage, pending, folder, workers, ray_address, "" if quiet else label)
+        if folder.is_local:
+            shutil.rmtree(folder.local(_SCRATCH), ignore_errors=True)
+        if failed:
+            first = "; ".join(f"{name}: {why}" for name, why in sorted(failed.items())[:3])
+            raise DataError(
+                f"{folder.url}: {len(failed)} of {len(units)} units of {stage.name} failed "
+                f"({first}); the others are kept, run the same again"
+            )
+        record = _record(folder, stage, units, info or {})
+        if not folder.exists(STAGE_FILE) or stage_record(folder) != record:
+            folder.write_json(STAGE_FILE, _stage_json(record))
+    if wrong := record.tally.imbalance():
+        raise ConservationError(f"{folder.url}: {wrong}")
+    summary = Summary(
+        stage=stage.name,
+        done=len(pending),
+        skipped=len(units) - len(pending),
+        redone=redone,
+        seconds=time.monotonic() - started,
+        tally=record.tally,
+        record=record,
+        notes=_notes(stage, record.tally),
+    )
+    if not quiet:
+        print(_line(label, summary), file=sys.stderr)
+    return summary
+
+
+def _stage_json(record: StageRecord) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(json.dumps(asdict(record)))
+    return value
+
+
+def _plan(
+    stage: Stage, units: Sequence[Unit], folder: Folder, present: frozenset[str], quiet: bool
+) -> tuple[list[Unit], int]:
+    pending, reasons = [], dict[str, list[str]]()
+    for unit in units:
+        why = _why(read_manifest(folder, unit.name), unit.key_parts(stage), present)
+        if why:
+            pending.append(unit)
+            reasons.setdefault(why, []).append(unit.name)
+    again = {why: done for why, done in reasons.items() if why != "new"}
+    if not quiet:
+        for why, which in again.items():
+            more = f" and {len(which) - 1} more" if len(which) > 1 else ""
+            print(f"{stage.name}: redoing {which[0]}{more}: {why}", file=sys.stderr)
+    return pending, sum(map(len, again.values()))
+
+
+def _run(
+    stage: Stage,
+    pending: Sequence[Unit],
+    folder: Folder,
+    workers: int,
+    ray_address: str | None,
+    label: str,
+) -> dict[str, str]:
+    """Run the units; return what failed and why."""
+    if not pending:
+        return {}
+    jobs = [Job(unit=unit, stage=stage, url=folder.url) for unit in pending]
+    with progress(label, len(jobs), quiet=not label) as advance:
+        if workers > 0:
+            from smolmix.engine import ray_pool
+
+            return ray_pool.run_jobs(jobs, workers=workers, address=ray_address, advance=advance)
+        failed = {}
+        for job in jobs:
+            try:
+                execute(job)
+            except SmolmixError as error:
+                failed[job.unit.name] = str(error)
+            except OSError as error:
+                said = machine_fault(error)
+                if said is None:
+                    raise
+                failed[job.unit.name] = said
+            advance()
+        return failed
+
+
+def _line(label: str, summary: Summary) -> str:
+    tally = summary.tally
+    parts = [f"{label}: {summary.done} units done"]
+    if summary.skipped:
+        parts.append(f"{summary.skipped} already whole")
+    if tally.samples:
+        parts.append(f"{tally.kept:,} of {tally.samples:,} samples kept")
+    if tally.duplicates:
+        parts.append(f"{tally.duplicates:,} duplicates")
+    if tally.merged:
+        parts.append(f"{tally.merged:,} merged into others")
+    gone = tally.rows_dropped | tally.dropped
+    if gone:
+        parts.append("dropped " + ", ".join(f"{n:,} {why}" for why, n in sorted(gone.items())))
+    line = ", ".join(parts) + f" ({summary.seconds:.1f} s)"
+    return "\n".join([line, *(f"note: {n}" for n in summary.notes)])

@@ -1,0 +1,106 @@
+"""Frames of a clip are found once, in their order, whatever their names and archives."""
+
+import io
+import tarfile
+import unicodedata
+import zipfile
+from typing import Literal
+
+import pytest
+
+from smolmix.media import MediaReader
+from smolmix.pipelines.fetch.index import index_media
+from smolmix.pipelines.formats.media_index import Entry, MediaIndex, index_of, write_index
+from smolmix.sample import MediaRef
+from smolmix.storage import Folder
+from smolmix.workspace import Workspace
+
+
+def _entries(archive: str, *names: str) -> list[Entry]:
+    return [Entry(path=f"clip/{n}", ref=MediaRef(uri=archive, member=n)) for n in names]
+
+
+@pytest.fixture
+def folder(tmp_path: object) -> Folder:
+    return Folder(str(tmp_path)).child("index")
+
+
+def test_a_frame_that_two_archives_hold_is_one_frame(folder: Folder) -> None:
+    write_index(folder, "a.parquet", _entries("a.tar", "f1.jpg", "f2.jpg", "f10.jpg"))
+    write_index(folder, "b.parquet", _entries("b.tar", "f10.jpg", "f11.jpg"))
+    (frames,) = MediaIndex(folder).find([], folders=["clip"]).folders.values()
+    assert [(r.uri, r.member) for r in frames] == [
+        ("a.tar", "f1.jpg"), ("a.tar", "f2.jpg"), ("a.tar", "f10.jpg"), ("b.tar", "f11.jpg"),
+    ]  # fmt: skip
+
+
+def test_an_ending_in_the_other_case_is_found_where_it_is_the_only_one(folder: Folder) -> None:
+    names = ("a.JPG", "b.jpg", "b.JPG", "c.PNG", "noending", "Ä.Jpg")
+    write_index(folder, "a.parquet", _entries("a.tar", *names))
+    index = MediaIndex(folder)
+    asked = [f"clip/{n}" for n in ("a.jpg", "b.Jpg", "c.png", "noEnding", "A.jpg", "ä.jpg")]
+    assert not index.find(asked).files
+    found = {name: ref.member for name, ref in index.in_other_case(asked).items()}
+    assert found == {"clip/a.jpg": "a.JPG", "clip/c.png": "c.PNG"}
+
+
+def test_odd_names_are_put_in_some_order(folder: Folder) -> None:
+    names = ("12²3.jpg", "²", "2.jpg", "02.jpg", "é.jpg", "٣.jpg", "")
+    write_index(folder, "a.parquet", _entries("a.tar", *names))
+    (frames,) = MediaIndex(folder).find([], folders=["clip"]).folders.values()
+    assert sorted(str(r.member) for r in frames) == sorted(names)
+
+
+def test_an_index_says_what_it_is_of_only_when_it_is_whole(folder: Folder) -> None:
+    assert index_of(folder, "a.parquet") == ""
+    write_index(folder, "a.parquet", _entries("a.tar", "1.jpg"), of="abc")
+    assert index_of(folder, "a.parquet") == "abc"
+    folder.write_bytes("a.parquet", folder.read_bytes("a.parquet")[:-20])
+    assert index_of(folder, "a.parquet") == ""
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_is_found_however_its_accents_are_written(
+    folder: Folder, form: Literal["NFC", "NFD"]
+) -> None:
+    names = ("Übung-1.jpg", "crème.jpg", "plain.jpg", "한글.jpg")
+    packed = [unicodedata.normalize(form, n) for n in names]
+    write_index(folder, "a.parquet", _entries("a.tar", *packed))
+    both: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+    asked = [unicodedata.normalize(f, f"clip/{n}") for n in names for f in both]
+    found = MediaIndex(folder).find(asked)
+    assert sorted(found.files) == sorted(set(asked))
+    assert {r.member for r in found.files.values()} == set(packed)
+    mac = [Entry(path=unicodedata.normalize(form, "Café/1.jpg"), ref=MediaRef(uri="b.zip"))]
+    write_index(folder, "b.parquet", mac)
+    clips = {unicodedata.normalize(f, "Café") for f in both}
+    assert set(MediaIndex(folder).find([], folders=clips).folders) == clips
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_members_of_odd_names_are_read_as_they_are_indexed(folder: Folder, method: int) -> None:
+    workspace = Workspace(folder.path)
+    names = ("./a/1.png", "b\\2.png", "c//3.png", "d/../4.png", "plain/5.png", "é/6.png")
+    path = workspace.local("raw/x/r/all.zip")
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name in names:
+            archive.writestr(name, name * 40)
+    index_media(workspace, "raw/x/r", {"raw/x/r/all.zip": "0"})
+    asked = ["a/1.png", "b/2.png", "c/3.png", "4.png", "plain/5.png", "é/6.png"]
+    found = MediaIndex(workspace.child("raw/x/r/_index")).find(asked).files
+    reader = MediaReader(workspace)
+    assert [reader.read(found[a]).decode() for a in asked] == [name * 40 for name in names]
+
+
+def test_names_of_an_old_tar_are_read_as_latin_1(folder: Folder) -> None:
+    workspace = Workspace(folder.path)
+    path = workspace.local("raw/x/r/all.tar")
+    path.parent.mkdir(parents=True)
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+        info = tarfile.TarInfo("Übung.png")
+        info.size = 3
+        archive.addfile(info, io.BytesIO(b"png"))
+    index_media(workspace, "raw/x/r", {"raw/x/r/all.tar": "0"})
+    found = MediaIndex(workspace.child("raw/x/r/_index")).find(["Übung.png"]).files
+    assert MediaReader(workspace).read(found["Übung.png"]) == b"png"

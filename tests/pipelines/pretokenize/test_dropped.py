@@ -1,0 +1,202 @@
+"""What cannot be tokenized as planned leaves with a reason, and only that."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import xxhash
+from msgspec import structs
+
+from smolmix.errors import DataError, IntegrityError, UsageError
+from smolmix.pipelines.pretokenize import units
+from smolmix.pipelines.pretokenize.run import tokenize_mixture
+from smolmix.profiles import Profile
+from smolmix.sample import Media, MediaRef, Sample, turns_of
+from smolmix.tokenize.loader import SequenceDataset
+from smolmix.workspace import Workspace
+
+
+@pytest.fixture
+def make(request: pytest.FixtureRequest) -> Any:
+    """Return the helpers beside this file: pytest imports its conftest under its own name."""
+    return request.config.pluginmanager.getplugin(str(Path(__file__).with_name("conftest.py")))
+
+
+def _ids(dataset: SequenceDataset, workspace: Workspace) -> set[str]:
+    picks = pl.read_parquet(workspace.mixture("m").local("picks.parquet"))
+    return {picks["id"][s] for i in range(len(dataset)) for s in dataset[i]["samples"]}
+
+
+def test_headers_that_lied_damage_and_length_are_told_apart(
+    workspace: Workspace, nano: Profile, make: Any
+) -> None:
+    good = make.image_medium(workspace, 1)
+    liar = structs.replace(make.image_medium(workspace, 2, 64, 64), width=64, height=20)
+    short = structs.replace(make.clip_medium(workspace, 20), frames=60, duration_s=7.5)
+    cut = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
+    workspace.write_bytes("raw/made/cut.png", cut)
+    torn = structs.replace(good, refs=(MediaRef(uri="raw/made/cut.png"),),
+                   digest=xxhash.xxh3_128_hexdigest(cut))  # fmt: skip
+    gone = structs.replace(good, refs=(MediaRef(uri="raw/made/none.png"),), digest="0" * 32)
+    media: dict[str, tuple[Media, ...]] = {
+        "good": (good,), "liar": (liar,), "short": (short,), "torn": (torn,), "gone": (gone,),
+        "many": (good,) * 30, "half": (good, torn),
+    }  # fmt: skip
+    samples: list[Sample] = [
+        make.sample(i, "c", shown, id=f"c/{name}") for i, (name, shown) in enumerate(media.items())
+    ]
+    make.put_curated(workspace, "c", samples)
+    make.put_picks(workspace, "m", ["c"])
+    made = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+    dropped = pl.read_parquet(made.folder.local("dropped.parquet"))
+    reasons = dict(zip(dropped["id"], dropped["reason"], strict=True))
+    assert reasons == {
+        "c/liar": "plan-mismatch",
+        "c/short": "plan-mismatch",
+        "c/torn": "image-unreadable",
+        "c/gone": "media-missing",
+        "c/many": "too-long",
+        "c/half": "image-unreadable",
+    }
+    assert made.record.dropped == {
+        "image-unreadable": 2, "media-missing": 1, "plan-mismatch": 2, "too-long": 1,
+    }  # fmt: skip
+    dataset = SequenceDataset(workspace, made.folder)
+    assert _ids(dataset, workspace) == {"c/good"}
+    supervised = sum(int((dataset[i]["labels"] >= 0).sum()) for i in range(len(dataset)))
+    assert made.record.supervised_tokens == supervised > 0  # none of a sample that left
+    again = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+    assert (again.new_tiles, again.record) == (0, made.record)
+
+
+def test_a_mixture_that_leaves_nothing_is_refused(
+    workspace: Workspace, nano: Profile, make: Any
+) -> None:
+    gone = structs.replace(make.image_medium(workspace, 1), refs=(MediaRef(uri="raw/x"),))
+    make.put_curated(workspace, "c", [make.sample(0, "c", [gone])])
+    make.put_picks(workspace, "m", ["c"])
+    with pytest.raises(DataError, match="none of 1 picks"):
+        tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+    with pytest.raises(DataError, match="smolmix mix build"):
+        tokenize_mixture(workspace, "absent", nano, 512, quiet=True)
+
+
+def test_an_unknown_codec_is_refused_before_any_work(filled: Workspace, nano: Profile) -> None:
+    wrong = replace(nano, pixel=replace(nano.pixel, codec="webp"))
+    with pytest.raises(UsageError, match="known: source, raw, png, jpeg"):
+        tokenize_mixture(filled, "m", wrong, 512, quiet=True)
+    assert not filled.child("ids").exists()
+
+
+def test_a_sample_curated_anew_under_its_old_id_is_tokenized_anew(
+    workspace: Workspace, nano: Profile, make: Any
+) -> None:
+    for text in ("one", "two"):
+        changed = turns_of(("user", "Say it."), ("assistant", text))
+        make.put_curated(workspace, "c", [make.sample(0, "c", turns=changed)])
+        make.put_picks(workspace, "m", ["c"])
+        made = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+        item = SequenceDataset(workspace, made.folder)[0]
+        from smolmix.tokenize.chat import tokenizer
+
+        assert made.new_ids == 1
+        assert text in tokenizer.load().decode(item["input_ids"].tolist())
+
+
+def test_media_that_were_away_are_cut_once_they_are_back(
+    workspace: Workspace, nano: Profile, make: Any
+) -> None:
+    make.put_curated(
+        workspace, "c", [make.sample(i, "c", [make.image_medium(workspace, i)]) for i in range(3)]
+    )
+    make.put_picks(workspace, "m", ["c"])
+    place = workspace.local("raw/made/1-64x48.png")
+    data = place.read_bytes()
+    place.unlink()
+    for _ in range(2):
+        made = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+        assert made.record.dropped == {"media-missing": 1}
+    place.write_bytes(data)
+    back = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+    assert (back.new_ids, back.new_tiles, back.record.dropped) == (0, 1, {})
+    assert _ids(SequenceDataset(workspace, back.folder), workspace) == {"c/0", "c/1", "c/2"}
+
+
+def test_samples_that_two_runs_made_at_once_are_used_once(
+    filled: Workspace, nano: Profile, make: Any
+) -> None:
+    made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    for store in ("ids", "tiles"):  # what a run that began before this one ended leaves beside it
+        for corpus in filled.child(store).local().glob("*/*"):
+            for generation in [p for p in corpus.iterdir() if p.is_dir()]:
+                shutil.copytree(generation, generation.with_name(f"z{generation.name}"))
+    again = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    assert (again.new_ids, again.new_tiles) == (0, 0)
+    assert again.record.documents == made.record.documents
+    assert again.record.packing_digest == made.record.packing_digest
+
+
+@pytest.mark.parametrize("what", ["_IDS_VERSION", "FACTS_VERSION"])
+def test_what_an_older_smolmix_made_is_made_anew(
+    filled: Workspace, nano: Profile, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    first = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    monkeypatch.setattr(units, what, 99)
+    again = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    assert again.new_ids == first.new_ids > 0
+    assert again.new_tiles == (first.new_tiles if what == "FACTS_VERSION" else 0)
+    assert again.record.packing_digest == first.record.packing_digest
+
+
+def test_picks_that_are_not_the_locks_are_refused(
+    filled: Workspace, nano: Profile, make: Any
+) -> None:
+    folder = filled.mixture("m")
+    lock, picks = folder.read_bytes("lock.json"), folder.read_bytes("picks.parquet")
+    folder.remove("lock.json")  # a build that was killed before its end
+    with pytest.raises(DataError, match=r"no lock\.json; run `smolmix mix build`"):
+        tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    make.put_picks(filled, "m", ["said"])  # another build wrote over the first one's picks
+    folder.write_bytes("lock.json", lock)
+    with pytest.raises(IntegrityError, match=r"lock\.json says .*smolmix mix build"):
+        tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    folder.write_bytes("picks.parquet", picks)
+    assert tokenize_mixture(filled, "m", nano, 512, quiet=True).new_ids > 0
+
+
+def test_a_corpus_curated_anew_asks_for_the_mixture_to_be_built_anew(
+    workspace: Workspace, nano: Profile, make: Any
+) -> None:
+    samples = [make.sample(i, "c") for i in range(9)]
+    make.put_curated(workspace, "c", samples)
+    make.put_picks(workspace, "m", ["c"])
+    for changed in (samples[1:], samples[:4]):  # rows moved; a part is gone
+        make.put_curated(workspace, "c", changed)
+        with pytest.raises(DataError, match=r"curated anew since .*`smolmix mix build`"):
+            tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+    assert not workspace.child("ids").exists()
+
+
+def test_the_same_bytes_come_out_on_any_number_of_workers(filled: Workspace, nano: Profile) -> None:
+    def digests() -> dict[str, str]:
+        root = Path(filled.path)
+        kinds = [root / k for k in ("ids", "tiles", "sequences")]
+        files = [p for k in kinds for p in sorted(k.rglob("*")) if p.is_file()]
+        return {
+            str(p.relative_to(root)): xxhash.xxh3_64_hexdigest(p.read_bytes())
+            for p in files
+            if not p.name.startswith(".")
+        }
+
+    tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    alone = digests()
+    for kind in ("ids", "tiles", "sequences"):
+        filled.child(kind).remove_tree()
+    tokenize_mixture(filled, "m", nano, 512, workers=2, quiet=True)
+    assert digests() == alone
+    assert len(alone) > 10
+    assert np.all([len(v) == 16 for v in alone.values()])

@@ -1,0 +1,1 @@
+"""Token shards, their caches, and the packing of sequences."""
