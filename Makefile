@@ -1,13 +1,14 @@
 # make setup   a virtual environment in .venv with the smolmix command in it
 # make demo    the whole path on real input that registry packages carry: no hub, no GPU, no account
 # make test    the tests
+# make docs    the documentation as a site, in site/
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKSPACE ?= workspace
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo test nightly lint bench clean
+.PHONY: setup demo test nightly lint docs bench clean
 
 HUB := .venv-olah/.installed  # a real hub server for tests, with dependencies of its own
 
@@ -47,8 +48,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The theme announces its end of life in 2027 at every build; its version is pinned.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 bench: setup
 	@ls benchmarks/*/*.py
 
 clean:
-	rm -rf $(VENV) .venv-olah .packages-s3 $(WORKSPACE) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-olah .packages-s3 $(WORKSPACE) build dist site *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
