@@ -44,7 +44,9 @@ class Expectation(_Strict):
     source: str
 
 
-class _File(_Strict):
+class PlanFile(_Strict):
+    """What the YAML file of a plan holds."""
+
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     question: str
     recipe: str | dict[str, Any]
@@ -120,9 +122,9 @@ def load_plan(name: str | Path) -> Plan:
     known = [p.stem for p in PLANS.glob("*.yaml") if not p.stem.startswith("_")]
     value = load_extended(path, _HOLDS, known)
     try:
-        file = _File.model_validate(value)
+        file = PlanFile.model_validate(value)
     except ValidationError as error:
-        raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, _File))) from error
+        raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, PlanFile))) from error
     combined = list(_grid(file.grid)) if file.grid else list(file.arms.items())
     arms = dict(combined)
     if len(arms) < len(combined):
@@ -186,7 +188,7 @@ def _grid(grid: Mapping[str, list[Any]]) -> Iterator[tuple[str, dict[str, Any]]]
         yield re.sub(r"[^a-z0-9.%-]+", "-", name), changes  # it names files
 
 
-def _base(file: _File, path: Path) -> dict[str, Any]:
+def _base(file: PlanFile, path: Path) -> dict[str, Any]:
     """Return the tree that changes are made in."""
     recipe = file.recipe
     if isinstance(recipe, str):
@@ -213,7 +215,7 @@ def _base(file: _File, path: Path) -> dict[str, Any]:
 
 
 def _trial(
-    file: _File,
+    file: PlanFile,
     base: Mapping[str, Any],
     arm: str,
     changes: Mapping[str, Any],

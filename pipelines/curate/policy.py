@@ -95,7 +95,9 @@ class Decontaminate(_Strict):
     heldout: Literal["image-and-text", "image"] = "image-and-text"  # of the corpus's own split
 
 
-class _File(_Strict):
+class PolicyFile(_Strict):
+    """What the YAML file of a policy holds."""
+
     filters: dict[str, list[dict[str, Any]]] = {}
     dedup: Dedup = Dedup()
     decontaminate: Decontaminate = Decontaminate()
@@ -183,9 +185,9 @@ def parse_mapping(value: Mapping[str, Any], where: str) -> Policy:
         UsageError: a key, rule or threshold is not known, or a value is not allowed.
     """
     try:
-        file = _File.model_validate(value)
+        file = PolicyFile.model_validate(value)
     except ValidationError as error:
-        raise UsageError("\n".join(f"{where}: {f}" for f in faults(error, _File))) from error
+        raise UsageError("\n".join(f"{where}: {f}" for f in faults(error, PolicyFile))) from error
     for group in file.filters:
         if group not in _GROUPS:
             raise UsageError(
