@@ -50,6 +50,7 @@ lint: setup
 
 # The theme announces its end of life in 2027 at every build; its version is pinned.
 docs: setup
+	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: setup

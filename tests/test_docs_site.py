@@ -109,7 +109,7 @@ def _commands() -> Iterator[tuple[str, str]]:
         for block in re.findall(r"^```[a-z]*\n(.*?)^```", document.read_text(), re.M | re.S):
             for line in block.replace("\\\n", " ").splitlines():
                 line = re.sub(r"^\s*\$ |^[A-Z_]+=\S+ ", "", line.strip())
-                if line.startswith("smolmix "):
+                if line.startswith("smolmix ") and "[OPTIONS]" not in line:
                     yield name, line
 
 
