@@ -70,7 +70,7 @@ def members(annotation: Any) -> Iterator[Any]:
             yield from members(inner)
 
 
-def annotations(model: type) -> dict[str, Any]:
+def annotations(model: Any) -> dict[str, Any]:
     """Return the annotation of each field, by the key that a file writes."""
     hints = typing.get_type_hints(model, include_extras=True)
     if issubclass(model, BaseModel):
@@ -150,7 +150,7 @@ def default_text(value: Any) -> str:
     return f"`{value}`"
 
 
-def keys(model: type) -> list[Key]:
+def keys(model: Any) -> list[Key]:
     """Return the keys of a model, in its order."""
     found = []
     hints = annotations(model)

@@ -65,7 +65,9 @@ def test_the_order_of_passes_shows_in_the_pixels() -> None:
 
 
 def test_nowhere_to_keep_compiled_code_costs_time_alone() -> None:
-    asked = "from smolmix.tokenize.tiles import resample; print(resample.pillows_order() is not None)"
+    asked = (
+        "from smolmix.tokenize.tiles import resample; print(resample.pillows_order() is not None)"
+    )
     nowhere = os.environ | {"NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"}
     done = subprocess.run(
         [sys.executable, "-c", asked], env=nowhere, capture_output=True, text=True, check=True
