@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.arrow_columns import array
 from smolmix.errors import DataError
 from smolmix.sample import Dropped, Media, MediaRef, Sample, Turn, turns_of
@@ -133,10 +133,10 @@ counts = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(0, 50), m
 
 
 @given(counts, counts, st.integers(0, 50), st.integers(0, 50), st.integers(1, 5))
-def test_a_tally_balances_exactly_when_nothing_is_lost(
+def test_row_accounting_balances_exactly_when_nothing_is_lost(
     rows: dict[str, int], dropped: dict[str, int], kept: int, duplicates: int, lost: int
 ) -> None:
-    tally = Tally(
+    accounting = RowAccounting(
         rows=7 + sum(rows.values()),
         rows_adapted=7,
         rows_dropped=rows,
@@ -145,7 +145,7 @@ def test_a_tally_balances_exactly_when_nothing_is_lost(
         dropped=dropped,
         duplicates=duplicates,
     )
-    assert tally.imbalance() == ""
-    assert (tally + tally).imbalance() == ""
-    tally.samples += lost
-    assert f"{lost} unaccounted for" in tally.imbalance()
+    assert accounting.imbalance() == ""
+    assert (accounting + accounting).imbalance() == ""
+    accounting.samples += lost
+    assert f"{lost} unaccounted for" in accounting.imbalance()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError, IncompleteError, IntegrityError
@@ -17,7 +17,7 @@ from smolmix.workspace import Workspace, part_files, stage_record, verify_files
 def _write(unit: Unit, context: UnitContext) -> Result:
     (context.out / f"{unit.name}.parquet").write_bytes(unit.name.encode() * 100)
     (context.out / f"{unit.name}.dropped.parquet").write_bytes(b"")
-    return Result(tally=Tally(samples=1, kept=1))
+    return Result(accounting=RowAccounting(samples=1, kept=1))
 
 
 STAGE = Stage(name="write", version=1, run=_write)

@@ -92,14 +92,14 @@ def main() -> None:
         for name in ("none", "default"):
             before = resource.getrusage(resource.RUSAGE_SELF)
             run = Run(workspace=Workspace(root), workers=0)
-            tally = curate_corpus(source, policy.load(name), run).tally
+            accounting = curate_corpus(source, policy.load(name), run).accounting
             used = resource.getrusage(resource.RUSAGE_SELF)
             spent = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
             seconds[f"{name}_cpu_s"] = round(spent, 1)
     finally:
         shutil.rmtree(root)
     copies = len(range(0, args.pictures, _COPIED))
-    print(json.dumps({"pictures": args.pictures, "copies": copies, "found": tally.duplicates,
+    print(json.dumps({"pictures": args.pictures, "copies": copies, "found": accounting.duplicates,
                       **seconds, "peak_mib": round(used.ru_maxrss / 1024)}))  # fmt: skip
 
 

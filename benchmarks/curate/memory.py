@@ -93,7 +93,9 @@ def _curate(root: Path, pictures: bool) -> None:
     summary = curate_corpus(source, policy.load(), run)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = round(time.monotonic() - at, 1)
-    print(json.dumps({"kept": summary.tally.kept, "seconds": seconds, "peak_mib": round(peak)}))
+    print(
+        json.dumps({"kept": summary.accounting.kept, "seconds": seconds, "peak_mib": round(peak)})
+    )
 
 
 def main() -> None:

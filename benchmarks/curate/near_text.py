@@ -83,7 +83,7 @@ def counted(at: float, cpu: float) -> dict[str, float]:
 def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     import pyarrow.parquet as pq
 
-    from smolmix.accounting import Tally
+    from smolmix.accounting import RowAccounting
     from smolmix.engine.run import run_stage
     from smolmix.engine.stage import Stage, Summary, Unit
     from smolmix.pipelines.curate.dedup import removals
@@ -126,7 +126,7 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     writer.write(batch)
     writer.__exit__(None, None, None)
     record = StageRecord(
-        stage="filter", version=1, units=parts, digest="bench", tally=Tally(), info={}
+        stage="filter", version=1, units=parts, digest="bench", accounting=RowAccounting(), info={}
     )
     from dataclasses import asdict
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.cost import image_grid
 from smolmix.profiles import Profile, profile
 from smolmix.schema import SAMPLE_SCHEMA
@@ -163,7 +163,11 @@ def counts_table(table: pa.Table, sizes: np.ndarray, rates: Profile) -> pa.Table
 
 
 def write_manifest(
-    folder: Folder, stage: str, unit: str, files: list[tuple[str, int, str]], tally: Tally
+    folder: Folder,
+    stage: str,
+    unit: str,
+    files: list[tuple[str, int, str]],
+    accounting: RowAccounting,
 ) -> None:
     """Write one unit's manifest."""
     manifest = Manifest(
@@ -173,14 +177,18 @@ def write_manifest(
         key=digest_json(unit),
         inputs={},
         files=tuple(FileEntry(name=n, size=s, digest=d) for n, s, d in files),
-        tally=tally,
+        accounting=accounting,
         stats={},
     )
     folder.write_json(f"{MANIFESTS}/{unit}.json", manifest.to_json())
 
 
 def write_record(
-    folder: Folder, stage: str, units: dict[str, str], tally: Tally, info: dict[str, object]
+    folder: Folder,
+    stage: str,
+    units: dict[str, str],
+    accounting: RowAccounting,
+    info: dict[str, object],
 ) -> None:
     """Write stage.json."""
     folder.write_json(
@@ -190,7 +198,7 @@ def write_record(
             "version": 1,
             "units": units,
             "digest": digest_json(units),
-            "tally": asdict(tally),
+            "accounting": asdict(accounting),
             "info": info,
         },
     )
@@ -218,13 +226,13 @@ def make(url: str, rows: int, *, part_rows: int = 50_000, seed: int = 1) -> None
                 target = folder.local(f"{name}.parquet")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(one, target, compression="zstd", row_group_size=1000)
-                tally = Tally(samples=size, kept=size)
+                accounting = RowAccounting(samples=size, kept=size)
                 entry = (target.name, target.stat().st_size, digest_json(name))
-                write_manifest(folder, stage, name, [entry], tally)
+                write_manifest(folder, stage, name, [entry], accounting)
             units[name] = digest_json(name)
-        tally = Tally(samples=share, kept=share)
-        write_record(curated, "curate", units, tally, {"revision": "r1"})
-        write_record(counts, "counts", units, tally, {"profile": asdict(rates)})
+        accounting = RowAccounting(samples=share, kept=share)
+        write_record(curated, "curate", units, accounting, {"revision": "r1"})
+        write_record(counts, "counts", units, accounting, {"profile": asdict(rates)})
         picture = io.BytesIO()
         Image.effect_noise((640, 480), 40).convert("RGB").save(picture, "JPEG")
         workspace.write_bytes(f"raw/{corpus}/r1/picture.jpeg", picture.getvalue())

@@ -57,4 +57,4 @@ def picked_before(spec: Spec, raw: Mapping[str, Any], workspace: Workspace) -> d
 
 def _has_picks_alone(workspace: Workspace, corpus: str) -> bool:
     measured = workspace.measured(corpus)
-    return measured.exists(STAGE_FILE) and _REASON in stage_record(measured).tally.dropped
+    return measured.exists(STAGE_FILE) and _REASON in stage_record(measured).accounting.dropped

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.lock import locked
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.model.train.recipe import Recipe
@@ -105,7 +105,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     (context.out / f"{unit.name}{RESULT_SUFFIX}").write_text(text + "\n")
     for _, folder in checkpoint.checkpoints(run):  # the final one stays
         shutil.rmtree(folder)
-    return Result(tally=Tally(samples=1, kept=1))
+    return Result(accounting=RowAccounting(samples=1, kept=1))
 
 
 def _cost(run: Path) -> dict[str, int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
 from smolmix.errors import UsageError
 from smolmix.pipelines.curate.dedup import exact, removals
@@ -46,7 +46,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
             tables.append(pa.Table.from_pylist(rows, schema=removals.SCHEMA))
     table = pa.concat_tables([removals.SCHEMA.empty_table(), *tables]).sort_by("id")
     pq.write_table(table, context.out / f"{unit.name}.parquet", compression="zstd")
-    return Result(tally=Tally(), stats={"reasons": dict(sorted(reasons.items()))})
+    return Result(accounting=RowAccounting(), stats={"reasons": dict(sorted(reasons.items()))})
 
 
 STAGE = Stage(name="verdicts", version=1, run=_run)
@@ -91,7 +91,7 @@ def across(corpora: Sequence[str], policy: Policy, run: Run) -> Summary:
     folder = set_folder(run.workspace, names)
     work, label = run.workspace.child("dedup"), f"across-{folder.name}"
     places = Places(urls=tuple(run.workspace.measured(n).url for n in names))
-    samples = sum(stage_record(run.workspace.curated(n)).tally.kept for n in names)
+    samples = sum(stage_record(run.workspace.curated(n)).accounting.kept for n in names)
     clusters = media_clusters(run, media_label(label, policy), places, policy)
     found = [work.child("exact", label)]
     partitions = exact.units(

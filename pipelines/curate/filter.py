@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
 from smolmix.pipelines.curate.dedup.text import minhash
@@ -85,7 +85,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     folder, policy = Folder(payload.measured), payload.policy
     looks = _load_signals(folder, unit.name)
     scores = {n: _load_scores(Folder(url), unit.name) for n, url in payload.scores.items()}
-    tally, start = Tally(), 0
+    accounting, start = RowAccounting(), 0
     sketch = minhash.Writer(context.out / f"{unit.name}{minhash.SUFFIX}", policy.dedup.text)
     with (
         pq.ParquetWriter(
@@ -99,11 +99,11 @@ def _run(unit: Unit, context: UnitContext) -> Result:
                 for i, sample in enumerate(samples)
             ]
             for row in rows:
-                tally.samples += 1
+                accounting.samples += 1
                 if reason := row["reason"]:
-                    tally.dropped[str(reason)] = tally.dropped.get(str(reason), 0) + 1
+                    accounting.dropped[str(reason)] = accounting.dropped.get(str(reason), 0) + 1
                 else:
-                    tally.kept += 1
+                    accounting.kept += 1
             alone = [
                 (start + i, s)
                 for i, s in enumerate(samples)
@@ -112,8 +112,8 @@ def _run(unit: Unit, context: UnitContext) -> Result:
             sketch.write(alone)
             writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), row_group_size=_ROWS)
             start += len(samples)
-    tally.dropped = dict(sorted(tally.dropped.items()))
-    return Result(tally=tally, stats={"texts": sketch.count})
+    accounting.dropped = dict(sorted(accounting.dropped.items()))
+    return Result(accounting=accounting, stats={"texts": sketch.count})
 
 
 def _row(number: int, sample: Sample, verdict: tuple[str, str] | None) -> dict[str, object]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
 from smolmix.pipelines.curate import filter as filtering
@@ -80,12 +80,12 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     with Folder(payload.filtered).open(unit.name + filtering.SUFFIX) as stream:
         rows = pq.read_table(stream, columns=["row", "reason", "detail"]).to_pylist()
     losses = {r["row"]: (r["reason"], r["detail"]) for r in rows if r["reason"]}
-    tally, dropped = Tally(samples=len(rows)), list[Dropped]()
+    accounting, dropped = RowAccounting(samples=len(rows)), list[Dropped]()
     heads, left_out = (
         merge.of_part(Folder(payload.merged), unit.name) if payload.merged else ({}, 0)
     )
     if left_out:
-        tally.turns_dropped = {merge.ASKED_ALREADY: 2 * left_out}
+        accounting.turns_dropped = {merge.ASKED_ALREADY: 2 * left_out}
     out = context.out / f"{unit.name}.parquet"
     with Folder(payload.measured).open(f"{unit.name}.parquet") as stream:
         file, start = pq.ParquetFile(stream), 0
@@ -103,22 +103,22 @@ def _run(unit: Unit, context: UnitContext) -> Result:
                 writer.write_table(
                     _with(own, {k: heads.get(start + i) for k, i in enumerate(kept)})
                 )
-                tally.kept += len(kept)
+                accounting.kept += len(kept)
                 start += table.num_rows
     for one in dropped:
         if one.reason == merge.MERGED:
-            tally.merged += 1
+            accounting.merged += 1
         elif one.reason.startswith(("duplicate", "same-")):
-            tally.duplicates += 1
+            accounting.duplicates += 1
         else:
-            tally.drop(one)
-    tally.dropped = dict(sorted(tally.dropped.items()))
+            accounting.drop(one)
+    accounting.dropped = dict(sorted(accounting.dropped.items()))
     pq.write_table(
         dropped_table(dropped), context.out / f"{unit.name}.dropped.parquet", compression="zstd"
     )
-    apart = {merge.MERGED, *tally.dropped}
+    apart = {merge.MERGED, *accounting.dropped}
     duplicates = {r: n for r, n in verdicts.count_reasons(found).items() if r not in apart}
-    return Result(tally=tally, stats={"duplicates": duplicates})
+    return Result(accounting=accounting, stats={"duplicates": duplicates})
 
 
 def _with(table: pa.Table, instead: Mapping[int, pa.Table | None]) -> pa.Table:
@@ -282,7 +282,7 @@ def _verdicts(
         folder = work.child("exact", corpus)
         partitions = exact.units(
             [origin],
-            step.tally.samples,
+            step.accounting.samples,
             clusters=clusters,
             same_image=policy.dedup.same_image,
         )
@@ -328,7 +328,7 @@ def apply_policy(
             corpus=corpus, rank=0, filtered=filtered.url, gone=tuple(f.url for f in found)
         )
         merged = work.child("merge", corpus)
-        parts = merge.units(measured, origin, step.tally.samples, policy.dedup.merge)
+        parts = merge.units(measured, origin, step.accounting.samples, policy.dedup.merge)
         run.stage(merge.STAGE, parts, merged)
         found.append(merged)
     steps = {f.path.rsplit("/", 2)[-2]: f for f in found}

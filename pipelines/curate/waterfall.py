@@ -72,7 +72,7 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
     """
     folder = curated or workspace.curated(corpus)
     measured = workspace.measured(corpus)
-    before = stage_record(measured).tally
+    before = stage_record(measured).accounting
     after = stage_record(folder)
     duplicates: dict[str, int] = {}
     for manifest in manifests(folder):
@@ -84,12 +84,12 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
         rows=before.rows,
         rows_dropped=dict(before.rows_dropped),
         lost=dict(before.dropped),
-        samples=after.tally.samples,
-        dropped=dict(after.tally.dropped),
+        samples=after.accounting.samples,
+        dropped=dict(after.accounting.dropped),
         duplicates=dict(sorted(duplicates.items())),
-        kept=after.tally.kept,
-        merged=after.tally.merged,
-        turns_dropped=(before + after.tally).turns_dropped,
+        kept=after.accounting.kept,
+        merged=after.accounting.merged,
+        turns_dropped=(before + after.accounting).turns_dropped,
         not_looked_at=sum(int(m.stats.get("unseen", 0)) for m in manifests(measured)),
         crowds=dict(after.info.get("crowds", {})),
     )

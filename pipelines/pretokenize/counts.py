@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from msgspec import structs
 
 from smolmix import cost
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.profiles import Profile
@@ -68,8 +68,8 @@ def _run(unit: Unit, context: UnitContext) -> Result:
             rows += len(samples)
             tokens += sum(c.tokens for c in counts)
             tiles += sum(c.tiles for c in counts)
-    tally = Tally(samples=rows, kept=rows)
-    return Result(tally=tally, stats={"tokens": tokens, "tiles": tiles})
+    accounting = RowAccounting(samples=rows, kept=rows)
+    return Result(accounting=accounting, stats={"tokens": tokens, "tiles": tiles})
 
 
 def _table(samples: Sequence[Sample], counts: Sequence[encode.Count]) -> pa.Table:

@@ -115,7 +115,7 @@ def tokenize_mixture(
                     info=missing.info,
                     quiet=quiet,
                 )
-                made[name] += summary.tally.kept
+                made[name] += summary.accounting.kept
     folder = sequences_folder(workspace, mixture, profile, budget_tokens)
     with locked(folder):
         record = _plan(

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError
 from smolmix.media import MediaReader
@@ -179,8 +179,8 @@ def _run_ids(unit: Unit, context: UnitContext) -> Result:
     pl.DataFrame(index, schema=_IDS_INDEX).write_parquet(
         context.out / f"{unit.name}{cache.INDEX_SUFFIX}"
     )
-    tally = Tally(samples=count, kept=count)
-    return Result(tally=tally, stats={"tokens": sum(r["tokens"] for r in index)})
+    accounting = RowAccounting(samples=count, kept=count)
+    return Result(accounting=accounting, stats={"tokens": sum(r["tokens"] for r in index)})
 
 
 _IDS_INDEX: dict[str, Any] = {
@@ -299,13 +299,13 @@ def _run_tiles(unit: Unit, context: UnitContext) -> Result:
     chosen: dict[int, list[int]] = {}
     for row, place in payload.media:
         chosen.setdefault(row, []).append(place)
-    tally = Tally(samples=len(payload.media))
+    accounting = RowAccounting(samples=len(payload.media))
     index: list[dict[str, Any]] = []
     dropped: list[Dropped] = []
 
     def drop(medium: Media, reason: str, detail: str) -> None:
         dropped.append(Dropped(id=medium.digest, stage="tokenize", reason=reason, detail=detail))
-        tally.drop(dropped[-1])
+        accounting.drop(dropped[-1])
 
     def rows() -> Iterator[shards.TilesRow]:
         number = -1
@@ -340,13 +340,13 @@ def _run_tiles(unit: Unit, context: UnitContext) -> Result:
 
     info = {"pixel": pixel.digest(), "pixel_name": pixel.name}
     count = shards.write(context.out / f"{unit.name}.arrow", rows(), shards.TILES_SCHEMA, info)
-    tally.kept = count
+    accounting.kept = count
     pl.DataFrame(index, schema=_TILES_INDEX).write_parquet(
         context.out / f"{unit.name}{cache.INDEX_SUFFIX}"
     )
     _write_dropped(context.out / f"{unit.name}{cache.DROPPED_SUFFIX}", dropped)
     stats = {"tiles": sum(r["tiles"] for r in index), "bytes": sum(r["bytes"] for r in index)}
-    return Result(tally=tally, stats=stats)
+    return Result(accounting=accounting, stats=stats)
 
 
 def _write_dropped(path: Path, dropped: Sequence[Dropped]) -> None:

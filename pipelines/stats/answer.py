@@ -51,7 +51,7 @@ def _of_stage(place: Place) -> Answer:
         rows = cache_numbers(folder)
         return Answer(value=rows, lines=[place.title, *terminal.table(rows)], rows=rows)
     value = stage_numbers(folder)
-    flat = {k: v for k, v in value.items() if k not in ("columns", "info", "tally", "rows")}
+    flat = {k: v for k, v in value.items() if k not in ("columns", "info", "accounting", "rows")}
     lines = [place.title, *[f"  {k:<8} {terminal.number(v)}" for k, v in flat.items()]]
     lines += [f"  rows of {kind}: {count:,}" for kind, count in value["rows"].items()]
     lines += [f"  {k}: {terminal.plain(str(v))}" for k, v in value["info"].items()]

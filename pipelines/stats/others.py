@@ -59,7 +59,7 @@ def _ipc_rows(folder: Folder, name: str) -> int:
 
 
 def stage_numbers(folder: Folder, *, columns: bool = True) -> dict[str, Any]:
-    """Return what any whole stage can say: units, files, bytes, tally, and its numeric columns.
+    """Return the units, files, bytes, row accounting and numeric columns of any complete stage.
 
     Args:
         folder: the stage's.
@@ -88,7 +88,7 @@ def stage_numbers(folder: Folder, *, columns: bool = True) -> dict[str, Any]:
         "files": len(files),
         "bytes": sum(f.size for f in files),
         "rows": rows,
-        "tally": asdict(record.tally),
+        "accounting": asdict(record.accounting),
         "info": dict(record.info),
         "digest": record.digest,
         "columns": shapes,
@@ -108,7 +108,7 @@ def cache_numbers(folder: Folder) -> list[dict[str, Any]]:
     rows = []
     for path in found:
         whole = stage_numbers(Folder(path, folder.fs), columns=False)
-        counts = {"kept": whole["tally"]["kept"]}
+        counts = {"kept": whole["accounting"]["kept"]}
         name = path.removeprefix(folder.path).strip("/")
         rows.append({"folder": name, **counts, **{k: whole[k] for k in ("files", "bytes")}})
     return rows

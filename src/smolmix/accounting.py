@@ -7,7 +7,7 @@ from smolmix.sample import Dropped
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class RowAccounting:
     """What a stage did to its rows, and the proof that none was lost.
 
     rows = rows_adapted + dropped rows (one row may become several samples);
@@ -24,8 +24,8 @@ class Tally:
     merged: int = 0  # samples whose turns live on in another one
     turns_dropped: dict[str, int] = field(default_factory=dict)  # reason -> turns
 
-    def __add__(self, other: Self) -> "Tally":
-        total = Tally()
+    def __add__(self, other: Self) -> "RowAccounting":
+        total = RowAccounting()
         for one in (self, other):
             for name in ("rows", "rows_adapted", "samples", "kept", "duplicates", "merged"):
                 setattr(total, name, getattr(total, name) + getattr(one, name))

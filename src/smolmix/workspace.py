@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.errors import IncompleteError, IntegrityError
 from smolmix.storage import Folder, digest_file
 
@@ -77,7 +77,7 @@ class Manifest:
     key: str  # digest of inputs, parameters and stage version
     inputs: Mapping[str, str]  # what each part of the key was, to say what changed
     files: tuple[FileEntry, ...]
-    tally: Tally
+    accounting: RowAccounting
     stats: Mapping[str, Any]  # numbers the stage wants to show, deterministic
 
     def to_json(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Manifest:
         """Read what `to_json` wrote."""
         fields = dict(value)
         fields["files"] = tuple(FileEntry(**f) for f in fields["files"])
-        fields["tally"] = Tally(**fields["tally"])
+        fields["accounting"] = RowAccounting(**fields["accounting"])
         return cls(**fields)
 
 
@@ -101,7 +101,7 @@ class StageRecord:
     version: int
     units: Mapping[str, str]  # unit -> digest of its files
     digest: str
-    tally: Tally
+    accounting: RowAccounting
     info: Mapping[str, Any]  # what the stage wants readers to know: profile, revision, licence...
 
 
@@ -125,7 +125,7 @@ def stage_record(folder: Folder) -> StageRecord:
             f"{folder.instead()}"
         )
     value = folder.read_json(STAGE_FILE)
-    value["tally"] = Tally(**value["tally"])
+    value["accounting"] = RowAccounting(**value["accounting"])
     return StageRecord(**value)
 
 

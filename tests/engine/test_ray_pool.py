@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ray import cloudpickle
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import UsageError
@@ -40,7 +40,7 @@ def _score(unit: Unit, context: UnitContext) -> Result:
         once.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     (context.out / f"{unit.name}.json").write_text(json.dumps(used))
-    return Result(tally=Tally())
+    return Result(accounting=RowAccounting())
 
 
 STAGE = Stage(name="score", version=1, run=_score, actors=True)

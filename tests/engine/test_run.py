@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine import ray_pool
 from smolmix.engine.lock import locked
 from smolmix.engine.run import run_stage
@@ -40,10 +40,10 @@ def _square(unit: Unit, context: UnitContext) -> Result:
             time.sleep(60)
         kept.append((row + unit.params["add"]) ** 2)
     (context.out / f"{unit.name}.json").write_text(json.dumps(kept))
-    tally = Tally(
+    accounting = RowAccounting(
         rows=ROWS, rows_adapted=len(kept), rows_dropped=dropped, samples=len(kept), kept=len(kept)
     )
-    return Result(tally=tally)
+    return Result(accounting=accounting)
 
 
 def _count(_unit: Unit) -> int:
@@ -96,7 +96,7 @@ def test_a_deleted_file_is_made_again(tmp_path: Path) -> None:
 def _pieces(unit: Unit, context: UnitContext) -> Result:
     for number in range(unit.params["pieces"]):
         (context.out / f"{unit.name}-{number}.txt").write_text(f"{number}")
-    return Result(tally=Tally(samples=1, kept=1))
+    return Result(accounting=RowAccounting(samples=1, kept=1))
 
 
 def test_a_unit_redone_leaves_no_file_of_before(tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def test_a_row_that_kills_its_worker_is_dropped_and_the_rest_kept(tmp_path: Path
     folder = Folder(tmp_path / "out")
     units = [*_units(2), Unit(name="part-9", inputs={}, params={"add": 0, "kills": [7, 31]})]
     summary = _run(folder, units, workers=2)
-    assert summary.tally.rows_dropped == {"worker-killed": 2}
-    assert summary.tally.kept == 3 * ROWS - 2
+    assert summary.accounting.rows_dropped == {"worker-killed": 2}
+    assert summary.accounting.kept == 3 * ROWS - 2
     kept = json.loads(folder.read_bytes("part-9.json"))
     assert kept == [row**2 for row in range(ROWS) if row not in (7, 31)]
 
@@ -143,7 +143,7 @@ def test_a_unit_that_hangs_is_killed_and_named(tmp_path: Path) -> None:
 
 def _slow(unit: Unit, context: UnitContext) -> Result:
     time.sleep(0.3)
-    return Result(tally=Tally())
+    return Result(accounting=RowAccounting())
 
 
 def test_a_unit_that_waits_for_a_worker_is_not_late(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_without_row_counts_a_deadly_unit_fails_and_the_others_are_kept(tmp_path
 
 def _lossy(unit: Unit, context: UnitContext) -> Result:
     (context.out / f"{unit.name}.json").write_text("[]")
-    return Result(tally=Tally(rows=10, rows_adapted=10, samples=10, kept=9))
+    return Result(accounting=RowAccounting(rows=10, rows_adapted=10, samples=10, kept=9))
 
 
 def _fill(unit: Unit, context: UnitContext) -> Result:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError, UsageError
@@ -59,7 +59,7 @@ def _write(unit: Unit, context: UnitContext) -> Result:
     samples: Any = unit.payload
     pq.write_table(to_table(samples), context.out / f"{unit.name}.parquet")
     n = len(samples)
-    return Result(tally=Tally(rows=n, rows_adapted=n, samples=n, kept=n))
+    return Result(accounting=RowAccounting(rows=n, rows_adapted=n, samples=n, kept=n))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.model.arch.build import build
@@ -91,7 +91,7 @@ def _write(unit: Unit, context: UnitContext) -> Result:
     samples: Any = unit.payload
     pq.write_table(to_table(samples), context.out / f"{unit.name}.parquet")
     n = len(samples)
-    return Result(tally=Tally(rows=n, rows_adapted=n, samples=n, kept=n))
+    return Result(accounting=RowAccounting(rows=n, rows_adapted=n, samples=n, kept=n))
 
 
 def _curate(workspace: Workspace, corpus: str, samples: Sequence[Sample]) -> None:

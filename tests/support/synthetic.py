@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.mixtures.candidates.pool import Pool, families
 from smolmix.mixtures.selection.hashing import hash_ids
 from smolmix.mixtures.spec.spec import Spec
@@ -56,7 +56,7 @@ def _column(name: str, given: Mapping[str, Any], rows: int) -> pa.Array:
 
 def _commit(folder: Folder, stage: str, tables: Mapping[str, pa.Table], info: Any) -> None:
     units: dict[str, str] = {}
-    tally = Tally()
+    accounting = RowAccounting()
     for unit, table in tables.items():
         name = f"{unit}.parquet"
         with folder.open(name, "wb") as stream:
@@ -66,7 +66,7 @@ def _commit(folder: Folder, stage: str, tables: Mapping[str, pa.Table], info: An
                 name=name, size=int(folder.fs.size(folder.at(name))), digest=digest_file(stream)
             )
         units[unit] = digest_json([(entry.name, entry.digest)])
-        one = Tally(samples=table.num_rows, kept=table.num_rows)
+        one = RowAccounting(samples=table.num_rows, kept=table.num_rows)
         manifest = Manifest(
             stage=stage,
             version=1,
@@ -74,13 +74,18 @@ def _commit(folder: Folder, stage: str, tables: Mapping[str, pa.Table], info: An
             key=entry.digest,
             inputs={},
             files=(entry,),
-            tally=one,
+            accounting=one,
             stats={},
         )
         folder.write_json(f"{MANIFESTS}/{unit}.json", manifest.to_json())
-        tally = tally + one
+        accounting = accounting + one
     record = StageRecord(
-        stage=stage, version=1, units=units, digest=digest_json(units), tally=tally, info=info
+        stage=stage,
+        version=1,
+        units=units,
+        digest=digest_json(units),
+        accounting=accounting,
+        info=info,
     )
     folder.write_json(STAGE_FILE, asdict(record))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError, UsageError
 from smolmix.pipelines.curate.decontaminate import ngrams
@@ -131,7 +131,9 @@ def _run_index(unit: Unit, context: UnitContext) -> Result:
     index = ngrams.Index.build(texts(), payload.policy)
     with open(context.out / f"{unit.name}.{INDEX}", "wb") as stream:
         index.save(stream)
-    return Result(tally=Tally(), stats={"texts": len(index.ids), "ngrams": len(index.grams)})
+    return Result(
+        accounting=RowAccounting(), stats={"texts": len(index.ids), "ngrams": len(index.grams)}
+    )
 
 
 BENCHMARKS = Stage(name="benchmarks", version=2, run=_run_index)
@@ -238,7 +240,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
                     )
             start += file.metadata.row_group(group).num_rows
     removals.write(context.out / f"{unit.name}{removals.SUFFIX}", found)
-    return Result(tally=Tally(), stats={"verdicts": len(found)})
+    return Result(accounting=RowAccounting(), stats={"verdicts": len(found)})
 
 
 def _media_match(

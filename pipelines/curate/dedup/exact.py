@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 import xxhash
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.curate.dedup import inputs as origins
 from smolmix.pipelines.curate.dedup import merge, removals
@@ -97,7 +97,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
                 continue
             found.append(_verdict(one, first, clusters))
     removals.write(context.out / f"{unit.name}{removals.SUFFIX}", found)
-    return Result(tally=Tally(), stats={"verdicts": len(found)})
+    return Result(accounting=RowAccounting(), stats={"verdicts": len(found)})
 
 
 def _verdict(one: Mapping[str, object], first: Mapping[str, object], clusters: Clusters) -> Verdict:

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.curate.dedup import inputs, merged_turns, removals
 from smolmix.pipelines.curate.dedup.inputs import Origin
@@ -157,7 +157,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     for (part, _), one in heads:
         pairs[part] += one.pairs_dropped
     return Result(
-        tally=Tally(),
+        accounting=RowAccounting(),
         stats={
             "conversations": len(heads),
             "verdicts": len(found),

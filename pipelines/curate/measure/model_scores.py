@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
 from smolmix.errors import UsageError
@@ -133,7 +133,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
             start += len(samples)
             total += sum(scores)
     mean = round(total / start, 4) if start else 0.0
-    return Result(tally=Tally(), stats={"samples": start, "mean": mean})
+    return Result(accounting=RowAccounting(), stats={"samples": start, "mean": mean})
 
 
 _STAGE = Stage(name="score", version=1, run=_run, actors=True)

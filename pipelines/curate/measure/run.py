@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
 from smolmix.media import MediaReader
@@ -77,18 +77,20 @@ def _poisoned(payload: Payload, rows: Iterable[int]) -> Iterator[Dropped]:
         )
 
 
-def _tallied(rows: Iterator[Adapted], tally: Tally, dropped: list[Dropped]) -> Iterator[Adapted]:
+def _accounted(
+    rows: Iterator[Adapted], accounting: RowAccounting, dropped: list[Dropped]
+) -> Iterator[Adapted]:
     for row in rows:
-        tally.rows += 1
+        accounting.rows += 1
         lost = [d for d in row.dropped if d.rows]
-        tally.rows_adapted += not lost
-        tally.samples += len(row.samples) + len(row.dropped) - len(lost)
-        tally.kept += len(row.samples)
+        accounting.rows_adapted += not lost
+        accounting.samples += len(row.samples) + len(row.dropped) - len(lost)
+        accounting.kept += len(row.samples)
         for one in row.dropped:
-            tally.drop(one)
+            accounting.drop(one)
             dropped.append(one)
         for reason, count in row.turns_dropped.items():
-            tally.turns_dropped[reason] = tally.turns_dropped.get(reason, 0) + count
+            accounting.turns_dropped[reason] = accounting.turns_dropped.get(reason, 0) + count
         yield row
 
 
@@ -107,12 +109,12 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     media = MediaMeasurer(MediaReader(workspace), look=payload.look)
     measurer = SampleMeasurer(media, _vocabulary())
     dropped = list(_poisoned(payload, sorted(context.poison)))
-    tally = Tally(rows=len(dropped))
+    accounting = RowAccounting(rows=len(dropped))
     for one in dropped:
-        tally.drop(one)
+        accounting.drop(one)
     noted: dict[str, int] = {}
     rows = read_unit(payload.source, payload.raw, workspace, context.rows, context.poison)
-    pairs = ((s, r.blobs) for r in _tallied(rows, tally, dropped) for s in r.samples)
+    pairs = ((s, r.blobs) for r in _accounted(rows, accounting, dropped) for s in r.samples)
     tables = (to_table(measurer.measure(batch)) for batch in _batches(_noted(pairs, noted)))
     write_parquet(context.out / f"{unit.name}.parquet", tables, SAMPLE_SCHEMA)
     pq.write_table(
@@ -133,7 +135,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
             reason = look.fault.partition(":")[0]
             faults[reason] = faults.get(reason, 0) + 1
     stats = {"media": len(media.signals), "media_faults": dict(sorted(faults.items()))}
-    return Result(tally=tally, stats=stats | noted)
+    return Result(accounting=accounting, stats=stats | noted)
 
 
 def _count_rows(unit: Unit) -> int:

@@ -30,7 +30,7 @@ def corpus_flow(workspace: Workspace, corpus: str, picks: pl.DataFrame) -> list[
 
     `kind` is `level` for what is there and `left` for what went, in the order of the work.
     """
-    curated = stage_record(workspace.curated(corpus)).tally
+    curated = stage_record(workspace.curated(corpus)).accounting
     steps: list[Step] = []
 
     def level(step: str, unit: str, count: int) -> None:
@@ -42,7 +42,7 @@ def corpus_flow(workspace: Workspace, corpus: str, picks: pl.DataFrame) -> list[
             steps.append(one)
 
     if workspace.measured(corpus).exists(STAGE_FILE):
-        before = stage_record(workspace.measured(corpus)).tally
+        before = stage_record(workspace.measured(corpus)).accounting
         level("raw rows", "rows", before.rows)
         left(before.rows_dropped, "adapt", "rows")
         level("adapted samples", "samples", before.samples)

@@ -48,10 +48,12 @@ def _fetched(workspace: Workspace) -> list[dict[str, Any]]:
 def _curated(workspace: Workspace) -> list[dict[str, Any]]:
     rows = []
     for corpus in _names(workspace, "curated", STAGE_FILE):
-        tally = stage_record(workspace.curated(corpus)).tally
-        gone = {"dropped": sum(tally.dropped.values()), "duplicates": tally.duplicates}
-        gone["merged"] = tally.merged
-        rows.append({"corpus": corpus, "samples": tally.samples, **gone, "kept": tally.kept})
+        accounting = stage_record(workspace.curated(corpus)).accounting
+        gone = {"dropped": sum(accounting.dropped.values()), "duplicates": accounting.duplicates}
+        gone["merged"] = accounting.merged
+        rows.append(
+            {"corpus": corpus, "samples": accounting.samples, **gone, "kept": accounting.kept}
+        )
     return rows
 
 

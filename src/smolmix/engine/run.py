@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.lock import locked
 from smolmix.engine.stage import Job, Result, Stage, Summary, Unit, UnitContext
 from smolmix.errors import (
@@ -42,7 +42,7 @@ from smolmix.workspace import (
 _SCRATCH = ".scratch"
 
 
-def execute(job: Job) -> Tally | None:
+def execute(job: Job) -> RowAccounting | None:
     """Run one job in this process and commit it; a probe (`job.rows`) commits nothing.
 
     Raises:
@@ -58,10 +58,10 @@ def execute(job: Job) -> Tally | None:
         result = job.stage.run(job.unit, context)
         if job.rows is not None:
             return None
-        if wrong := result.tally.imbalance():
+        if wrong := result.accounting.imbalance():
             raise ConservationError(f"{job.stage.name} {job.unit.name}: {wrong}")
         _commit(folder, job, scratch, result)
-        return result.tally
+        return result.accounting
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -84,7 +84,7 @@ def _commit(folder: Folder, job: Job, scratch: Path, result: Result) -> None:
         key=digest_json(parts),
         inputs=parts,
         files=tuple(entries),
-        tally=result.tally,
+        accounting=result.accounting,
         stats=result.stats,
     )
     folder.write_json(f"{MANIFESTS}/{unit.name}.json", manifest.to_json())
@@ -113,28 +113,28 @@ def _remove_unit(folder: Folder, manifest: Manifest) -> None:
 def _record(
     folder: Folder, stage: Stage, units: Sequence[Unit], info: Mapping[str, Any]
 ) -> StageRecord:
-    digests, total = {}, Tally()
+    digests, total = {}, RowAccounting()
     for unit in units:
         manifest = read_manifest(folder, unit.name)
         assert manifest is not None, f"{unit.name} was committed and is gone"
         digests[unit.name] = digest_json([(f.name, f.digest) for f in manifest.files])
-        total = total + manifest.tally
+        total = total + manifest.accounting
     return StageRecord(
         stage=stage.name,
         version=stage.version,
         units=digests,
         digest=digest_json([stage.name, stage.version, digests, dict(info)]),
-        tally=total,
+        accounting=total,
         info=dict(info),
     )
 
 
-def _notes(stage: Stage, tally: Tally) -> tuple[str, ...]:
+def _notes(stage: Stage, accounting: RowAccounting) -> tuple[str, ...]:
     notes = []
-    if (tally.samples or tally.rows) and not tally.kept:
-        notes.append(f"{stage.name} kept nothing of {tally.samples or tally.rows}")
-    if stage.filters and tally.samples and tally.kept == tally.samples:
-        notes.append(f"{stage.name} kept all {tally.samples}: no filter bit")
+    if (accounting.samples or accounting.rows) and not accounting.kept:
+        notes.append(f"{stage.name} kept nothing of {accounting.samples or accounting.rows}")
+    if stage.filters and accounting.samples and accounting.kept == accounting.samples:
+        notes.append(f"{stage.name} kept all {accounting.samples}: no filter bit")
     return tuple(notes)
 
 
@@ -195,7 +195,7 @@ def run_stage(
         record = _record(folder, stage, units, info or {})
         if not folder.exists(STAGE_FILE) or stage_record(folder) != record:
             folder.write_json(STAGE_FILE, _stage_json(record))
-    if wrong := record.tally.imbalance():
+    if wrong := record.accounting.imbalance():
         raise ConservationError(f"{folder.url}: {wrong}")
     summary = Summary(
         stage=stage.name,
@@ -203,9 +203,9 @@ def run_stage(
         skipped=len(units) - len(pending),
         redone=redone,
         seconds=time.monotonic() - started,
-        tally=record.tally,
+        accounting=record.accounting,
         record=record,
-        notes=_notes(stage, record.tally),
+        notes=_notes(stage, record.accounting),
     )
     if not quiet:
         print(_line(label, summary), file=sys.stderr)
@@ -267,17 +267,17 @@ def _run(
 
 
 def _line(label: str, summary: Summary) -> str:
-    tally = summary.tally
+    accounting = summary.accounting
     parts = [f"{label}: {summary.done} units done"]
     if summary.skipped:
         parts.append(f"{summary.skipped} already whole")
-    if tally.samples:
-        parts.append(f"{tally.kept:,} of {tally.samples:,} samples kept")
-    if tally.duplicates:
-        parts.append(f"{tally.duplicates:,} duplicates")
-    if tally.merged:
-        parts.append(f"{tally.merged:,} merged into others")
-    gone = tally.rows_dropped | tally.dropped
+    if accounting.samples:
+        parts.append(f"{accounting.kept:,} of {accounting.samples:,} samples kept")
+    if accounting.duplicates:
+        parts.append(f"{accounting.duplicates:,} duplicates")
+    if accounting.merged:
+        parts.append(f"{accounting.merged:,} merged into others")
+    gone = accounting.rows_dropped | accounting.dropped
     if gone:
         parts.append("dropped " + ", ".join(f"{n:,} {why}" for why, n in sorted(gone.items())))
     line = ", ".join(parts) + f" ({summary.seconds:.1f} s)"

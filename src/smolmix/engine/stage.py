@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.storage import digest_json
 from smolmix.workspace import StageRecord
 
@@ -40,7 +40,7 @@ class UnitContext:
 class Result:
     """What a unit's function returns."""
 
-    tally: Tally
+    accounting: RowAccounting
     stats: dict[str, Any] = field(default_factory=dict)  # deterministic numbers worth keeping
 
 
@@ -68,7 +68,7 @@ class Summary:
     skipped: int
     redone: int  # of `done`, the units that were whole under another key
     seconds: float
-    tally: Tally
+    accounting: RowAccounting
     record: StageRecord
     notes: tuple[str, ...] = ()
 

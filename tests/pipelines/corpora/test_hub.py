@@ -211,9 +211,9 @@ def test_six_layouts_are_fetched_through_cut_connections_and_adapted(
     done = CliRunner().invoke(app, ["curate", *counted, "-w", space, "--workers", "0", "--json"])
     assert done.exit_code == 0, done.output
     for name, (found, _) in counted.items():
-        tally = stage_record(workspace.measured(name)).tally
-        assert tally.imbalance() == ""
-        assert tally.kept == found
+        accounting = stage_record(workspace.measured(name)).accounting
+        assert accounting.imbalance() == ""
+        assert accounting.kept == found
 
     before = len(proxy.requests)
     assert fetch("the-cauldron", "-w", space)[0] == 0

@@ -46,7 +46,7 @@ def test_measures_are_filled_in_and_every_row_is_accounted_for(
     assert found.dropped["empty"].reason == "answer-empty"
     assert found.dropped["gone"].reason == "image-missing"
     assert (found.fall.rows, found.fall.samples, found.fall.kept) == (4, 4, 2)
-    assert stage_record(workspace.curated("planted")).tally.imbalance() == ""
+    assert stage_record(workspace.curated("planted")).accounting.imbalance() == ""
 
 
 def test_a_corpus_of_another_record_schema_is_curated_again(

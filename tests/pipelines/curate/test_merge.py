@@ -150,7 +150,7 @@ def test_file_order_and_workers_change_no_conversation(
         _questions(corpus)
         found = merged(corpus.write(files=files, reverse=reverse), workers=workers)
         kept.append({key: said(sample) for key, sample in found.kept.items()})
-        assert stage_record(workspace.curated("planted")).tally.imbalance() == ""
+        assert stage_record(workspace.curated("planted")).accounting.imbalance() == ""
     assert sorted(kept[0]) == [f"q{n:02d}" for n in range(7)]
     assert kept[0] == kept[1]
     assert sum(map(len, kept[0].values())) == 120
@@ -178,7 +178,7 @@ def test_merged_conversations_are_compared_whole_across_corpora(
         image = corpus.file("a.png", png((1, 2, 3)))
         for letter in asked:
             corpus.ask(letter, image, f"Is it {letter}?", "Yes.")
-        assert curate_corpus(corpus.write(), rules, run).tally.kept == 1
+        assert curate_corpus(corpus.write(), rules, run).accounting.kept == 1
     across(["first", "second", "third"], rules, run)
     folder = set_folder(workspace, ["first", "second", "third"])
     import pyarrow.parquet as pq

@@ -153,7 +153,7 @@ def test_a_medium_that_cannot_be_compared_is_no_original(
         apply_policy(corpus.name, policies.load("default"), run, folder=folder)
     media.with_name("away").rename(media)
     found = apply_policy(corpus.name, policies.load("default"), run, folder=folder)
-    assert (found.tally.kept, found.tally.duplicates) == (1, 1)
+    assert (found.accounting.kept, found.accounting.duplicates) == (1, 1)
 
 
 SCORED = """
@@ -176,7 +176,7 @@ def test_a_models_score_drops_what_it_finds_beside_the_point(
     corpus.add("bad", ("user", question), ("assistant", "The invoice is due on the third of May."))
     run = Run(workspace=workspace, workers=0, quiet=True)
     summary = curate_corpus(corpus.write(), policies.parse(SCORED, "mine.yaml"), run)
-    assert summary.tally.dropped == {"score-low": 1}
+    assert summary.accounting.dropped == {"score-low": 1}
     assert [i.split("/")[1].split("-")[0] for i in _kept(workspace)] == ["good"]
 
 
@@ -195,8 +195,8 @@ def test_a_users_file_is_kept_out_of_training_data(
     corpus.add("clean", ("assistant", "Nothing of that kind was ever said by anybody in here."))
     run = Run(workspace=workspace, workers=0, quiet=True, against=(str(secret),))
     summary = curate_corpus(corpus.write(), policies.load("default"), run)
-    assert summary.tally.dropped == {"contaminated-text": 1}
-    assert summary.tally.kept == 1
+    assert summary.accounting.dropped == {"contaminated-text": 1}
+    assert summary.accounting.kept == 1
 
 
 def _kept(workspace: Workspace) -> list[str]:

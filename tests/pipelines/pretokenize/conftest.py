@@ -15,7 +15,7 @@ import xxhash
 from msgspec import structs
 from PIL import Image
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.mixtures.selection.lock import FORMAT, LOCK_FILE, Lock
@@ -100,7 +100,7 @@ def _write(unit: Unit, context: UnitContext) -> Result:
     samples = unit.payload
     assert isinstance(samples, tuple)
     pq.write_table(to_table(samples), context.out / f"{unit.name}.parquet", row_group_size=16)
-    return Result(tally=Tally(samples=len(samples), kept=len(samples)))
+    return Result(accounting=RowAccounting(samples=len(samples), kept=len(samples)))
 
 
 _CURATE = Stage(name="curate", version=1, run=_write)

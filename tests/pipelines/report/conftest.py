@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.mixtures.build.run import build
 from smolmix.mixtures.spec.load import parse_spec
 from smolmix.pipelines.pretokenize.counts import ensure_counts
@@ -32,7 +32,11 @@ _SIZES = ((64, 48), (96, 96), (30, 80))
 
 
 def _commit(
-    folder: Folder, stage: str, samples: Sequence[Sample], dropped: Sequence[Dropped], tally: Tally
+    folder: Folder,
+    stage: str,
+    samples: Sequence[Sample],
+    dropped: Sequence[Dropped],
+    accounting: RowAccounting,
 ) -> None:
     """Write one unit and the stage's record, as the engine does."""
     entries = []
@@ -43,7 +47,7 @@ def _commit(
         with folder.open(name) as stream:
             size = int(folder.fs.size(folder.at(name)))
             entries.append(FileEntry(name=name, size=size, digest=digest_file(stream)))
-    assert not tally.imbalance()
+    assert not accounting.imbalance()
     manifest = Manifest(
         stage=stage,
         version=1,
@@ -51,7 +55,7 @@ def _commit(
         key="k",
         inputs={},
         files=tuple(entries),
-        tally=tally,
+        accounting=accounting,
         stats={},
     )
     folder.write_json(f"{MANIFESTS}/part-00000.json", manifest.to_json())
@@ -61,7 +65,7 @@ def _commit(
         version=1,
         units=units,
         digest=digest_json(units),
-        tally=tally,
+        accounting=accounting,
         info={"revision": "r1", "licence": samples[0].licence if samples else ""},
     )
     folder.write_json(STAGE_FILE, asdict(record))
@@ -75,9 +79,9 @@ def write_corpus(workspace: Workspace, samples: Sequence[Sample], left: Sequence
     about = {"corpus": corpus, "hub_id": None, "revision": "r1", "complete": True, "files": listed}
     workspace.raw(corpus).write_json("fetch.json", {**about, "licence": samples[0].licence})
     rows = [d for d in left if d.rows]
-    before = Tally(rows=len(samples) + len(rows), rows_adapted=len(samples))
+    before = RowAccounting(rows=len(samples) + len(rows), rows_adapted=len(samples))
     before.samples = before.kept = len(samples)
-    after = Tally(samples=len(samples))
+    after = RowAccounting(samples=len(samples))
     gone = {d.id for d in left if not d.rows}
     for one in left:
         if one.rows:
@@ -249,7 +253,7 @@ def commit() -> Callable[..., None]:
             table.write_parquet(stream)
         with folder.open("part-00000.parquet") as stream:
             entry = FileEntry(name="part-00000.parquet", size=0, digest=digest_file(stream))
-        named = {"stage": "verdicts", "version": 1, "tally": asdict(Tally())}
+        named = {"stage": "verdicts", "version": 1, "accounting": asdict(RowAccounting())}
         unit = {"unit": "part-00000", "key": "k", "inputs": {}, "stats": {}}
         folder.write_json(
             f"{MANIFESTS}/part-00000.json", {**named, **unit, "files": [asdict(entry)]}

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.cli import app
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
@@ -125,7 +125,7 @@ def _turned(unit: Unit, context: UnitContext) -> Result:
     rows = table.num_rows
     turned = table.take(list(range(rows - 1, -1, -1)))
     pq.write_table(turned, context.out / f"{unit.name}.parquet")
-    return Result(tally=Tally(rows=rows, rows_adapted=rows, samples=rows, kept=rows))
+    return Result(accounting=RowAccounting(rows=rows, rows_adapted=rows, samples=rows, kept=rows))
 
 
 def test_counts_and_picks_of_other_rows_are_refused_though_they_are_as_many(

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.curate.dedup.media import hamming
 from smolmix.pipelines.curate.dedup.media.hash_search import Column, Digests, Search, Table
@@ -143,7 +143,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
         pa.table({"kind": kinds, "digest": names}), context.out / f"{unit.name}{CROWDED}"
     )
     stats = {"kind": payload.kind, "pairs": found, "aside": aside}
-    return Result(tally=Tally(), stats=stats)
+    return Result(accounting=RowAccounting(), stats=stats)
 
 
 STAGE = Stage(name="propose", version=3, run=_run)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import xxhash
 from PIL import Image, ImageOps
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError
 from smolmix.media import MediaReader
@@ -248,7 +248,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
         compression="zstd",
     )
     stats = {"proposed": len(pairs), "opened": judge.opened, "same": len(rows)}
-    return Result(tally=Tally(), stats=stats)
+    return Result(accounting=RowAccounting(), stats=stats)
 
 
 STAGE = Stage(name="compare", version=5, run=_run, timeout_s=3600.0)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.curate.dedup.media import candidates
 from smolmix.pipelines.curate.dedup.media.nearest import Indices, nearest
@@ -214,7 +214,9 @@ def _run(unit: Unit, context: UnitContext) -> Result:
         context.out / f"{unit.name}{candidates.CROWDED}",
     )
     aside = sum(int(m.stats["aside"]) for m in manifests(folder) if m.stats["kind"] == payload.kind)
-    return Result(tally=Tally(), stats={"pairs": found, "crowded": len(names), "aside": aside})
+    return Result(
+        accounting=RowAccounting(), stats={"pairs": found, "crowded": len(names), "aside": aside}
+    )
 
 
 STAGE = Stage(name="crowds", version=1, run=_run)

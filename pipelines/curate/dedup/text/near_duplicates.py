@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from smolmix.accounting import Tally
+from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
 from smolmix.pipelines.curate.dedup import inputs as origins
 from smolmix.pipelines.curate.dedup import removals
@@ -96,7 +96,7 @@ def _run_band(unit: Unit, context: UnitContext) -> Result:
     pl.DataFrame({"one": pairs[:, 0], "other": pairs[:, 1]}).write_parquet(
         context.out / f"{unit.name}{PAIRS}"
     )
-    return Result(tally=Tally(), stats={"proposed": len(pairs)})
+    return Result(accounting=RowAccounting(), stats={"proposed": len(pairs)})
 
 
 BANDS = Stage(name="bands", version=2, run=_run_band)
@@ -153,7 +153,7 @@ def _run_alike(unit: Unit, context: UnitContext) -> Result:
         good &= numbers[a] == numbers[b]
     found = pairs.with_columns(similarity=pl.Series(similarity)).filter(pl.Series(good))
     found.write_parquet(context.out / f"{unit.name}{PAIRS}")
-    return Result(tally=Tally(), stats={"compared": len(a), "alike": len(found)})
+    return Result(accounting=RowAccounting(), stats={"compared": len(a), "alike": len(found)})
 
 
 ALIKE = Stage(name="alike", version=1, run=_run_alike)
@@ -223,7 +223,8 @@ def _run_join(unit: Unit, context: UnitContext) -> Result:
         compression="zstd",
     )
     return Result(
-        tally=Tally(), stats={"verdicts": len(found), "clusters": named["group"].n_unique()}
+        accounting=RowAccounting(),
+        stats={"verdicts": len(found), "clusters": named["group"].n_unique()},
     )
 
 
