@@ -43,7 +43,7 @@ def samples(draw: st.DrawFn) -> Sample:
         source_file=draw(text),
         source_row=draw(st.integers(0, 2**40)),
         tags=tuple(sorted(draw(st.dictionaries(text, text, max_size=3)).items())),
-        faults=tuple(draw(st.lists(text, max_size=2))),
+        errors=tuple(draw(st.lists(text, max_size=2))),
     )
 
 

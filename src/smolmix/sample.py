@@ -123,7 +123,7 @@ class Sample(Struct, frozen=True, kw_only=True, gc=False):
     answer_chars: int = 0
     language: str = ""
     text_hash: str = ""  # of the normalised text and the roles
-    faults: tuple[str, ...] = ()  # what measuring found wrong: "image-truncated: ...", ...
+    errors: tuple[str, ...] = ()  # what measuring found wrong: "image-truncated: ...", ...
 
     @property
     def duration_s(self) -> float:

@@ -10,7 +10,7 @@ from smolmix.arrow_columns import array, columns_of, lists, struct
 from smolmix.errors import DataError
 from smolmix.sample import Dropped, Media, MediaRef, Part, Sample, Turn
 
-SCHEMA_VERSION = 3  # raised when the columns or the digest change: corpora are measured again
+SCHEMA_VERSION = 4  # raised when the columns or the digest change: corpora are measured again
 
 
 _REF = pa.struct(
@@ -73,7 +73,7 @@ SAMPLE_SCHEMA = pa.schema(
         ("answer_chars", pa.int64()),
         ("language", pa.string()),
         ("text_hash", pa.string()),
-        ("faults", pa.list_(pa.string())),
+        ("errors", pa.list_(pa.string())),
         # Derived on writing, so that tables can be scanned without opening `turns` and `media`.
         ("n_turns", pa.int32()),
         ("n_media", pa.int32()),
@@ -165,7 +165,7 @@ def _sample(row: dict[str, Any]) -> Sample:
     )
     row["media"] = tuple(_media(m) for m in row["media"])
     row["tags"] = tuple(row["tags"])
-    row["faults"] = tuple(row["faults"])
+    row["errors"] = tuple(row["errors"])
     return Sample(**row)
 
 

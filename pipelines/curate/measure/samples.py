@@ -29,19 +29,19 @@ class SampleMeasurer:
         ]
 
     def _one(self, sample: Sample, blobs: Mapping[MediaRef, bytes], tokens: int) -> Sample:
-        media, faults = list[Media](), list[str]()
+        media, errors = list[Media](), list[str]()
         for number, medium in enumerate(sample.media):
-            measured, fault = self._media.measure(medium, blobs)
+            measured, error = self._media.measure(medium, blobs)
             media.append(measured)
-            if fault:
-                faults.append(f"{fault} (media {number})" if len(sample.media) > 1 else fault)
+            if error:
+                errors.append(f"{error} (media {number})" if len(sample.media) > 1 else error)
         evidence = "" if sample.cot == "declared" else cot.detect(sample.turns)
         sample = replace(
             sample,
             media=tuple(media),
             cot="detected" if evidence else sample.cot,
             cot_evidence=evidence or sample.cot_evidence,
-            faults=(*sample.faults, *faults),
+            errors=(*sample.errors, *errors),
         )
         return text_measures(sample, tokens)
 

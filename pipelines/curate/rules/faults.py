@@ -28,7 +28,7 @@ def _rule(fault: str) -> type[Rule]:
         name: ClassVar[str] = fault
 
         def why(self, view: View) -> str | None:
-            for found in view.sample.faults:
+            for found in view.sample.errors:
                 reason, _, detail = found.partition(":")
                 if reason == self.name:
                     return detail.strip() or reason

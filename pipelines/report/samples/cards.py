@@ -65,7 +65,7 @@ class CardMaker:
             "licence": sample.licence,
             "language": sample.language,
             "source": f"{sample.source_file}#{sample.source_row}",
-            "faults": list(sample.faults),
+            "errors": list(sample.errors),
             "tags": dict(sample.tags),
             "turns": [
                 {"role": t.role, "parts": [self._part(p.text, p.media) for p in t.parts]}

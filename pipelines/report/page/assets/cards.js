@@ -142,7 +142,7 @@ const smolmixCards = (() => {
     add("language", card.language);
     add("subset", card.subset);
     add("CoT evidence", card.cot_evidence);
-    add("faults", (card.faults || []).join("; "));
+    add("errors", (card.errors || []).join("; "));
     add("tags", Object.entries(card.tags || {}).map(([k, v]) => `${k} ${v}`).join(", "));
     add("source", card.source);
     return list;
