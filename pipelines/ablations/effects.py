@@ -1,8 +1,9 @@
-"""What the trials of a plan say: means over seeds, differences between arms, verdicts.
+"""The result of a plan's trials: means over seeds, differences between arms, and claims.
 
-Intervals are Student's, over seeds: a seed changes the first weights, which samples the mixture
-draws and their order, so they hold for another run on the same questions. The variance is pooled
-over all arms of the plan, which three seeds an arm are too few to estimate each by itself.
+Confidence intervals are Student's t over seeds. A seed changes the initial weights, which samples
+the mixture selects, and their order; so an interval holds for another run on the same questions.
+The variance is pooled over all arms of the plan: three seeds per arm are too few to estimate it
+arm by arm.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from smolmix.errors import UsageError
-from smolmix.pipelines.ablations.plan import Expectation, Plan
+from smolmix.pipelines.ablations.plan import AblationPlan, Expectation
 
 _LEVEL = 0.95
 
@@ -28,7 +29,7 @@ class Cell:
     mean: float
     low: float
     high: float
-    baseline: float  # answering without looking, mean over seeds
+    baseline: float  # score of answering from the question alone, mean over seeds
     questions: int
 
 
@@ -46,31 +47,35 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What an expectation's effect says of it."""
+class ClaimResult:
+    """Whether the measured effect supports a published claim."""
 
-    expectation: Mapping[str, str]
+    claim: Mapping[str, str]
     effect: Effect
-    verdict: str  # agreed | disagreed | undecided
+    result: str  # agreed | disagreed | undecided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """Everything a plan's trials say."""
+class AblationResult:
+    """Everything that a plan's trials show."""
 
     cells: tuple[Cell, ...]
     effects: tuple[Effect, ...]  # of each arm against the baseline
-    verdicts: tuple[Verdict, ...]
+    claims: tuple[ClaimResult, ...]
     cost: Mapping[str, Mapping[str, float]]  # arm -> mean steps, tokens, supervised, tiles
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values; what one seed cannot say is None."""
+        """Return JSON values; what a single seed cannot give is None."""
         value: dict[str, Any] = _without_nan(asdict(self))
         return value
 
 
 def score_of(result: Mapping[str, Any], measure: str) -> Mapping[str, Any]:
-    """Return one score of a trial: `corpus`, or `corpus/subset/name` for one of its groups.
+    """Return one score of a trial.
+
+    Args:
+        result: the trial's result file.
+        measure: a corpus, or `corpus/group/member` such as `easy-vqa/kind/other`.
 
     Raises:
         UsageError: the trial has no such score.
@@ -84,18 +89,22 @@ def score_of(result: Mapping[str, Any], measure: str) -> Mapping[str, Any]:
     kind, member = group
     if kind not in by or member not in by[kind]:
         known = [f"{k}/{m}" for k, members in by.items() for m in members]
-        raise UsageError(f"measure {measure!r}: {corpus} has no such group; it has {known}")
+        raise UsageError(
+            f"measure {measure!r}: {corpus} has no such group; it has {', '.join(known)}"
+        )
     found = by[kind][member]
     return found
 
 
-def outcome(plan: Plan, results: Mapping[tuple[str, int], Mapping[str, Any]]) -> Outcome:
-    """Return what the results by (arm, seed) say.
+def ablation_result(
+    plan: AblationPlan, results: Mapping[tuple[str, int], Mapping[str, Any]]
+) -> AblationResult:
+    """Return means, effects and claims computed from the results by (arm, seed).
 
     Raises:
         UsageError: a measure names a group that a corpus does not have.
     """
-    cells, effects, verdicts = [], [], []
+    cells, effects, claims = [], [], []
     for measure in plan.measures:
         found = {
             arm: [score_of(results[arm, seed], measure) for seed in plan.seeds] for arm in plan.arms
@@ -125,17 +134,17 @@ def outcome(plan: Plan, results: Mapping[tuple[str, int], Mapping[str, Any]]) ->
         for expected in plan.expect:
             if expected.measure == measure:
                 effect = _effect(expected.arm, expected.than, measure, values, spread, freedom)
-                verdicts.append(
-                    Verdict(
-                        expectation=expected.model_dump(by_alias=True),
+                claims.append(
+                    ClaimResult(
+                        claim=expected.model_dump(by_alias=True),
                         effect=effect,
-                        verdict=_verdict(expected, effect),
+                        result=_decide(expected, effect),
                     )
                 )
-    return Outcome(
+    return AblationResult(
         cells=tuple(cells),
         effects=tuple(effects),
-        verdicts=tuple(verdicts),
+        claims=tuple(claims),
         cost={arm: _cost([results[arm, seed]["cost"] for seed in plan.seeds]) for arm in plan.arms},
     )
 
@@ -175,8 +184,8 @@ def _effect(
     )
 
 
-def _verdict(expected: Expectation, effect: Effect) -> str:
-    """Judge a claim by the interval: decided only where it leaves zero out."""
+def _decide(expected: Expectation, effect: Effect) -> str:
+    """Return whether the interval excludes zero, and on which side of the claim."""
     above, below = effect.low > 0, effect.high < 0
     agreed, disagreed = (above, below) if expected.is_ == "better" else (below, above)
     return "agreed" if agreed else "disagreed" if disagreed else "undecided"

@@ -1,9 +1,15 @@
-"""Reads a plan: a base recipe and its specs, and the arms that change fields of them.
+"""Ablation plans: a base recipe with its mixture specs, and the arms that change fields of them.
 
-A change is a dotted path and a value: `recipe.model.shuffle: 4`, `specs.train.caps.cot: 0.2`,
-`spec.seed: 1` (in every stage's spec), `profile.chat.loss: full` (in the recipe and its specs,
-which must agree), `policy: none`. A path may go through a list by number or, with `*`, through all
-its entries; a null takes a key away. Every arm is read and checked before any work.
+A change is a dotted path and a value:
+
+- `recipe.model.shuffle: 4` changes the recipe;
+- `specs.train.caps.cot: 0.2` changes the spec of the stage `train`;
+- `spec.seed: 1` changes the spec of every stage;
+- `profile.chat.loss: full` changes the recipe and all specs, which must agree on the profile;
+- `policy: none` changes the curation policy.
+
+A path may go through a list by index, or through all its entries with `*`. The value `null`
+removes a key. Every arm is read and checked before any work starts.
 """
 
 import copy
@@ -25,7 +31,7 @@ from smolmix.pipelines.curate import policy as policies
 from smolmix.storage import digest_json
 
 PLANS = Path(__file__).parent / "plans"
-_HOLDS = "a plan has at least name, question, recipe, specs, evaluate, and arms or a grid"
+_HOLDS = "an ablation plan has at least name, question, recipe, specs, evaluate and arms or a grid"
 _ROOTS = ("recipe", "spec", "specs", "profile", "policy")
 _ARM = r"^[a-z0-9][a-z0-9.%-]*$"
 
@@ -35,7 +41,7 @@ class _Strict(BaseModel):
 
 
 class Expectation(_Strict):
-    """What somebody claims of two arms; a verdict is given on each."""
+    """A published claim about two arms, which the trials support or contradict."""
 
     arm: str
     than: str
@@ -44,34 +50,34 @@ class Expectation(_Strict):
     source: str
 
 
-class PlanFile(_Strict):
-    """What the YAML file of a plan holds."""
+class AblationFile(_Strict):
+    """The keys of a plan's YAML file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     question: str
     recipe: str | dict[str, Any]
-    specs: dict[str, str | dict[str, Any]]  # stage -> spec
+    specs: dict[str, str | dict[str, Any]]  # stage of the recipe -> its mixture spec
     policy: str = policies.DEFAULT
-    set: dict[str, Any] = {}  # changes of every arm
+    set: dict[str, Any] = {}  # changes that every arm has
     arms: dict[Annotated[str, Field(pattern=_ARM)], dict[str, Any]] = {}
     grid: dict[str, list[Any]] = {}
-    baseline: str | None = None  # the arm the others are compared with; default: the first
+    baseline: str | None = None  # the arm that the others are compared with; default: the first
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
     evaluate: Annotated[tuple[str, ...], Field(min_length=1)]
-    limit: Annotated[int, Field(gt=0)] | None = None  # questions of each corpus
+    questions: Annotated[int, Field(gt=0)] | None = None  # of each corpus; default: all
     metric: str = "exact_match"
     measures: tuple[str, ...] = ()  # CORPUS or CORPUS/GROUP/MEMBER; default: each corpus
     expect: tuple[Expectation, ...] = ()
-    notes: str = ""  # why scale may matter
+    notes: str = ""  # how model size or data may limit what the plan can show
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if bool(self.arms) == bool(self.grid):
-            raise ValueError("give either arms or grid")
+            raise ValueError("give either arms or a grid")
         if any(not values for values in self.grid.values()):
-            raise ValueError("grid has a field without values")
+            raise ValueError("a field of the grid has no values")
         if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError("seeds repeat; each gives another run")
+            raise ValueError("seeds repeat; each seed must give a different run")
         return self
 
 
@@ -81,19 +87,19 @@ class Trial:
 
     arm: str
     seed: int
-    recipe: Recipe  # its stages name the mixtures in `readings`
+    recipe: Recipe  # its stages name the mixtures of `readings`
     readings: dict[str, Reading]
     policy: str
 
     @property
     def name(self) -> str:
-        """A unit's name."""
+        """The name of the trial's unit."""
         return f"{self.arm}.s{self.seed}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """A plan, every trial of it read and checked."""
+class AblationPlan:
+    """A plan with every trial read and checked."""
 
     name: str
     path: str
@@ -103,18 +109,19 @@ class Plan:
     arms: Mapping[str, Mapping[str, Any]]  # arm -> its changes
     seeds: tuple[int, ...]
     evaluate: tuple[str, ...]
-    limit: int | None
+    questions: int | None
     metric: str
     measures: tuple[str, ...]
     expect: tuple[Expectation, ...]
     trials: tuple[Trial, ...]
 
 
-def load_plan(name: str | Path) -> Plan:
-    """Return the plan in a file, or smolmix's own of that name.
+def load_plan(name: str | Path) -> AblationPlan:
+    """Return the plan in a file, or the plan of that name that ships with smolmix.
 
     Raises:
-        UsageError: it is no plan, or an arm is no valid recipe or spec; the arm is named.
+        UsageError: the file is not a valid plan, or an arm gives an invalid recipe or spec (the
+            message names the arm).
     """
     path = Path(name)
     if not path.exists() and (PLANS / f"{name}.yaml").exists():
@@ -122,20 +129,22 @@ def load_plan(name: str | Path) -> Plan:
     known = [p.stem for p in PLANS.glob("*.yaml") if not p.stem.startswith("_")]
     value = load_extended(path, _HOLDS, known)
     try:
-        file = PlanFile.model_validate(value)
+        file = AblationFile.model_validate(value)
     except ValidationError as error:
-        raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, PlanFile))) from error
+        raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, AblationFile))) from error
     combined = list(_grid(file.grid)) if file.grid else list(file.arms.items())
     arms = dict(combined)
     if len(arms) < len(combined):
         names = [name for name, _ in combined]
         twice = next(n for n in names if names.count(n) > 1)
-        raise UsageError(f"{path}: grid: two arms are named {twice!r}; write them as arms")
+        raise UsageError(
+            f"{path}: grid: two arms get the name {twice!r}; list them under arms, with names"
+        )
     baseline = file.baseline or next(iter(arms))
     for named in (baseline, *(a for e in file.expect for a in (e.arm, e.than))):
         if named not in arms:
             raise UsageError(
-                f"{path}: arm {named!r} is unknown; known: {', '.join(arms)}{nearest(named, arms)}"
+                f"{path}: unknown arm {named!r}; known: {', '.join(arms)}{nearest(named, arms)}"
             )
     measures = file.measures or file.evaluate
     for measure in (*measures, *(e.measure for e in file.expect)):
@@ -152,7 +161,7 @@ def load_plan(name: str | Path) -> Plan:
         for seed in file.seeds
     )
     _check_differ(trials, path)
-    return Plan(
+    return AblationPlan(
         name=file.name,
         path=str(path),
         question=file.question,
@@ -161,7 +170,7 @@ def load_plan(name: str | Path) -> Plan:
         arms=arms,
         seeds=file.seeds,
         evaluate=file.evaluate,
-        limit=file.limit,
+        questions=file.questions,
         metric=file.metric,
         measures=measures,
         expect=file.expect,
@@ -175,12 +184,12 @@ def _check_differ(trials: tuple[Trial, ...], path: Path) -> None:
         same = seen.setdefault(f"{one.recipe.model_dump_json()} {one.policy}", one)
         if same is not one:
             raise UsageError(
-                f"{path}: arms {same.arm} and {one.arm} are the same; every arm changes something"
+                f"{path}: arms {same.arm} and {one.arm} are equal; each arm must change something"
             )
 
 
 def _grid(grid: Mapping[str, list[Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every combination, named by the last parts of its fields and their values."""
+    """Yield every combination, named after the last part of each field and its value."""
     for values in itertools.product(*grid.values()):
         changes = dict(zip(grid, values, strict=True))
         parts = [f"{k.rsplit('.', 1)[-1]}-{v}" for k, v in changes.items()]
@@ -188,25 +197,25 @@ def _grid(grid: Mapping[str, list[Any]]) -> Iterator[tuple[str, dict[str, Any]]]
         yield re.sub(r"[^a-z0-9.%-]+", "-", name), changes  # it names files
 
 
-def _base(file: PlanFile, path: Path) -> dict[str, Any]:
-    """Return the tree that changes are made in."""
+def _base(file: AblationFile, path: Path) -> dict[str, Any]:
+    """Return the recipe, specs and policy that arms change."""
     recipe = file.recipe
     if isinstance(recipe, str):
-        beside = path.parent / recipe
+        nearby = path.parent / recipe
         recipe = load_extended(
-            beside if beside.exists() else RECIPES / f"{recipe}.yaml", RECIPE_HOLDS
+            nearby if nearby.exists() else RECIPES / f"{recipe}.yaml", RECIPE_HOLDS
         )
     specs = {}
     for stage, spec in file.specs.items():
         if isinstance(spec, str):
-            beside = path.parent / spec
-            spec = load_extended(beside if beside.exists() else resolve(spec))
+            nearby = path.parent / spec
+            spec = load_extended(nearby if nearby.exists() else resolve(spec))
         specs[stage] = spec
     stages = [s.get("name") for s in recipe.get("stages", [])]
     if sorted(map(str, stages)) != sorted(specs):
         raise UsageError(
-            f"{path}: specs are of {', '.join(specs)}; the recipe's stages are "
-            f"{', '.join(map(str, stages))}; give each stage its spec"
+            f"{path}: specs are given for {', '.join(specs)}, but the recipe's stages are "
+            f"{', '.join(map(str, stages))}; give one spec for each stage"
         )
     for holder in (recipe, *specs.values()):
         if isinstance(holder.get("profile"), str):  # a bare preset; changes go into its fields
@@ -215,7 +224,7 @@ def _base(file: PlanFile, path: Path) -> dict[str, Any]:
 
 
 def _trial(
-    file: PlanFile,
+    file: AblationFile,
     base: Mapping[str, Any],
     arm: str,
     changes: Mapping[str, Any],
@@ -231,7 +240,7 @@ def _trial(
         spec = tree["specs"][stage["name"]]
         spec["seed"] = seed
         spec.pop("name", None)
-        # Named after what they say: equal ones are made and trained once, whatever the plan.
+        # Named by content, so that equal mixtures are built and trained once, whatever the plan.
         spec["name"] = stage["mixture"] = f"ablation-{digest_json(spec)[:10]}"
         readings[spec["name"]] = parse_spec(spec, where)
     tree["recipe"] |= {
@@ -239,19 +248,19 @@ def _trial(
         "seed": seed,
         "evaluate": list(file.evaluate),
     }
-    tree["recipe"].setdefault("threads", 1)  # sums depend on it, and trials run side by side
+    tree["recipe"].setdefault("threads", 1)  # trials run in parallel; sums depend on the number
     recipe = parse_recipe(tree["recipe"], where)
     policies.load(tree["policy"])
     return Trial(arm=arm, seed=seed, recipe=recipe, readings=readings, policy=str(tree["policy"]))
 
 
 def _targets(path: str, tree: Mapping[str, Any], where: str) -> Iterator[list[str]]:
-    """Yield the places in the tree that a change's path means."""
+    """Yield every place in the tree that a change's path refers to."""
     root, *rest = path.split(".")
     if root not in _ROOTS or (root != "policy") != bool(rest):
         raise UsageError(
-            f"{where}: {path!r}: a change begins with {', '.join(f'{r}.' for r in _ROOTS[:-1])} "
-            f"or is policy{nearest(root, _ROOTS)}"
+            f"{where}: invalid path {path!r}; a path starts with "
+            f"{', '.join(f'{r}.' for r in _ROOTS[:-1])} or is policy{nearest(root, _ROOTS)}"
         )
     if root in ("spec", "profile"):
         inner = [root, *rest] if root == "profile" else rest
@@ -268,10 +277,12 @@ def _change(tree: Any, parts: list[str], value: Any, where: str) -> None:
                 _change(entry, rest, value, where)
             return
         if not head.isdigit() or int(head) >= len(tree) or not rest:
-            raise UsageError(f"{where}: {head!r} is no entry of {len(tree)}; a number or *")
+            raise UsageError(
+                f"{where}: {head!r} is not an index into a list of {len(tree)}; write a number or *"
+            )
         _change(tree[int(head)], rest, value, where)
     elif not isinstance(tree, dict):
-        raise UsageError(f"{where}: {head!r} lies below a plain value")
+        raise UsageError(f"{where}: {head!r} is below a value that has no keys")
     elif rest:
         if not isinstance(tree.get(head), dict | list):
             tree[head] = {}

@@ -1,4 +1,4 @@
-"""`smolmix ablate`: every trial of a plan, what is whole skipped, and what they say together."""
+"""`smolmix ablate`: runs a plan's trials, skips the finished ones, and compares the arms."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from smolmix.engine.run import run_stage
 from smolmix.errors import UsageError
 from smolmix.pipelines import run as journeys
 from smolmix.pipelines.ablations import table, trial
-from smolmix.pipelines.ablations.effects import Outcome, outcome
-from smolmix.pipelines.ablations.plan import Plan, Trial
+from smolmix.pipelines.ablations.effects import AblationResult, ablation_result
+from smolmix.pipelines.ablations.plan import AblationPlan, Trial
 from smolmix.pipelines.curate import policy as policies
 from smolmix.storage import Folder, digest_json
 from smolmix.workspace import Workspace
@@ -21,71 +21,72 @@ TABLE_JSON, TABLE, FIGURE = "table.json", "table.md", "figure.svg"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ablated:
-    """What `ablate` made."""
+    """What `ablate` wrote."""
 
     folder: Folder
-    outcome: Outcome
-    done: int  # trials of this call
-    skipped: int  # that were whole before
+    result: AblationResult
+    done: int  # trials that this call ran
+    skipped: int  # trials that were finished before
 
 
-def check(plan: Plan, workspace: Workspace) -> None:
-    """Check every trial's corpora and profiles, before any work.
+def check(plan: AblationPlan, workspace: Workspace) -> None:
+    """Check every trial's corpora and profiles before any work starts.
 
     Raises:
-        UsageError: a recipe and its spec differ in profile, a corpus is unknown, or policies need
-            a workspace on a local disk.
+        UsageError: a recipe and its spec have different profiles, a corpus is unknown, or arms
+            with different policies are to run in a workspace that is not on a local disk.
     """
     for one in plan.trials:
         journeys.journey_of(one.recipe, one.readings, workspace, workers=0)
     if len(_policies(plan)) > 1 and not workspace.is_local:
         raise UsageError(
-            f"{plan.path}: {', '.join(_policies(plan))}: arms with policies of their own need a "
-            f"workspace on a local disk; {workspace.url} is none"
+            f"{plan.path}: {', '.join(_policies(plan))}: arms with different policies need a "
+            f"workspace on a local disk; {workspace.url} is not on one"
         )
 
 
-def _policies(plan: Plan) -> list[str]:
+def _policies(plan: AblationPlan) -> list[str]:
     return list(dict.fromkeys(t.policy for t in plan.trials))
 
 
-def _place(workspace: Workspace, plan: Plan, policy: str) -> Workspace:
-    """Return where a policy's corpora are curated: beside, but for the first policy's.
+def _place(workspace: Workspace, plan: AblationPlan, policy: str) -> Workspace:
+    """Return the workspace for a policy: the given one for the first policy, else one inside it.
 
-    What was fetched and measured is linked, so that only policy and what follows is done again.
+    The inner workspace links the fetched and measured data, so that only the policy and the stages
+    after it run again.
     """
     if policy == _policies(plan)[0]:
         return workspace
     digest = digest_json(policies.load(policy).spec)[:8]
-    beside = workspace.child("policies", f"{Path(policy).stem}-{digest}")
+    inner = workspace.child("policies", f"{Path(policy).stem}-{digest}")
     for name in ("raw", "measured"):
-        link = beside.local(name)
+        link = inner.local(name)
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink():
             os.symlink(os.path.relpath(workspace.local(name), link.parent), link)
-    return Workspace(beside.url)
+    return Workspace(inner.url)
 
 
 def ablate(
-    plan: Plan,
+    plan: AblationPlan,
     workspace: Workspace,
     *,
     workers: int,
     ray_address: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Ablated:
-    """Run every trial that is not whole; write table and figure.
+    """Run every trial that is not finished; write the table and the figure.
 
     Args:
         plan: what to compare.
-        workspace: gets corpora, mixtures, sequences, runs, and `ablations/<plan>`.
-        workers: trials side by side, each one process; 0 runs them here, one after another.
+        workspace: receives corpora, mixtures, sequences, runs and `ablations/<plan>`.
+        workers: trials at the same time, each in a process; 0 runs them here, one by one.
         ray_address: a cluster to join; its machines must see the workspace.
-        say: told of each step.
+        say: called with a line about each step.
 
     Raises:
         UsageError: see `check`.
-        DataError: a trial failed; the others are kept.
+        DataError: a trial failed; the finished ones are kept.
     """
     check(plan, workspace)
     units = []
@@ -107,7 +108,7 @@ def ablate(
             units.append(
                 trial.unit(
                     one.name, one.recipe, place, sequences,
-                    evaluate=plan.evaluate, limit=plan.limit, metric=plan.metric,
+                    evaluate=plan.evaluate, limit=plan.questions, metric=plan.metric,
                 )
             )  # fmt: skip
     folder = workspace.child("ablations", plan.name)
@@ -116,11 +117,11 @@ def ablate(
         trial.STAGE, units, folder=folder.child("trials"), workers=min(workers, len(units)),
         ray_address=ray_address, info={"corpus": plan.name},
     )  # fmt: skip
-    found = outcome(plan, _results(plan, folder.child("trials")))
+    found = ablation_result(plan, _results(plan, folder.child("trials")))
     folder.write_bytes(TABLE_JSON, _json(plan, found))
     folder.write_bytes(TABLE, ("\n".join(table.lines(plan, found)) + "\n").encode())
     folder.write_bytes(FIGURE, table.figure(plan, found).encode())
-    return Ablated(folder=folder, outcome=found, done=summary.done, skipped=summary.skipped)
+    return Ablated(folder=folder, result=found, done=summary.done, skipped=summary.skipped)
 
 
 def _sequences(
@@ -135,13 +136,13 @@ def _sequences(
     return [done.tokenized[stage.mixture].record.digest for stage in one.recipe.stages]
 
 
-def _results(plan: Plan, folder: Folder) -> dict[tuple[str, int], dict[str, object]]:
+def _results(plan: AblationPlan, folder: Folder) -> dict[tuple[str, int], dict[str, object]]:
     return {
         (t.arm, t.seed): folder.read_json(f"{t.name}{trial.RESULT_SUFFIX}") for t in plan.trials
     }
 
 
-def _json(plan: Plan, found: Outcome) -> bytes:
+def _json(plan: AblationPlan, found: AblationResult) -> bytes:
     value = {
         "plan": plan.name,
         "question": plan.question,

@@ -1,4 +1,4 @@
-"""What a person reads of a plan's outcome: a table in Markdown and one figure."""
+"""An ablation's result as a Markdown table and a figure."""
 
 import math
 from collections.abc import Iterator
@@ -7,42 +7,43 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from smolmix.pipelines.ablations.effects import Cell, Effect, Outcome
-from smolmix.pipelines.ablations.plan import Plan
+from smolmix.pipelines.ablations.effects import AblationResult, Cell, Effect
+from smolmix.pipelines.ablations.plan import AblationPlan
 
 
-def lines(plan: Plan, outcome: Outcome) -> Iterator[str]:
-    """Yield the table in Markdown: an arm a row, and what became of each claim."""
-    yield f"{plan.question} Scores in %, mean over {len(plan.seeds)} seeds with 95 % intervals;"
-    yield f"in brackets the difference to {plan.baseline}."
+def lines(plan: AblationPlan, result: AblationResult) -> Iterator[str]:
+    """Yield the lines of a Markdown table with one row per arm, then one line per claim."""
+    seeds = f"{len(plan.seeds)} seeds"
+    yield f"{plan.question} Scores in %: mean over {seeds} ± 95 % confidence interval;"
+    yield f"in brackets the difference from {plan.baseline}."
     yield ""
     heads = ["arm", *plan.measures, "tokens", "supervised", "tiles"]
     yield f"| {' | '.join(heads)} |"
     yield f"|---|{'---:|' * (len(heads) - 1)}"
-    effects = {(e.arm, e.measure): e for e in outcome.effects}
-    cells = {(c.arm, c.measure): c for c in outcome.cells}
+    effects = {(e.arm, e.measure): e for e in result.effects}
+    cells = {(c.arm, c.measure): c for c in result.cells}
     for arm in plan.arms:
         row = [_cell(cells[arm, m], effects.get((arm, m))) for m in plan.measures]
-        cost = outcome.cost[arm]
+        cost = result.cost[arm]
         row += [f"{cost[k]:,.0f}" for k in ("tokens", "supervised", "tiles")]
         yield f"| {arm} | {' | '.join(row)} |"
     blind = [f"{100 * cells[plan.baseline, m].baseline:.1f}" for m in plan.measures]
-    yield f"| *without looking* | {' | '.join(blind)} | | | |"
+    yield f"| *question alone* | {' | '.join(blind)} | | | |"
     asked = [f"{cells[plan.baseline, m].questions:,}" for m in plan.measures]
     yield f"| *questions* | {' | '.join(asked)} | | | |"
-    if outcome.verdicts:
+    if result.claims:
         yield ""
-    for verdict in outcome.verdicts:
-        claim, effect = verdict.expectation, verdict.effect
+    for one in result.claims:
+        claim, effect = one.claim, one.effect
         yield (
-            f"- **{verdict.verdict}**: {claim['arm']} is {claim['is']} than {claim['than']} on "
+            f"- **{one.result}**: {claim['arm']} is {claim['is']} than {claim['than']} on "
             f"{claim['measure']} ({claim['source']}): {_points(effect)}"
         )
 
 
 def _cell(cell: Cell, effect: Effect | None) -> str:
     text = f"{100 * cell.mean:.1f}"
-    if not math.isnan(cell.high):  # one seed says nothing of the spread
+    if not math.isnan(cell.high):  # a single seed has no interval
         text += f" ± {100 * (cell.high - cell.mean):.1f}"
     return text if effect is None else f"{text} ({100 * effect.difference:+.1f})"
 
@@ -55,20 +56,20 @@ def _points(effect: Effect) -> str:
 
 
 def _data(rows: list[dict[str, Any]]) -> Any:
-    """Return rows for Vega-Lite; one seed has no interval, and JSON no NaN."""
+    """Return rows for Vega-Lite with NaN as null: a single seed has no interval."""
     return {"values": [{k: None if v != v else v for k, v in row.items()} for row in rows]}
 
 
-def figure(plan: Plan, outcome: Outcome) -> str:
-    """Return an SVG: for each measure, each arm's mean, interval and single seeds."""
+def figure(plan: AblationPlan, result: AblationResult) -> str:
+    """Return an SVG that shows each arm's mean, interval and seeds for every measure."""
     means = [
         {"arm": c.arm, "measure": c.measure, "score": 100 * c.mean,
          "low": 100 * c.low, "high": 100 * c.high, "blind": 100 * c.baseline}
-        for c in outcome.cells
+        for c in result.cells
     ]  # fmt: skip
     seeds = [
         {"arm": c.arm, "measure": c.measure, "score": 100 * s}
-        for c in outcome.cells
+        for c in result.cells
         for s in c.scores
     ]
     arms = alt.Y("arm:N", sort=list(plan.arms), title=None)

@@ -1,7 +1,7 @@
-"""Stage "trial": trains one arm under one seed and answers the held-out questions.
+"""Stage "trial": trains one arm with one seed and answers the held-out questions.
 
-The run lies in `runs/` like any other, so a killed trial goes on from its last checkpoint. It is
-named after its recipe and data, so that arms that are equal, in this plan or another, share it.
+The run is an ordinary run in `runs/`, so a killed trial resumes from its last checkpoint. Its name
+is derived from its recipe and data, so that equal arms of any plan share it.
 """
 
 import json
@@ -40,16 +40,16 @@ def unit(
     limit: int | None,
     metric: str,
 ) -> Unit:
-    """Return the unit of a trial whose mixtures are tokenized.
+    """Return the unit of a trial whose mixtures are already tokenized.
 
     Args:
-        name: of the unit.
+        name: the unit's name.
         recipe: what to train.
         workspace: holds sequences and curated corpora.
         sequences: digests of the stages' sequences.
         evaluate: corpora whose held-out questions are answered.
-        limit: of each, spread evenly.
-        metric: of `smolmix.model.eval.run`.
+        limit: questions of each corpus, spread evenly over it; None takes all.
+        metric: a metric of `smolmix.model.eval.metrics`.
     """
     from smolmix.model.eval.run import VERSION
 
@@ -103,13 +103,13 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     result = {"run": recipe.name, "cost": _cost(run), "scores": scores}
     text = json.dumps(result, sort_keys=True, indent=1)
     (context.out / f"{unit.name}{RESULT_SUFFIX}").write_text(text + "\n")
-    for _, folder in checkpoint.checkpoints(run):  # the final one stays
+    for _, folder in checkpoint.checkpoints(run):  # the final checkpoint is stored separately
         shutil.rmtree(folder)
     return Result(accounting=RowAccounting(samples=1, kept=1))
 
 
 def _cost(run: Path) -> dict[str, int]:
-    """Return what a run read: steps, tokens, supervised tokens, tiles."""
+    """Return what a run consumed: steps, tokens, supervised tokens, tiles."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     found: dict[str, Any] = {"steps": len(lines)}
     for name in ("tokens", "supervised", "tiles"):

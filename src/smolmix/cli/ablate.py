@@ -62,5 +62,5 @@ def ablate(
     if as_json:
         print_json(made.folder.read_json(ablations.TABLE_JSON))
     else:
-        print("\n".join(lines(loaded, made.outcome)))
+        print("\n".join(lines(loaded, made.result)))
         print(f"\n{made.folder.url}")

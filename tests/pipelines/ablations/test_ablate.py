@@ -1,4 +1,4 @@
-"""A plan run whole, and killed and gone on with, as a person does it."""
+"""A plan run to its end, and one killed and resumed, through the command line."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def _made(workspace: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def plan(written: Written) -> Path:
-    return written(seeds=[0, 1], limit=12)
+    return written(seeds=[0, 1], questions=12)
 
 
 def test_killed_and_run_again_it_gives_the_same_table(plan: Path, tmp_path: Path) -> None:

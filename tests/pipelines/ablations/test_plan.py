@@ -55,10 +55,10 @@ def test_a_grid_is_every_combination(written: Written) -> None:
     ]
 
 
-def test_a_grids_arms_are_named_so_that_files_can_be(written: Written) -> None:
+def test_the_arms_of_a_grid_get_names_that_files_can_have(written: Written) -> None:
     notes = {"recipe.stages.0.note": ["out/a", "../B c"]}
     assert list(load_plan(written(arms={}, grid=notes)).arms) == ["note-out-a", "note-..-bc"]
-    with pytest.raises(UsageError, match="two arms are named 'note-out-a'"):
+    with pytest.raises(UsageError, match="two arms get the name 'note-out-a'"):
         load_plan(written(arms={}, grid={"recipe.stages.0.note": ["out/a", "out a", "out-a"]}))
 
 
@@ -66,16 +66,16 @@ def test_a_grids_arms_are_named_so_that_files_can_be(written: Written) -> None:
     ("changes", "says"),
     [
         ({"arms": {"a": {"recpie.seed": 1}}}, "did you mean 'recipe'"),
-        ({"arms": {"a": {"recipe.stages.2.steps": 1}}}, "'2' is no entry of 1"),
+        ({"arms": {"a": {"recipe.stages.2.steps": 1}}}, "'2' is not an index into a list of 1"),
         ({"arms": {"a": {"recipe.stages.0.stepz": 1}}}, "did you mean 'steps'"),
         ({"arms": {"a": {"spec.caps.cots": 1}}}, "did you mean 'cot'"),
         ({"arms": {"a": {"profile.pixel.splitt": 1}}}, "did you mean 'split'"),
         ({"arms": {"a": {"policy": "defualt"}}}, "did you mean 'default'"),
-        ({"arms": {"a": {}, "b": {}}}, "arms a and b are the same"),
+        ({"arms": {"a": {}, "b": {}}}, "arms a and b are equal"),
         ({"baseline": "as-it-was"}, "did you mean 'as-it-is'"),
         ({"measures": ["worked-sum"]}, "CORPUS is one of worked-sums"),
-        ({"grid": {"recipe.seed": [1]}}, "either arms or grid"),
-        ({"specs": {"main": {}}}, "give each stage its spec"),
+        ({"grid": {"recipe.seed": [1]}}, "either arms or a grid"),
+        ({"specs": {"main": {}}}, "give one spec for each stage"),
         ({"sets": {}}, "did you mean 'set'"),
     ],
 )
@@ -88,6 +88,6 @@ def test_a_wrong_plan_is_refused_with_what_is_allowed(
     assert str(path) in str(caught.value) or "--policy" in str(caught.value)
 
 
-def test_a_missing_plan_names_those_there_are() -> None:
+def test_a_missing_plan_names_the_available_ones() -> None:
     with pytest.raises(UsageError, match="did you mean 'image-splitting'"):
         load_plan("image-spliting")
