@@ -23,7 +23,7 @@ def exact_match(answer: str, expected: str, _question: str = "") -> float:
     return float(_plain(answer) == _plain(expected))
 
 
-def relaxed(answer: str, expected: str, _question: str = "") -> float:
+def relaxed_accuracy(answer: str, expected: str, _question: str = "") -> float:
     """Return 1 for a number at most 5 % off the expected one, or for the same words.
 
     A percentage counts as its hundredth on both sides; an expected zero must be met as text.
@@ -70,7 +70,7 @@ def edit_distance(one: str, other: str) -> int:
     return above[-1]
 
 
-def overlap(answer: str, expected: str, _question: str = "") -> float:
+def rouge_l(answer: str, expected: str, _question: str = "") -> float:
     """Return ROUGE-L: the F1 of the longest word sequence that both hold in the same order.
 
     For captions. CIDEr weighs words by how rare they are in a whole reference set and needs
@@ -92,7 +92,7 @@ def overlap(answer: str, expected: str, _question: str = "") -> float:
     return 2 * above[-1] / (len(said) + len(wanted))
 
 
-def letter(answer: str, expected: str, question: str) -> float:
+def multiple_choice(answer: str, expected: str, question: str) -> float:
     """Return 1 where the answer names the expected option, by its letter or by its words.
 
     Where the question lists no options, two letters are compared.
@@ -158,20 +158,25 @@ def chosen(answer: str, listed: Mapping[str, str]) -> str | None:
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         "exact_match": exact_match,
-        "relaxed": relaxed,
+        "relaxed_accuracy": relaxed_accuracy,
         "anls": anls,
-        "letter": letter,
-        "overlap": overlap,
+        "multiple_choice": multiple_choice,
+        "rouge_l": rouge_l,
     }
 )
-_BY_CATEGORY = {"caption": "overlap", "document": "anls", "ocr": "anls", "chart": "relaxed"}
+_BY_CATEGORY = {
+    "caption": "rouge_l",
+    "document": "anls",
+    "ocr": "anls",
+    "chart": "relaxed_accuracy",
+}
 
 
 def fitting(category: str, question: str, expected: str) -> str:
     """Return the metric that `auto` takes: by the options in the question, then by category."""
     listed = options(question)
     if listed and chosen(expected, listed) is not None:
-        return "letter"
+        return "multiple_choice"
     return _BY_CATEGORY.get(category, "exact_match")
 
 

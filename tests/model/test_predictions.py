@@ -15,7 +15,7 @@ from smolmix.model.eval.load import open_checkpoint
 from smolmix.model.eval.run import compare_on, evaluate_corpus
 from smolmix.workspace import Workspace
 
-METRICS = "auto,exact_match,relaxed,anls,overlap,letter"
+METRICS = "auto,exact_match,relaxed_accuracy,anls,rouge_l,multiple_choice"
 
 
 # What follows computes every figure once more, from the table alone and with nothing of ours.
@@ -46,16 +46,18 @@ def _common(one: tuple[str, ...], other: tuple[str, ...]) -> int:
 def _again(metric: str, answer: str, expected: str, category: str, question: str) -> float:
     a, e = answer.strip().lower(), expected.strip().lower()
     if metric == "auto":
-        metric = {"caption": "overlap", "document": "anls", "chart": "relaxed"}.get(category, "")
-        metric = "letter" if question == CHOICE and e in ("a", "b", "a ball") else metric
+        metric = {"caption": "rouge_l", "document": "anls", "chart": "relaxed_accuracy"}.get(
+            category, ""
+        )
+        metric = "multiple_choice" if question == CHOICE and e in ("a", "b", "a ball") else metric
     if metric == "anls":
         most = max(len(a), len(e))
         far = _distance(" ".join(a.split()), " ".join(e.split())) / most if most else 0
         return 1 - far if far < 0.5 else 0
-    if metric == "overlap":
+    if metric == "rouge_l":
         x, y = (tuple("".join(c if c.isalnum() else " " for c in t).split()) for t in (a, e))
         return 2 * _common(x, y) / (len(x) + len(y)) if x and y else float(x == y)
-    if metric == "relaxed":
+    if metric == "relaxed_accuracy":
         try:
             return float(abs(float(a) - float(e)) <= 0.05 * abs(float(e)))
         except ValueError:
@@ -112,7 +114,7 @@ GROUPS = {
 }  # fmt: skip
 
 
-def test_every_figure_follows_from_the_writtenpredictions(place: Workspace) -> None:
+def test_every_number_follows_from_the_written_predictions(place: Workspace) -> None:
     result = evaluate_corpus(
         open_checkpoint("a", place), place, "toy", metric=METRICS, max_new_tokens=LONGEST
     )
@@ -154,7 +156,7 @@ def test_every_figure_follows_from_the_writtenpredictions(place: Workspace) -> N
     assert 3 < whole["clusters"] < whole["questions"]
     assert result["overall"] == result["metrics"]["auto"]["overall"]
     taken = dict(table.group_by("metric").len().iter_rows())
-    assert {"letter", "overlap", "anls", "relaxed", "exact_match"} == taken.keys()
+    assert {"multiple_choice", "rouge_l", "anls", "relaxed_accuracy", "exact_match"} == taken.keys()
     assert table["score"].to_list() == table["auto"].to_list()
 
 

@@ -13,11 +13,11 @@ from smolmix.model.eval.metrics import (
     chosen,
     edit_distance,
     fitting,
-    letter,
     metric_names,
+    multiple_choice,
     options,
-    overlap,
-    relaxed,
+    relaxed_accuracy,
+    rouge_l,
 )
 from smolmix.model.eval.results import question_type
 
@@ -37,7 +37,7 @@ LISTED = "What is it?\nA. a cat\nB. two dogs\nC. 3\nAnswer with the letter."
 def test_relaxed_takes_five_percent_of_a_number_and_words_as_they_are(
     answer: str, expected: str, score: float
 ) -> None:
-    assert relaxed(answer, expected) == score
+    assert relaxed_accuracy(answer, expected) == score
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_edit_distance_is_that_of_its_definition(one: str, other: str) -> None:
 
 def test_overlap_counts_the_longest_common_run_of_words() -> None:
     # Lin 2004 §3: "police kill the gunman" shares "police ... the gunman" with the reference.
-    assert overlap("police kill the gunman", "police killed the gunman") == pytest.approx(3 / 4)
-    assert overlap("the gunman kill police", "police killed the gunman") == pytest.approx(2 / 4)
-    assert overlap("Red!", "red") == 1
-    assert overlap("", "red") == 0
-    assert overlap("red ball", "a red ball there") == pytest.approx(2 * 2 / 6)
+    assert rouge_l("police kill the gunman", "police killed the gunman") == pytest.approx(3 / 4)
+    assert rouge_l("the gunman kill police", "police killed the gunman") == pytest.approx(2 / 4)
+    assert rouge_l("Red!", "red") == 1
+    assert rouge_l("", "red") == 0
+    assert rouge_l("red ball", "a red ball there") == pytest.approx(2 * 2 / 6)
 
 
 @pytest.mark.parametrize(
@@ -111,11 +111,11 @@ def test_a_letter_among_an_options_words_is_no_second_choice() -> None:
 
 
 def test_letter_scores_what_is_named_however_it_is_written() -> None:
-    assert letter("(b)", "two dogs", LISTED) == 1
-    assert letter("a cat", "B", LISTED) == 0
-    assert letter("nothing of it", "B", LISTED) == 0
-    assert letter("B.", "Answer: B", "Which option is right?") == 1
-    assert letter("red", "Red", "Which colour?") == 1
+    assert multiple_choice("(b)", "two dogs", LISTED) == 1
+    assert multiple_choice("a cat", "B", LISTED) == 0
+    assert multiple_choice("nothing of it", "B", LISTED) == 0
+    assert multiple_choice("B.", "Answer: B", "Which option is right?") == 1
+    assert multiple_choice("red", "Red", "Which colour?") == 1
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ def metrics_agree_on_exact(name: str, answer: str, expected: str, question: str)
 
 
 def test_auto_takes_the_metric_that_fits() -> None:
-    assert fitting("vqa", LISTED, "B") == "letter"
-    assert fitting("caption", "Describe it.", "a cat") == "overlap"
+    assert fitting("vqa", LISTED, "B") == "multiple_choice"
+    assert fitting("caption", "Describe it.", "a cat") == "rouge_l"
     assert fitting("document", "Total?", "12") == "anls"
     assert fitting("ocr", "Read it.", "STOP") == "anls"
-    assert fitting("chart", "How much?", "12") == "relaxed"
+    assert fitting("chart", "How much?", "12") == "relaxed_accuracy"
     assert fitting("vqa", "What colour?", "red") == "exact_match"
     assert fitting("vqa", LISTED, "a horse") == "exact_match"  # no option is expected
 

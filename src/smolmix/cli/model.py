@@ -80,8 +80,8 @@ def evaluate(
     metric: Annotated[
         str,
         typer.Option(
-            help="exact_match, relaxed, anls, letter, overlap, or auto by category; "
-            "several with commas between, the first one leads."
+            help="exact_match, relaxed_accuracy, anls, multiple_choice, rouge_l, or auto (by "
+            "category); separate several by commas, the first is the primary metric."
         ),
     ] = "exact_match",
     against: Annotated[
