@@ -29,7 +29,7 @@ from smolmix.cost import image_grid
 from smolmix.model.arch.build import build
 from smolmix.model.arch.presets import IMAGE_ID, PRESETS
 from smolmix.model.arch.varlen_attention import Documents, attention
-from smolmix.model.train.process_group import World
+from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import ModelSpec, Recipe
 from smolmix.model.train.step import Packed, PackedModel, compile_layers, pack
 from smolmix.model.train.train import StageData, train
@@ -148,7 +148,7 @@ def ours(preset: str, steps: int, warm: int, *, gradient_checkpointing: bool) ->
     rows = sequences(8, profile(preset, style="released").pixel)
     source = Made(rows)
 
-    def data(_: Any, __: World) -> StageData:
+    def data(_: Any, __: ProcessGroup) -> StageData:
         return StageData(source=source, sequences=len(rows), digest="made")
 
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ from benchmarks.model.trainer import Row, trainer
 
 from smolmix.model.arch.build import build
 from smolmix.model.train.metrics import peak_memory_bytes
-from smolmix.model.train.process_group import World
+from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import ModelSpec, Rates, Recipe, load_recipe
 from smolmix.model.train.train import StageData, train
 from smolmix.tokenize.loader import SequenceDataset
@@ -85,7 +85,7 @@ def ours(workspace: str, steps: int, warm: int) -> dict[str, float | None]:
     recipe = recipe.model_copy(update={"stages": (stage,)})
     dataset = open_dataset(workspace, recipe)
 
-    def data(_: Any, world: World) -> StageData:
+    def data(_: Any, group: ProcessGroup) -> StageData:
         return StageData(source=Taken(dataset, steps + warm), sequences=steps + warm, digest="b")
 
     with tempfile.TemporaryDirectory() as folder:

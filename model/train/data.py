@@ -3,7 +3,7 @@
 import torch
 
 from smolmix.errors import IncompleteError
-from smolmix.model.train.process_group import World
+from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import Recipe, StageSpec
 from smolmix.model.train.train import OpenData, StageData
 from smolmix.tokenize.loader import Loader, SequenceDataset
@@ -19,7 +19,7 @@ def open_stages(workspace: Workspace, recipe: Recipe) -> OpenData:
     """
     profile = recipe.full_profile()
 
-    def open_stage(stage: StageSpec, world: World) -> StageData:
+    def open_stage(stage: StageSpec, group: ProcessGroup) -> StageData:
         name = f"{profile.name}-{stage.sequence_tokens}"
         folder = workspace.child("sequences", stage.mixture, name)
         if not folder.exists(RECORD_FILE):
@@ -34,8 +34,8 @@ def open_stages(workspace: Workspace, recipe: Recipe) -> OpenData:
         dataset = SequenceDataset(workspace, folder)
         loader = Loader(
             dataset,
-            rank=world.rank,
-            world_size=world.size,
+            rank=group.rank,
+            world_size=group.size,
             seed=recipe.seed,
             pin_memory=torch.cuda.is_available(),
         )

@@ -15,7 +15,7 @@ import torch.distributed as dist
 
 from smolmix.errors import DataError, SmolmixError, UsageError
 from smolmix.model.train.data import open_stages
-from smolmix.model.train.process_group import World
+from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import Recipe
 from smolmix.model.train.train import FINAL, OpenData, Trained, local_run, train
 from smolmix.workspace import Workspace
@@ -28,7 +28,7 @@ def _rank(config: dict[str, Any]) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     recipe = Recipe.model_validate_json(config["recipe"])
     opener: Callable[[Recipe], OpenData] = config["open_data"]
-    world = World(rank=dist.get_rank(), size=dist.get_world_size())
+    group = ProcessGroup(rank=dist.get_rank(), size=dist.get_world_size())
     device = None
     if torch.cuda.is_available():
         from ray.train.torch import get_device
@@ -39,10 +39,10 @@ def _rank(config: dict[str, Any]) -> None:
         torch.set_num_threads(1)
     on_start: Callable[[int], None] | None = config["on_start"]
     if on_start is not None:
-        on_start(world.rank)
+        on_start(group.rank)
     watch = config["watch"] or (lambda _stage, _progress: None)
     train(
-        recipe, Path(config["run"]), opener(recipe), world=world, device=device, watch=watch,
+        recipe, Path(config["run"]), opener(recipe), group=group, device=device, watch=watch,
         tensorboard=config["tensorboard"],
     )  # fmt: skip
 

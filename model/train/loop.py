@@ -15,7 +15,7 @@ from smolmix.model.train import optimizer, sharding
 from smolmix.model.train.guards import Guard
 from smolmix.model.train.metrics import MetricsWriter, peak_memory_bytes
 from smolmix.model.train.prefetch import Prefetched, Sequences
-from smolmix.model.train.process_group import World
+from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import StageSpec
 from smolmix.model.train.step import Packed, PackedModel
 
@@ -72,7 +72,7 @@ class StageLoop:
         *,
         steps: int,
         first_step: int,
-        world: World,
+        group: ProcessGroup,
         device: torch.device,
         writer: MetricsWriter | None,
         save: Saver,
@@ -87,7 +87,7 @@ class StageLoop:
             source: this rank's sequences.
             steps: optimizer steps of the stage.
             first_step: steps done in earlier stages, for the numbering.
-            world: the ranks.
+            group: the ranks.
             device: where to compute.
             writer: of metrics; None on other ranks than 0.
             save: writes checkpoints.
@@ -97,10 +97,10 @@ class StageLoop:
         Raises:
             UsageError: the global batch cannot be shared by the ranks.
         """
-        if stage.global_batch % world.size:
+        if stage.global_batch % group.size:
             raise UsageError(
                 f"stage {stage.name}: {stage.global_batch} sequences a step cannot be shared by "
-                f"{world.size} workers; use a number of workers that divides it"
+                f"{group.size} workers; use a number of workers that divides it"
             )
         optimizer.freeze(model, stage.learning_rate)
         if stage.gradient_checkpointing:
@@ -109,13 +109,13 @@ class StageLoop:
         self.packed_model.train()
         self.sharded = sharded
         if sharded:
-            sharding.shard(self.packed_model, world.size, device)
+            sharding.shard(self.packed_model, group.size, device)
         self.trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizers = optimizer.optimizers(model, stage)
         self.guard = Guard(stage.guards)
         self.stage, self.source, self.steps, self.first = stage, source, steps, first_step
-        self.world, self.device, self.writer, self.save, self.watch = (
-            world,
+        self.group, self.device, self.writer, self.save, self.watch = (
+            group,
             device,
             writer,
             save,
@@ -176,7 +176,7 @@ class StageLoop:
 
     def _take(self, data: Prefetched) -> list[tuple[Mapping[str, Any], Packed]]:
         batch = []
-        for _ in range(self.stage.global_batch // self.world.size):
+        for _ in range(self.stage.global_batch // self.group.size):
             try:
                 sequence, packed, self.loader_state = data.take()
             except StopIteration:
@@ -191,19 +191,19 @@ class StageLoop:
         started, waited = time.perf_counter(), data.waited_s
         batch = self._take(data)
         waited = data.waited_s - waited
-        world = self.world
-        supervised = world.sum(sum(p.n_supervised for _, p in batch))
+        group = self.group
+        supervised = group.sum(sum(p.n_supervised for _, p in batch))
         sums = []
         for _, packed in batch:
             with self._autocast():
                 losses = self.packed_model(packed)
             if losses.requires_grad:  # no text trains a frozen language model
-                ranks = world.size if self.sharded else 1  # FSDP takes the mean over the ranks
+                ranks = group.size if self.sharded else 1  # FSDP takes the mean over the ranks
                 (losses.sum() * ranks / max(1.0, supervised)).backward()
             sums.append(document_sums(packed, losses))
         together = torch.split(torch.cat(sums).cpu(), [len(x) for x in sums])
         each = [x.tolist() for x in together]
-        loss = world.sum(math.fsum(itertools.chain(*each))) / max(1.0, supervised)
+        loss = group.sum(math.fsum(itertools.chain(*each))) / max(1.0, supervised)
         groups: dict[str, tuple[float, int]] = {}
         for (sequence, packed), of_documents in zip(batch, each, strict=True):
             _add(groups, group_losses(sequence, packed.supervised_in, of_documents))
@@ -211,7 +211,7 @@ class StageLoop:
             if parameter.grad is None:  # a tower that no sequence of this step used
                 parameter.grad = torch.zeros_like(parameter)
         if not self.sharded:
-            world.sum_gradients(self.trained)
+            group.sum_gradients(self.trained)
         norm = float(sharding.whole(torch.nn.utils.clip_grad_norm_(self.trained, self.stage.clip)))
         factor = optimizer.rate_factor(self.step, self.steps, self.stage.schedule)
         rates = optimizer.set_rates(self.optimizers, factor)
@@ -221,9 +221,9 @@ class StageLoop:
                 one.step()
             one.zero_grad(set_to_none=True)
         self.step += 1
-        tokens = world.sum(sum(p.input_ids.shape[0] for _, p in batch))
-        tiles = world.sum(sum(p.tiles.shape[0] for _, p in batch))
-        merged = world.merge(groups)
+        tokens = group.sum(sum(p.input_ids.shape[0] for _, p in batch))
+        tiles = group.sum(sum(p.tiles.shape[0] for _, p in batch))
+        merged = group.merge(groups)
         seconds = time.perf_counter() - started
         metrics = {
             "stage": self.stage.name,

@@ -12,7 +12,7 @@ _BUCKET = 32 << 20  # numbers summed in one call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class ProcessGroup:
     """This process's place among the ranks."""
 
     rank: int = 0

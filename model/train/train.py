@@ -20,7 +20,7 @@ from smolmix.model.arch.build import build, check_profile
 from smolmix.model.train.loop import Progress, StageLoop, total_steps
 from smolmix.model.train.metrics import MetricsWriter
 from smolmix.model.train.prefetch import Sequences
-from smolmix.model.train.process_group import World
+from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import Recipe, StageSpec
 from smolmix.model.train.sharding import whole_weights
 from smolmix.model.train.step import compile_layers
@@ -38,7 +38,7 @@ class StageData:
     digest: str  # of what the sequences depend on
 
 
-OpenData = Callable[[StageSpec, World], StageData]
+OpenData = Callable[[StageSpec, ProcessGroup], StageData]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def train(
     run: Path,
     open_data: OpenData,
     *,
-    world: World | None = None,
+    group: ProcessGroup | None = None,
     device: torch.device | None = None,
     tensorboard: bool = True,
     watch: Callable[[StageSpec, Progress], None] = lambda _stage, _progress: None,
@@ -95,7 +95,7 @@ def train(
         recipe: what to train.
         run: the run's folder, on a local disk.
         open_data: opens a stage's sequences for a rank.
-        world: this process among the ranks; alone by default.
+        group: this process among the ranks; alone by default.
         device: by default the GPU of this process, or the CPU.
         tensorboard: write its event files beside the JSONL.
         watch: is told of each step on rank 0.
@@ -109,14 +109,14 @@ def train(
     keep_freed_memory()
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    world = world or World()
-    data = [open_data(stage, world) for stage in recipe.stages]
+    group = group or ProcessGroup()
+    data = [open_data(stage, group) for stage in recipe.stages]
     one = _Run(
         recipe=recipe,
         folder=run,
         data=data,
         digest=run_digest(recipe, data),
-        world=world,
+        group=group,
         device=device or torch.device("cuda" if torch.cuda.is_available() else "cpu"),
         watch=watch,
     )
@@ -137,7 +137,7 @@ class _Run:
     folder: Path
     data: Sequence[StageData]
     digest: str
-    world: World
+    group: ProcessGroup
     device: torch.device
     watch: Callable[[StageSpec, Progress], None]
 
@@ -173,12 +173,12 @@ class _Run:
             )
         if at is not None:
             start, state = checkpoint.read_record(at)["stage"], checkpoint.read_state(at)
-        self.world.barrier()
+        self.group.barrier()
         model = self._build(at)
         check_profile(model, self.recipe.full_profile().pixel)
         with contextlib.ExitStack() as open_files:
             writer = None
-            if self.world.rank == 0:
+            if self.group.rank == 0:
                 writer = open_files.enter_context(
                     MetricsWriter(self.folder, resume_step=resumed, tensorboard=tensorboard)
                 )
@@ -193,7 +193,7 @@ class _Run:
     @property
     def sharded(self) -> bool:
         """Whether each rank holds a share of the weights."""
-        return self.recipe.sharding == "fsdp" and self.world.size > 1
+        return self.recipe.sharding == "fsdp" and self.group.size > 1
 
     def _build(self, at: Path | None) -> Any:
         model = build(self.recipe.model, seed=self.recipe.seed, checkpoint=at)
@@ -210,7 +210,7 @@ class _Run:
 
         def save(step: int, state: Mapping[str, Any]) -> None:
             self._write(model, f"checkpoint-{first + step}", {"stage": index, "step": step}, state)
-            if self.world.rank == 0:
+            if self.group.rank == 0:
                 checkpoint.remove_old(self.folder, keep=stage.keep)
 
         loop = StageLoop(
@@ -219,7 +219,7 @@ class _Run:
             self.data[index].source,
             steps=self.plan[index],
             first_step=first,
-            world=self.world,
+            group=self.group,
             device=self.device,
             writer=writer,
             save=save,
@@ -242,7 +242,7 @@ class _Run:
     ) -> None:
         """Write a checkpoint folder on rank 0, and let the others wait for it."""
         weights = whole_weights(model) if self.sharded else None
-        if self.world.rank == 0:
+        if self.group.rank == 0:
             mixtures = sorted({s.mixture for s in self.recipe.stages})  # the report asks for them
             record: dict[str, Any] = {
                 "digest": self.digest,
@@ -252,7 +252,7 @@ class _Run:
             }
             profile = self.recipe.full_profile()
             checkpoint.save(self.folder / name, model, record, state, profile, weights=weights)
-        self.world.barrier()
+        self.group.barrier()
 
 
 def local_run(folder: Any) -> Path:

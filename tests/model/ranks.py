@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from smolmix.model.train.data import open_stages
-from smolmix.model.train.process_group import World
+from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import Recipe
 from smolmix.model.train.train import OpenData, StageData, train
 from smolmix.workspace import Workspace
@@ -44,9 +44,9 @@ class Noting:
 def _noted(workspace: Workspace, recipe: Recipe, notes: Path) -> OpenData:
     opened = open_stages(workspace, recipe)
 
-    def open_stage(stage: Any, world: World) -> StageData:
-        data = opened(stage, world)
-        source = Noting(data.source, notes / f"{stage.name}-{world.size}-{world.rank}.txt")
+    def open_stage(stage: Any, group: ProcessGroup) -> StageData:
+        data = opened(stage, group)
+        source = Noting(data.source, notes / f"{stage.name}-{group.size}-{group.rank}.txt")
         return StageData(source=source, sequences=data.sequences, digest=data.digest)
 
     return open_stage
@@ -66,7 +66,7 @@ def _one(
 
     train(
         one, Path(place.run(one.name).path), _noted(place, one, notes),
-        world=World(rank=rank, size=size), device=torch.device("cpu"), tensorboard=False,
+        group=ProcessGroup(rank=rank, size=size), device=torch.device("cpu"), tensorboard=False,
         watch=watch,
     )  # fmt: skip
     if size > 1:

@@ -12,7 +12,7 @@ import tests.model.conftest as shared
 
 from smolmix.errors import UsageError
 from smolmix.model.train.distributed import train_on_ray
-from smolmix.model.train.process_group import World
+from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import Recipe
 from smolmix.model.train.train import OpenData, StageData, train
 from smolmix.workspace import Workspace
@@ -34,9 +34,9 @@ def opener() -> Callable[[Recipe], OpenData]:
     sequences = shared.MemorySequences
 
     def open_for(recipe: Recipe) -> OpenData:
-        def open_stage(stage: Any, world: World) -> StageData:
+        def open_stage(stage: Any, group: ProcessGroup) -> StageData:
             return StageData(
-                source=sequences(rank=world.rank, size=world.size), sequences=100, digest="m"
+                source=sequences(rank=group.rank, size=group.size), sequences=100, digest="m"
             )
 
         return open_stage

@@ -23,7 +23,7 @@ from smolmix.model.arch import checkpoint
 from smolmix.model.arch.build import build
 from smolmix.model.arch.presets import PRESETS
 from smolmix.model.train.data import open_stages
-from smolmix.model.train.process_group import World
+from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import ModelSpec, Recipe
 from smolmix.model.train.train import StageData, run_digest, train
 from smolmix.workspace import Workspace
@@ -42,9 +42,9 @@ def recipe(**stage: Any) -> Recipe:
     )  # fmt: skip
 
 
-def memory(stage: Any, world: World) -> StageData:
+def memory(stage: Any, group: ProcessGroup) -> StageData:
     return StageData(
-        source=MemorySequences(rank=world.rank, size=world.size), sequences=100, digest="memory"
+        source=MemorySequences(rank=group.rank, size=group.size), sequences=100, digest="memory"
     )
 
 
@@ -87,7 +87,7 @@ def test_a_finished_run_without_checkpoints_is_not_overwritten_either(tmp_path: 
 def test_a_preset_of_other_sizes_or_other_first_weights_is_another_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = [memory(None, World())] * 2
+    data = [memory(None, ProcessGroup())] * 2
     before = run_digest(recipe(), data)
     wider = replace(PRESETS["tiny"], lm=replace(PRESETS["tiny"].lm, layers=3))
     monkeypatch.setitem(PRESETS, "tiny", wider)
@@ -192,7 +192,7 @@ def test_losses_are_reported_per_modality_and_corpus(tmp_path: Path) -> None:
 
 
 def test_sequences_that_end_early_are_an_error(tmp_path: Path) -> None:
-    def short(stage: Any, world: World) -> StageData:
+    def short(stage: Any, group: ProcessGroup) -> StageData:
         return StageData(source=MemorySequences(limit=4), sequences=2, digest="short")
 
     with pytest.raises(DataError, match="ended at step 2 of 5"):
@@ -227,7 +227,9 @@ def test_a_step_of_several_sequences_weighs_tokens_as_one_sequence_would(tmp_pat
             update={"steps": 1, "sequences_per_step": len(sequences), "clip": 1e9}
         )
 
-        def data(_: Any, __: World, sequences: list[dict[str, Any]] = sequences) -> StageData:
+        def data(
+            _: Any, __: ProcessGroup, sequences: list[dict[str, Any]] = sequences
+        ) -> StageData:
             return StageData(source=Listed(sequences), sequences=len(sequences), digest="l")
 
         one = base.model_copy(update={"stages": (stage,)})
@@ -239,4 +241,4 @@ def test_a_step_of_several_sequences_weighs_tokens_as_one_sequence_would(tmp_pat
 
 def test_a_mixture_that_is_not_tokenized_is_named(workspace: Workspace) -> None:
     with pytest.raises(IncompleteError, match="smolmix tokenize"):
-        open_stages(workspace, recipe())(recipe().stages[0], World())
+        open_stages(workspace, recipe())(recipe().stages[0], ProcessGroup())
