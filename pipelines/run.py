@@ -11,8 +11,8 @@ from typing import Any
 
 from smolmix.engine.lock import locked
 from smolmix.errors import UsageError
-from smolmix.mixtures.build import run as mixing
-from smolmix.mixtures.build import summary
+from smolmix.mixtures.built import run as mixing
+from smolmix.mixtures.built import summary
 from smolmix.mixtures.selection.lock import LOCK_FILE, PICKS_FILE, Lock, read_lock
 from smolmix.mixtures.spec.catalogue import corpora_of
 from smolmix.mixtures.spec.load import Reading, parse_spec, read_spec

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("mixtures/selection", "tokenize/shards"),
     ("mixtures/candidates", "tokenize"),
     ("mixtures/solve", "model/arch"),
-    ("mixtures/plan", "mixtures/build", "model/train"),
+    ("mixtures/plan", "mixtures/built", "model/train"),
     ("model/eval",),
     ("pipelines/formats",),
     ("pipelines/sources",),

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from tests.support.synthetic import write_corpus
 
-from smolmix.mixtures.build.run import build, measure
+from smolmix.mixtures.built.run import build, measure
 from smolmix.mixtures.spec.load import Reading, parse_spec
 from smolmix.profiles import profile
 from smolmix.workspace import Workspace

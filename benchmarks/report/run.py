@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.report.make_rows import CORPORA, make
 
-from smolmix.mixtures.build.run import build
+from smolmix.mixtures.built.run import build
 from smolmix.mixtures.spec.load import parse_spec
 from smolmix.pipelines.report.browser.text_index import TextIndex, build_index
 from smolmix.workspace import Workspace

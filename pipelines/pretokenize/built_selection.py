@@ -8,7 +8,7 @@ may hold other samples in the picks' places.
 import polars as pl
 
 from smolmix.errors import DataError, IncompleteError, IntegrityError
-from smolmix.mixtures.build.summary import next_step
+from smolmix.mixtures.built.summary import next_step
 from smolmix.mixtures.selection.lock import LOCK_FILE, PICKS_FILE, read_lock
 from smolmix.mixtures.selection.table import digest_picks
 from smolmix.pipelines.pretokenize.units import curated_rows

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from smolmix.errors import DataError, InfeasibleError, UsageError
-from smolmix.mixtures.build.run import build, rebuild
+from smolmix.mixtures.built.run import build, rebuild
 from smolmix.mixtures.selection.lock import read_lock
 from smolmix.mixtures.selection.table import digest_picks
 from smolmix.mixtures.spec.load import parse_spec

@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from smolmix.errors import IntegrityError
-from smolmix.mixtures.build.run import build
-from smolmix.mixtures.build.verify import verify_mixture
+from smolmix.mixtures.built.run import build
+from smolmix.mixtures.built.verify import verify_mixture
 from smolmix.mixtures.spec.load import parse_spec
 from smolmix.workspace import Workspace
 
@@ -43,7 +43,7 @@ def test_a_cap_broken_at_a_prefix_is_found(
     mixed: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = build(parse_spec(SPEC, "t.yaml"), mixed)
-    monkeypatch.setattr("smolmix.mixtures.build.verify.digest_picks", lambda *_: lock.picks)
+    monkeypatch.setattr("smolmix.mixtures.built.verify.digest_picks", lambda *_: lock.picks)
     path = mixed.mixture("t").local("picks.parquet")
     pl.read_parquet(path).reverse().write_parquet(path)
     with pytest.raises(IntegrityError, match="chain of thought"):

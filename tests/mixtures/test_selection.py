@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from smolmix.errors import IncompleteError, UsageError
-from smolmix.mixtures.build.run import build
-from smolmix.mixtures.build.verify import verify_mixture
+from smolmix.mixtures.built.run import build
+from smolmix.mixtures.built.verify import verify_mixture
 from smolmix.mixtures.selection.lock import Lock
 from smolmix.mixtures.spec.load import parse_spec
 from smolmix.workspace import STAGE_FILE, Workspace

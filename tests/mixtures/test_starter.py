@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from smolmix.mixtures.build.run import build, spec_profile
+from smolmix.mixtures.built.run import build, spec_profile
 from smolmix.mixtures.spec.catalogue import corpora_of
 from smolmix.mixtures.spec.load import read_spec
 from smolmix.pipelines.corpora import SOURCES

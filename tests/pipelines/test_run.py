@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from smolmix.errors import UsageError
-from smolmix.mixtures.build.run import spec_profile
+from smolmix.mixtures.built.run import spec_profile
 from smolmix.model.train.recipe import RECIPES
 from smolmix.pipelines.run import plan_journey
 from smolmix.workspace import Workspace

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smolmix.mixtures.build.run import build, spec_profile
+from smolmix.mixtures.built.run import build, spec_profile
 from smolmix.mixtures.spec.load import read_spec
 from smolmix.pipelines.corpora import SOURCES
 from smolmix.pipelines.curate import policy as policies

@@ -85,7 +85,7 @@ def _folder(workspace: "Workspace", name: str) -> "Folder":
 
 
 def _build_lock(workspace: "Workspace", name: str) -> "Lock":
-    from smolmix.mixtures.build.run import rebuild
+    from smolmix.mixtures.built.run import rebuild
     from smolmix.mixtures.selection.lock import Lock
     from smolmix.storage import Folder
 
@@ -98,7 +98,7 @@ def _ensure_counts(
     workspace: "Workspace", reading: "Reading", workers: int, ray_address: str | None
 ) -> None:
     """Count the spec's curated corpora under its profile, where that is still to be done."""
-    from smolmix.mixtures.build.run import spec_profile
+    from smolmix.mixtures.built.run import spec_profile
     from smolmix.mixtures.spec.catalogue import corpora_of
     from smolmix.pipelines.pretokenize.counts import ensure_counts
 
@@ -171,8 +171,8 @@ def _build(
 
     Example: smolmix mix build mixtures/demo.yaml
     """
-    from smolmix.mixtures.build import summary
-    from smolmix.mixtures.build.run import build, check_here
+    from smolmix.mixtures.built import summary
+    from smolmix.mixtures.built.run import build, check_here
     from smolmix.mixtures.spec.catalogue import check_corpora, check_gated, corpora_of
     from smolmix.mixtures.spec.load import read_spec
 
@@ -205,7 +205,7 @@ def _diff(
 
     Example: smolmix mix diff demo demo-more-text
     """
-    from smolmix.mixtures.build import diff
+    from smolmix.mixtures.built import diff
 
     place = open_workspace(workspace)
     found = diff.diff(_folder(place, a), _folder(place, b))

@@ -57,7 +57,7 @@ def run(
 
 def _lines(outcome: "Outcome") -> Iterator[str]:
     """Yield the closing table."""
-    from smolmix.mixtures.build import summary
+    from smolmix.mixtures.built import summary
 
     yield ""
     yield f"{'step':<10} {'seconds':>8}"

@@ -246,7 +246,7 @@ def verify(
         done = verify_tokens(folder, here, sample=sample)
         result = {"files": done.files, "samples_derived_anew": done.checked_rows}
     elif folder.exists("lock.json"):
-        from smolmix.mixtures.build.verify import verify_mixture
+        from smolmix.mixtures.built.verify import verify_mixture
 
         result = {**verify_mixture(folder, here)}
     else:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from smolmix.accounting import RowAccounting
-from smolmix.mixtures.build.run import build
+from smolmix.mixtures.built.run import build
 from smolmix.mixtures.spec.load import parse_spec
 from smolmix.pipelines.pretokenize.counts import ensure_counts
 from smolmix.pipelines.report.run import Report, build_report

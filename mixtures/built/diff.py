@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from smolmix.mixtures.build.summary import by_family, shares, whole
+from smolmix.mixtures.built.summary import by_family, shares, whole
 from smolmix.mixtures.selection.lock import PICKS_FILE, Lock, read_lock
 from smolmix.storage import Folder
 
