@@ -23,7 +23,12 @@ from smolmix.profiles import PixelProfile
 from smolmix.storage import Folder
 from smolmix.tokenize.chat.encode import IGNORE
 from smolmix.tokenize.shards.local import LocalCopies
-from smolmix.tokenize.shards.packing_plan import PLAN_FILE, Document, Plan, Record
+from smolmix.tokenize.shards.packing_plan import (
+    PLAN_FILE,
+    PackedDocument,
+    PackingPlan,
+    PackingRecord,
+)
 from smolmix.tokenize.shards.shards import IdsRow, Shard, TilesRow
 from smolmix.tokenize.tiles.codec import decode_tiles
 from smolmix.tokenize.tiles.image import ImageError
@@ -61,14 +66,14 @@ class SequenceDataset(Dataset[dict[str, Any]]):
         self._folder = folder if isinstance(folder, Folder) else self._workspace.child(folder)
         self._copies = copies or LocalCopies(self._workspace)
         self._load_tiles = load_tiles
-        self.record = Record.read(self._folder)
+        self.record = PackingRecord.read(self._folder)
         self._pixel: PixelProfile = self.record.profile.pixel
         self._open()
 
     def _open(self) -> None:
         at = self._folder.path[len(self._workspace.path) :].strip("/")
         path = self._copies.path(f"{at}/{PLAN_FILE}", version=self.record.plan_digest)
-        self.plan = Plan(path, self.record)
+        self.plan = PackingPlan(path, self.record)
         self._shards: OrderedDict[tuple[str, int], Shard] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -135,7 +140,7 @@ class SequenceDataset(Dataset[dict[str, Any]]):
                 self._shards.popitem(last=False)
         return shard
 
-    def ids_row(self, document: Document) -> IdsRow:
+    def ids_row(self, document: PackedDocument) -> IdsRow:
         """Return the ids of a document's whole sample."""
         name = self.record.ids_shards[document.ids_shard]
         row = self._shard(name, IdsRow, document.ids_shard).row(document.ids_row)
@@ -148,7 +153,7 @@ class SequenceDataset(Dataset[dict[str, Any]]):
         assert isinstance(found, TilesRow)
         return found
 
-    def _tiles(self, documents: Sequence[Document]) -> tuple[torch.Tensor, list[int]]:
+    def _tiles(self, documents: Sequence[PackedDocument]) -> tuple[torch.Tensor, list[int]]:
         edge, average = self._pixel.tile_px, self.record.profile.chat.frame_average
         places = [
             place

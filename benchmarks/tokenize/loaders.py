@@ -71,10 +71,10 @@ def decoded(item: dict[str, Any], pixel: Any) -> dict[str, Any]:
 
 
 def _pixel(workspace: str, plan: str) -> Any:
-    from smolmix.tokenize.shards.packing_plan import Record
+    from smolmix.tokenize.shards.packing_plan import PackingRecord
     from smolmix.workspace import Workspace
 
-    return Record.read(Workspace(workspace).child(plan)).profile.pixel
+    return PackingRecord.read(Workspace(workspace).child(plan)).profile.pixel
 
 
 class Decode:
@@ -272,7 +272,7 @@ def run(peer: str, args: list[str], take: int, state: str = "", workers: int = 1
 
 def compare(args: list[str]) -> dict[str, Any]:
     """Measure all loaders, taking turns."""
-    from smolmix.tokenize.shards.packing_plan import Record
+    from smolmix.tokenize.shards.packing_plan import PackingRecord
     from smolmix.workspace import Workspace
 
     scratch = Path(args[2])
@@ -281,7 +281,7 @@ def compare(args: list[str]) -> dict[str, Any]:
         write_litdata(args[0], args[1], scratch)
         write_tars(args[0], args[1], scratch, "webdataset")
         write_tars(args[0], args[1], scratch, "energon")
-    total = Record.read(Workspace(args[0]).child(args[1])).sequences
+    total = PackingRecord.read(Workspace(args[0]).child(args[1])).sequences
     out: dict[str, Any] = {}
     for peer in PEERS:
         saved = str(scratch / f"{peer}.state")

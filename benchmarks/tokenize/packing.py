@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.tokenize.measure import report
 from benchmarks.tokenize.published import draw
 
-from smolmix.tokenize.shards.packing import Budget, pack
+from smolmix.tokenize.shards.packing import SequenceBudget, pack
 
 LENGTH = 8192
 Bins = list[list[int]]
@@ -84,7 +84,7 @@ def first_fit_decreasing(lengths: Sequence[int], window: int = 1000) -> Bins:
 
 def ours(lengths: Any, tiles: Any, window: int, cap: int) -> Bins:
     """Return our sequences."""
-    made = pack(lengths, tiles, Budget(tokens=LENGTH, tiles=cap, window=window))
+    made = pack(lengths, tiles, SequenceBudget(tokens=LENGTH, tiles=cap, window=window))
     return [[s.sample for s in q] for q in made.sequences]
 
 

@@ -17,7 +17,7 @@ from benchmarks.tokenize.measure import one_core, report, side_by_side
 from smolmix.profiles import Profile, profile
 from smolmix.sample import Sample, turns_of
 from smolmix.tokenize.chat import encode, tokenizer
-from smolmix.tokenize.chat.render import layout, markup
+from smolmix.tokenize.chat.render import markup, render
 
 
 def conversations(turns: int, question: int, answer: int, count: int) -> list[Sample]:
@@ -60,7 +60,7 @@ def main() -> None:
         "long: 1 turn, 200 + 6000 characters": (1, 200, 6000, 150),
     }.items():
         samples = conversations(*shape)
-        strings = [markup(layout(s, made), made) for s in samples]
+        strings = [markup(render(s, made), made) for s in samples]
         encoded = list(encode.encode(samples, made, vocabulary))
         theirs = vocabulary.full.encode_batch(strings, add_special_tokens=False)
         # Sources that spell a special token are read differently, on purpose.

@@ -45,7 +45,7 @@ def with_assumed(part: Part, spec: Spec, names: Sequence[str], where: str) -> Pa
     for name in names:
         component = spec.components[name]
         mine = unseen & _named(part, component)
-        clips = mine & (part.unseen_clips > 0)
+        clips = mine & (part.unfetched_clips > 0)
         if clips.any() and unknown_length(component) and _bounds_length(spec, component):
             raise UsageError(
                 f"{where}: components.{name}: its clips are not fetched and nobody says how long "
@@ -97,18 +97,18 @@ def _assume(
     """Add to the rows `mine` what their media are taken to cost."""
     pixel, said = spec.profile.profile().pixel, component.declared
     photo = image_grid(*PHOTO_PX, pixel)
-    images = part.unseen_images * mine
+    images = part.unfetched_images * mine
     looks = images * float(photo.tokens(pixel.tokens_per_tile))
     words = np.zeros(len(mine))
     frames = np.zeros(len(mine))
-    for length, rows in _by_length(part, component, mine & (part.unseen_clips > 0)):
+    for length, rows in _by_length(part, component, mine & (part.unfetched_clips > 0)):
         block, _ = visual("video", length, pixel)
         count = frame_count(length, max(1, round(length * NATIVE_FPS)), NATIVE_FPS, pixel)
-        clips = part.unseen_clips * rows
+        clips = part.unfetched_clips * rows
         looks = looks + clips * block
         words = words + clips * LABEL_TOKENS * (count - 1)
         frames = frames + clips * count
-        numbers["duration_s"][rows] += part.unseen_clips[rows] * length
+        numbers["duration_s"][rows] += part.unfetched_clips[rows] * length
     if said.visual_tokens is not None:
         looks = mine * said.visual_tokens - numbers["visual_tokens"] * mine
     adds = {

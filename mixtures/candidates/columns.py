@@ -17,7 +17,7 @@ from smolmix.workspace import Workspace, part_files, stage_record
 
 # Read of every sample, whatever the spec speaks of.
 ALWAYS = ("modality", "category", "cot", "licence")
-_UNSEEN = ("unseen_images", "unseen_clips")
+_UNSEEN = ("unfetched_images", "unfetched_clips")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +30,13 @@ class Part:
     names: dict[str, tuple[NDArray[np.int64], list[str]]]  # field -> codes, values
     numbers: dict[str, NDArray[np.float64] | NDArray[np.int64]]
     train: NDArray[np.bool_]
-    unseen_images: NDArray[np.int64]  # media not fetched, whose costs are in no number
-    unseen_clips: NDArray[np.int64]
+    unfetched_images: NDArray[np.int64]  # media not fetched, whose costs are in no number
+    unfetched_clips: NDArray[np.int64]
 
     @property
     def unseen(self) -> NDArray[np.bool_]:
         """Return (rows,) which have media that are not fetched."""
-        return np.asarray(self.unseen_images + self.unseen_clips > 0, np.bool_)
+        return np.asarray(self.unfetched_images + self.unfetched_clips > 0, np.bool_)
 
     def mask(self, where: Where) -> NDArray[np.bool_]:
         """Return (rows,) which rows meet the condition."""

@@ -35,8 +35,8 @@ COUNTS_SCHEMA = pa.schema(
         ("tokens", pa.int64()),  # the exact length of input_ids
         ("tiles", pa.int32()),
         ("frames", pa.int32()),
-        ("unseen_images", pa.int32()),  # not fetched, and in none of the numbers above
-        ("unseen_clips", pa.int32()),  # so too, but for the text of one frame of each
+        ("unfetched_images", pa.int32()),  # not fetched, and in none of the numbers above
+        ("unfetched_clips", pa.int32()),  # so too, but for the text of one frame of each
     ]
 )
 
@@ -77,8 +77,8 @@ def _table(samples: Sequence[Sample], counts: Sequence[encode.Count]) -> pa.Tabl
     for name in _COUNTED:
         columns[name] = [int(getattr(c, name)) for c in counts]
     unseen = [[m for m in s.media if m.names] for s in samples]
-    columns["unseen_images"] = [sum(m.kind == "image" for m in media) for media in unseen]
-    columns["unseen_clips"] = [sum(m.kind != "image" for m in media) for media in unseen]
+    columns["unfetched_images"] = [sum(m.kind == "image" for m in media) for media in unseen]
+    columns["unfetched_clips"] = [sum(m.kind != "image" for m in media) for media in unseen]
     return pa.table(columns, schema=COUNTS_SCHEMA)
 
 

@@ -35,14 +35,14 @@ from smolmix.schema import dropped_table
 from smolmix.storage import Folder, digest_json
 from smolmix.tokenize.chat import tokenizer
 from smolmix.tokenize.shards import cache
-from smolmix.tokenize.shards.packing import Budget, Packing, pack, pack_evenly
+from smolmix.tokenize.shards.packing import Packing, SequenceBudget, pack, pack_evenly
 from smolmix.tokenize.shards.packing_plan import (
     DROPPED_FILE,
     PLAN_FILE,
     PLAN_VERSION,
     RECORD_FILE,
-    Document,
-    Record,
+    PackedDocument,
+    PackingRecord,
     packing_digest,
     sequences_folder,
     write_plan,
@@ -56,7 +56,7 @@ class Tokenized:
     """What `tokenize_mixture` made."""
 
     folder: Folder
-    record: Record
+    record: PackingRecord
     new_ids: int  # samples tokenized by this call
     new_tiles: int  # images and clips cut by this call
 
@@ -132,7 +132,7 @@ def _plan(
     profile: Profile,
     bounds: tuple[int, int | None],
     seed: int,
-) -> Record:
+) -> PackingRecord:
     """Write `plan.arrow`, `dropped.parquet` and, last, `plan.json`."""
     shards = _Shards(workspace, picks, profile)
     usable = shards.usable
@@ -140,7 +140,7 @@ def _plan(
     if bounds[1] is None:
         packing, budget = pack_evenly(lengths, counts, bounds[0], seed=seed)
     else:
-        budget = Budget(tokens=bounds[0], tiles=bounds[1])
+        budget = SequenceBudget(tokens=bounds[0], tiles=bounds[1])
         packing = pack(lengths, counts, budget, seed=seed)
     dropped = [*shards.dropped]
     dropped += [
@@ -168,7 +168,7 @@ def _plan(
         pl.DataFrame(dropped_table(dropped)).write_parquet(table)
         folder.write_bytes(DROPPED_FILE, table.read_bytes())
     reasons = sorted({d.reason for d in dropped})
-    record = Record(
+    record = PackingRecord(
         version=PLAN_VERSION,
         mixture=mixture,
         lock_digest=digest_json(workspace.mixture(mixture).read_json(LOCK_FILE)),
@@ -268,7 +268,7 @@ class _Shards:
                 )
         return joined.filter(pl.Series(keep, dtype=pl.Boolean))
 
-    def documents(self, packing: Packing) -> list[list[Document]]:
+    def documents(self, packing: Packing) -> list[list[PackedDocument]]:
         """Return the documents of each sequence, with the places of their rows."""
         rows = self.usable.rows(named=True)
         corpora = {name: i for i, name in enumerate(self.corpora)}
@@ -279,9 +279,9 @@ class _Shards:
 
     def _document(
         self, row: Mapping[str, Any], start: int, stop: int, corpora: Mapping[str, int]
-    ) -> Document:
+    ) -> PackedDocument:
         places = [self._media[row["corpus"]][d] for d in row["media"]]
-        return Document(
+        return PackedDocument(
             sample=row["sample"],
             corpus=corpora[row["corpus"]],
             modality=MODALITIES.index(row["modality"]),

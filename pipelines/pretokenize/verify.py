@@ -13,7 +13,7 @@ from smolmix.sample import Sample
 from smolmix.storage import Folder, digest_file
 from smolmix.tokenize.chat import encode, tokenizer
 from smolmix.tokenize.loader import SequenceDataset
-from smolmix.tokenize.shards.packing_plan import PLAN_FILE, Document, Record
+from smolmix.tokenize.shards.packing_plan import PLAN_FILE, PackedDocument, PackingRecord
 from smolmix.tokenize.tiles.cutting import cut
 from smolmix.workspace import Workspace, verify_files
 
@@ -26,7 +26,7 @@ class Verified:
     checked_rows: int  # documents whose ids and tiles were derived anew
 
 
-def stages_of(workspace: Workspace, record: Record) -> list[Folder]:
+def stages_of(workspace: Workspace, record: PackingRecord) -> list[Folder]:
     """Return the cache generations a plan refers to."""
     found = {str(PurePosixPath(s).parent) for s in (*record.ids_shards, *record.tile_shards)}
     return [workspace.child(name) for name in sorted(found)]
@@ -48,7 +48,7 @@ def verify(
     Raises:
         IntegrityError: a file or row is not what it should be; the message names it.
     """
-    record = Record.read(folder)
+    record = PackingRecord.read(folder)
     damaged: list[str] = []
     files = 1
     for stage in stages_of(workspace, record):
@@ -76,8 +76,8 @@ def _derive(dataset: SequenceDataset, workspace: Workspace, chosen: list[int]) -
     record = dataset.record
     with workspace.mixture(record.mixture).open("picks.parquet") as stream:
         picks = pl.read_parquet(stream.read())
-    documents: list[Document] = [d for i in chosen for d in dataset.plan.documents(i)]
-    wanted: dict[tuple[str, str], dict[int, Document]] = {}
+    documents: list[PackedDocument] = [d for i in chosen for d in dataset.plan.documents(i)]
+    wanted: dict[tuple[str, str], dict[int, PackedDocument]] = {}
     for document in documents:
         pick = picks.row(document.sample, named=True)
         wanted.setdefault((pick["corpus"], pick["part"]), {})[int(pick["row"])] = document
@@ -93,7 +93,7 @@ def _derive(dataset: SequenceDataset, workspace: Workspace, chosen: list[int]) -
 def _compare(
     dataset: SequenceDataset,
     sample: Sample,
-    document: Document,
+    document: PackedDocument,
     reader: MediaReader,
     vocabulary: tokenizer.Vocabulary,
 ) -> None:

@@ -40,7 +40,7 @@ from smolmix.pipelines.pretokenize.counts import ensure_counts
 from smolmix.pipelines.pretokenize.run import tokenize_mixture
 from smolmix.profiles import Profile, profile
 from smolmix.tokenize.chat import encode, special, tokenizer
-from smolmix.tokenize.chat.render import Block, layout, markup
+from smolmix.tokenize.chat.render import VisualBlock, markup, render
 from smolmix.tokenize.collate import collate
 from smolmix.tokenize.loader import SequenceDataset
 from smolmix.workspace import Workspace
@@ -75,12 +75,12 @@ def filled(workspace: Workspace) -> Workspace:
 def test_averaged_frames_are_one_block_with_the_first_ones_time(workspace: Workspace) -> None:
     one = sample(0, "c", [clip_medium(workspace, 20)])  # 5 frames at 2 a second
     by_frames = [
-        [p for p in layout(one, averaging(k)) if isinstance(p, Block)] for k in (1, 2, 4, 8)
+        [p for p in render(one, averaging(k)) if isinstance(p, VisualBlock)] for k in (1, 2, 4, 8)
     ]
     assert [[b.first_tile for b in blocks] for blocks in by_frames] == [
         [0, 1, 2, 3, 4], [0, 2, 4], [0, 4], [0],
     ]  # fmt: skip
-    some = markup(layout(one, averaging(2)), averaging(2))
+    some = markup(render(one, averaging(2)), averaging(2))
     assert re.findall(r"Frame from (\d\d:\d\d):", some) == ["00:00", "00:01", "00:02"]
     assert "series of three frames" in some
 
@@ -106,7 +106,7 @@ def test_counts_of_averaged_frames_are_what_is_loaded(filled: Workspace, frames:
         (encoded,) = encode.encode([one], wanted, tokenizer.load())
         assert count.tokens == len(encoded.input_ids)
         visual = sum(len(encode.block_ids(p.grid, wanted, tokenizer.load()))
-                     for p in layout(one, wanted) if isinstance(p, Block))  # fmt: skip
+                     for p in render(one, wanted) if isinstance(p, VisualBlock))  # fmt: skip
         assert count.visual_tokens == visual
         assert (count.frames, count.tiles) == (5, 5)
     assert image_tokens > 0

@@ -17,7 +17,7 @@ from smolmix.cost import Grid, clip_frames, frame_indices, image_grid
 from smolmix.profiles import PIXEL_PRESETS, ChatProfile, Profile, Style, profile
 from smolmix.sample import Media, Sample, turns_of
 from smolmix.tokenize.chat import encode, special
-from smolmix.tokenize.chat.render import block_markup, layout, markup
+from smolmix.tokenize.chat.render import block_markup, markup, render
 from smolmix.tokenize.chat.tokenizer import Vocabulary
 
 TEXT = "What is in the picture ? 12 345 3.14 naïve 東京 😀 don't I'll x=y² ½ User: … end"
@@ -93,7 +93,7 @@ def test_ids_equal_transformers(
 def test_the_template_string_equals_transformers(reference: Callable[[str], Any]) -> None:
     made = reference("nano")
     for sample in _conversations():
-        ours = markup(layout(sample, made.profile), made.profile)
+        ours = markup(render(sample, made.profile), made.profile)
         for medium in sample.media:
             grid = image_grid(medium.width, medium.height, made.profile.pixel)
             block = block_markup(grid, made.profile.pixel.tokens_per_tile)
@@ -115,7 +115,7 @@ def test_clip_prompts_equal_transformers(reference: Callable[[str], Any]) -> Non
             {"pixel_values": np.zeros((1, len(indices))), "video_metadata": [metadata]}, 0
         )
         sample = conversation(("user", [0, "Why?"]), ("assistant", "x"), media=(clip(frames, fps),))
-        ours = markup(layout(sample, made.profile), made.profile)
+        ours = markup(render(sample, made.profile), made.profile)
         assert ours == (
             f"<|im_start|>User: {wanted}Why?<end_of_utterance>\nAssistant: x<end_of_utterance>\n"
         )
@@ -197,9 +197,9 @@ def test_styles_read_as_written_here(style: Style) -> None:
     image, video = GOLDEN[style]
     one = conversation(("user", [0, "Which?"]), ("assistant", "A"), media=(picture(64, 40),))
     block = block_markup(Grid(rows=2, cols=2), 4)
-    assert markup(layout(one, made), made, mask=True) == image.format(image=block)
+    assert markup(render(one, made), made, mask=True) == image.format(image=block)
     two = conversation(("user", [0, "Which?"]), ("assistant", "A"), media=(clip(10, 8.0),))
-    assert markup(layout(two, made), made, mask=True) == video.format(frame=ONE)
+    assert markup(render(two, made), made, mask=True) == video.format(frame=ONE)
     assert str(timedelta(seconds=1.25)) == "0:00:01.250000"
 
 
@@ -207,12 +207,12 @@ def test_system_prompts_are_configurable_by_category() -> None:
     chosen = ChatProfile(style="paper", system_prompts=(("vqa", "Short."), ("*", "Any.")))
     made = Profile(pixel=PIXEL_PRESETS["nano"], chat=chosen)
     one = conversation(("user", "Q"), ("assistant", "A"))
-    assert "System: Short." in markup(layout(one, made), made)
-    assert "System: Any." in markup(layout(replace(one, category="chart"), made), made)
+    assert "System: Short." in markup(render(one, made), made)
+    assert "System: Any." in markup(render(replace(one, category="chart"), made), made)
     none = Profile(
         pixel=PIXEL_PRESETS["nano"], chat=ChatProfile(style="paper", system_prompt=False)
     )
-    assert "System" not in markup(layout(one, none), none)
+    assert "System" not in markup(render(one, none), none)
 
 
 def test_position_tokens_may_be_spelled_out(vocabulary: Vocabulary) -> None:

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smolmix.errors import UsageError
-from smolmix.tokenize.shards.packing import Budget, pack, pack_evenly
+from smolmix.tokenize.shards.packing import SequenceBudget, pack, pack_evenly
 
 ITEMS = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 12)), max_size=120)
 BUDGETS = st.builds(
-    Budget,
+    SequenceBudget,
     tokens=st.integers(40, 200),
     tiles=st.integers(0, 30),
     window=st.integers(1, 50),
@@ -25,7 +25,7 @@ BUDGETS = st.builds(
 
 @given(ITEMS, BUDGETS, st.integers(0, 5))
 def test_every_token_of_every_sample_is_packed_once_or_reasoned_out(
-    items: list[tuple[int, int]], budget: Budget, seed: int
+    items: list[tuple[int, int]], budget: SequenceBudget, seed: int
 ) -> None:
     lengths, tiles = [a for a, _ in items], [b for _, b in items]
     made = pack(lengths, tiles, budget, seed=seed)
@@ -48,7 +48,9 @@ def test_every_token_of_every_sample_is_packed_once_or_reasoned_out(
 
 
 @given(ITEMS, BUDGETS)
-def test_packing_never_exceeds_the_budgets(items: list[tuple[int, int]], budget: Budget) -> None:
+def test_packing_never_exceeds_the_budgets(
+    items: list[tuple[int, int]], budget: SequenceBudget
+) -> None:
     lengths, tiles = [a for a, _ in items], [b for _, b in items]
     for sequence in pack(lengths, tiles, budget).sequences:
         assert 0 < sum(s.tokens for s in sequence) <= budget.tokens
@@ -57,7 +59,9 @@ def test_packing_never_exceeds_the_budgets(items: list[tuple[int, int]], budget:
 
 
 @given(ITEMS, BUDGETS, st.integers(0, 3))
-def test_packing_is_deterministic(items: list[tuple[int, int]], budget: Budget, seed: int) -> None:
+def test_packing_is_deterministic(
+    items: list[tuple[int, int]], budget: SequenceBudget, seed: int
+) -> None:
     lengths, tiles = [a for a, _ in items], [b for _, b in items]
     assert pack(lengths, tiles, budget, seed=seed) == pack(
         np.array(lengths, np.int64), np.array(tiles, np.int64), budget, seed=seed
@@ -66,7 +70,7 @@ def test_packing_is_deterministic(items: list[tuple[int, int]], budget: Budget, 
 
 @given(ITEMS, BUDGETS)
 def test_samples_leave_no_later_than_the_window_after_their_own(
-    items: list[tuple[int, int]], budget: Budget
+    items: list[tuple[int, int]], budget: SequenceBudget
 ) -> None:
     lengths, tiles = [a for a, _ in items], [0] * len(items)
     latest = -1
@@ -94,10 +98,10 @@ def test_sequences_of_the_published_mixture_are_99_5_percent_full(
     published: tuple[Any, Any, list[str]],
 ) -> None:
     tokens, tiles, _ = published
-    budget = Budget()
+    budget = SequenceBudget()
     made = pack(tokens, tiles, budget)
     assert made.fill(budget) >= 0.995
-    capped = Budget(tiles=112)
+    capped = SequenceBudget(tiles=112)
     assert pack(tokens, tiles, capped).fill(capped) >= 0.995
 
 
@@ -106,7 +110,7 @@ def test_shares_hold_at_every_prefix_of_sequences(
 ) -> None:
     """At any prefix a modality's share of tokens is that of the mix, but for two windows."""
     tokens, tiles, kinds = published
-    budget = Budget(window=1024)
+    budget = SequenceBudget(window=1024)
     made = pack(tokens, tiles, budget)
     names = np.array(kinds)
     whole = {k: tokens[names == k].sum() / tokens.sum() for k in set(kinds)}
@@ -129,7 +133,7 @@ def test_shares_hold_at_every_prefix_of_sequences(
 def test_no_corpus_clumps_within_a_window(published: tuple[Any, Any, list[str]]) -> None:
     """Runs of sequences led by one modality are no longer than chance makes them."""
     tokens, tiles, kinds = published
-    made = pack(tokens, tiles, Budget())
+    made = pack(tokens, tiles, SequenceBudget())
     lead = []
     for sequence in made.sequences:
         held: dict[str, int] = {}
@@ -146,9 +150,9 @@ def test_tiles_are_evened_out_where_it_costs_nearly_nothing(
     published: tuple[Any, Any, list[str]],
 ) -> None:
     tokens, tiles, _ = published
-    free = pack(tokens, tiles, Budget())
+    free = pack(tokens, tiles, SequenceBudget())
     made, budget = pack_evenly(tokens, tiles, 8192)
-    assert made.fill(budget) >= max(0.995, free.fill(Budget()) - 0.0025)
+    assert made.fill(budget) >= max(0.995, free.fill(SequenceBudget()) - 0.0025)
     most = max(sum(int(tiles[s.sample]) for s in q) for q in made.sequences)
     assert most <= budget.tiles <= 1.06 * tiles.sum() / len(made.sequences)
 
@@ -162,4 +166,4 @@ def test_a_bound_on_tiles_that_would_leave_sequences_empty_is_not_taken() -> Non
 
 def test_a_budget_must_be_positive() -> None:
     with pytest.raises(UsageError, match="at least 1"):
-        pack([1], [0], Budget(tokens=0))
+        pack([1], [0], SequenceBudget(tokens=0))

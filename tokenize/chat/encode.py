@@ -15,7 +15,7 @@ from smolmix.cost import Grid
 from smolmix.profiles import Profile
 from smolmix.sample import Media, Sample
 from smolmix.tokenize.chat import special
-from smolmix.tokenize.chat.render import Block, Piece, Text, layout, media_order
+from smolmix.tokenize.chat.render import Piece, TextPiece, VisualBlock, media_order, render
 from smolmix.tokenize.chat.tokenizer import Vocabulary
 
 IGNORE = -100
@@ -72,15 +72,15 @@ def encode(
     """Yield the ids and loss spans of each sample, in order."""
     for start in range(0, len(samples), _BATCH):
         batch = samples[start : start + _BATCH]
-        layouts = [layout(s, profile) for s in batch]
+        rendered = [render(s, profile) for s in batch]
         texts = [
             p.text
-            for pieces in layouts
+            for pieces in rendered
             for p in pieces
-            if isinstance(p, Text) and len(p.text) > _SHORT
+            if isinstance(p, TextPiece) and len(p.text) > _SHORT
         ]
         ids = iter(vocabulary.encode_batch(texts))
-        for sample, pieces in zip(batch, layouts, strict=True):
+        for sample, pieces in zip(batch, rendered, strict=True):
             yield _assemble(sample, pieces, ids, profile, vocabulary)
 
 
@@ -120,13 +120,13 @@ def _assemble(
     spans: list[tuple[int, int]] = []
     at = 0
     for piece in pieces:
-        if isinstance(piece, Block):
+        if isinstance(piece, VisualBlock):
             ids = block_ids(piece.grid, profile, vocabulary)
             parts += (np.array(run, dtype=np.uint16), ids)
             run = []
             at += len(ids)
             continue
-        if not isinstance(piece, Text):
+        if not isinstance(piece, TextPiece):
             run.append(special.SPECIAL[piece.token])
             stop = at + 1
         else:

@@ -37,7 +37,7 @@ PAPER_PROSE = frozenset({"caption", "conversation", "instruction", "reasoning", 
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextPiece:
     """Ordinary text: no token of it is special, whatever it spells."""
 
     text: str
@@ -45,7 +45,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Special:
+class SpecialPiece:
     """One special token."""
 
     token: str
@@ -53,7 +53,7 @@ class Special:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class VisualBlock:
     """The tokens of one image, or of the frames averaged to one; never supervised."""
 
     media: int  # index into the sample's media
@@ -61,7 +61,7 @@ class Block:
     first_tile: int  # of the medium's tiles, the first this block shows
 
 
-Piece = Text | Special | Block
+Piece = TextPiece | SpecialPiece | VisualBlock
 
 
 def is_document(sample: Sample) -> bool:
@@ -74,7 +74,7 @@ def media_order(sample: Sample) -> list[int]:
     return [p.media for t in sample.turns for p in t.parts if p.media is not None]
 
 
-def layout(sample: Sample, profile: Profile) -> list[Piece]:
+def render(sample: Sample, profile: Profile) -> list[Piece]:
     """Return the sample's pieces; neighbouring texts of equal supervision are one piece.
 
     Args:
@@ -83,7 +83,7 @@ def layout(sample: Sample, profile: Profile) -> list[Piece]:
     """
     if is_document(sample):
         text = sample.turns[0].text
-        return [Text(text, True), Special(special.END_OF_TEXT, True)]
+        return [TextPiece(text, True), SpecialPiece(special.END_OF_TEXT, True)]
     return _joined(_Renderer(sample, profile).pieces())
 
 
@@ -91,16 +91,16 @@ def markup(pieces: Sequence[Piece], profile: Profile, *, mask: bool = False) -> 
     """Return the pieces as a readable string: for golden tests, samples and reports.
 
     Args:
-        pieces: from `layout`.
+        pieces: from `render`.
         profile: for the number of tokens in a tile.
         mask: put what is supervised between ⟦ and ⟧.
     """
     out = []
     for piece in pieces:
-        if isinstance(piece, Block):
+        if isinstance(piece, VisualBlock):
             out.append(block_markup(piece.grid, profile.pixel.tokens_per_tile))
         else:
-            shown = piece.text if isinstance(piece, Text) else piece.token
+            shown = piece.text if isinstance(piece, TextPiece) else piece.token
             out.append(f"⟦{shown}⟧" if mask and piece.supervised else shown)
     return "".join(out).replace("⟧⟦", "")
 
@@ -125,12 +125,12 @@ def block_markup(grid: Grid, tokens_per_tile: int) -> str:
 def _joined(pieces: Iterator[Piece]) -> list[Piece]:
     out: list[Piece] = []
     for piece in pieces:
-        if isinstance(piece, Text):
+        if isinstance(piece, TextPiece):
             if not piece.text:
                 continue
             last = out[-1] if out else None
-            if isinstance(last, Text) and last.supervised == piece.supervised:
-                out[-1] = Text(last.text + piece.text, piece.supervised)
+            if isinstance(last, TextPiece) and last.supervised == piece.supervised:
+                out[-1] = TextPiece(last.text + piece.text, piece.supervised)
                 continue
         out.append(piece)
     return out
@@ -157,7 +157,7 @@ class _Renderer:
         self._last_medium = shown[-1] if shown else None
 
     def pieces(self) -> Iterator[Piece]:
-        yield Special(special.IM_START)
+        yield SpecialPiece(special.IM_START)
         system = self._system()
         if system:
             yield from self._turn(-1, Turn(role="system", parts=(Part(text=system),)))
@@ -191,32 +191,32 @@ class _Renderer:
         answer = turn.role == "assistant"
         full = self._profile.chat.loss == "full"
         body = list(self._body(index, turn, answer or full))
-        yield Text(f"{turn.role.capitalize()}:", full)
-        if not (body and isinstance(body[0], Block)):
+        yield TextPiece(f"{turn.role.capitalize()}:", full)
+        if not (body and isinstance(body[0], VisualBlock)):
             # The space belongs to what is said after `Assistant:`: a model asked to go on from
             # there has to produce it.
-            yield Text(" ", answer or full)
+            yield TextPiece(" ", answer or full)
         yield from body
-        yield Special(special.END_OF_UTTERANCE, answer or full)
-        yield Text("\n", full)
+        yield SpecialPiece(special.END_OF_UTTERANCE, answer or full)
+        yield TextPiece("\n", full)
 
     def _body(self, index: int, turn: Turn, supervised: bool) -> Iterator[Piece]:
         intro = self._words and self._opens_with_medium(index, turn)
         for position, part in enumerate(turn.parts):
             if part.text is not None:
                 text = part.text.strip() if self._style == "released" else part.text
-                yield Text(text, supervised)
+                yield TextPiece(text, supervised)
             if part.media is None:
                 continue
             medium = self._sample.media[part.media]
             if medium.kind == "image":
                 if intro and position == 0:
-                    yield Text(self._image_intro(), self._full)
-                yield Block(part.media, media_grid(medium, self._profile.pixel), 0)
+                    yield TextPiece(self._image_intro(), self._full)
+                yield VisualBlock(part.media, media_grid(medium, self._profile.pixel), 0)
             else:
                 yield from self._clip(part.media, medium, intro and position == 0)
             if self._words and (index, position) == self._last_medium:
-                yield Text(self._outro(), self._full)
+                yield TextPiece(self._outro(), self._full)
 
     @property
     def _full(self) -> bool:
@@ -233,13 +233,13 @@ class _Renderer:
         shown = range(0, len(frames), self._profile.chat.frame_average)
         inference = self._style == "inference"
         if inference or intro:
-            yield Text(self._clip_intro(len(shown), duration_s), self._full)
+            yield TextPiece(self._clip_intro(len(shown), duration_s), self._full)
         for tile in shown:
             lead = "\n" if inference else ""
-            yield Text(f"{lead}Frame from {_clock(frames[tile] / fps)}:", self._full)
-            yield Block(media, Grid(rows=0, cols=0), tile)
+            yield TextPiece(f"{lead}Frame from {_clock(frames[tile] / fps)}:", self._full)
+            yield VisualBlock(media, Grid(rows=0, cols=0), tile)
         if inference:
-            yield Text(INFERENCE_OUTRO, self._full)
+            yield TextPiece(INFERENCE_OUTRO, self._full)
 
     def _clip_intro(self, count: int, duration_s: float) -> str:
         if self._style == "paper":

@@ -55,7 +55,7 @@ def sequences_folder(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class PackedDocument:
     """A stretch of one sample in a sequence, and where its rows lie."""
 
     sample: int
@@ -70,7 +70,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class PackingRecord:
     """`plan.json`: what a plan was made from, and what it came to."""
 
     version: int
@@ -141,7 +141,7 @@ class Record:
         folder.write_json(RECORD_FILE, json.loads(json.dumps(asdict(self))))
 
 
-def packing_digest(sequences: Sequence[Sequence[Document]]) -> str:
+def packing_digest(sequences: Sequence[Sequence[PackedDocument]]) -> str:
     """Return the digest of which tokens of which samples are in which sequence, in order."""
     state = xxhash.xxh3_128()
     for documents in sequences:
@@ -150,7 +150,9 @@ def packing_digest(sequences: Sequence[Sequence[Document]]) -> str:
     return state.hexdigest()
 
 
-def write_plan(path: Path, sequences: Sequence[Sequence[Document]], tiles: Sequence[int]) -> str:
+def write_plan(
+    path: Path, sequences: Sequence[Sequence[PackedDocument]], tiles: Sequence[int]
+) -> str:
     """Write `plan.arrow`; return its digest.
 
     Args:
@@ -175,10 +177,10 @@ def write_plan(path: Path, sequences: Sequence[Sequence[Document]], tiles: Seque
         return digest_file(stream)
 
 
-class Plan:
+class PackingPlan:
     """Random access to the sequences of a plan."""
 
-    def __init__(self, path: Path, record: Record):
+    def __init__(self, path: Path, record: PackingRecord):
         """Map `plan.arrow`.
 
         Raises:
@@ -204,14 +206,14 @@ class Plan:
             raise IndexError(f"sequence {index}; the plan has {len(self)}")
         return self._file.get_batch(index // _ROWS), index % _ROWS
 
-    def documents(self, index: int) -> tuple[Document, ...]:
+    def documents(self, index: int) -> tuple[PackedDocument, ...]:
         """Return the documents of a sequence, in order."""
         batch, row = self._row(index)
         out = []
         for value in batch["documents"][row].as_py():
             value["tile_shards"] = tuple(value["tile_shards"])
             value["tile_rows"] = tuple(value["tile_rows"])
-            out.append(Document(**value))
+            out.append(PackedDocument(**value))
         return tuple(out)
 
     def tiles(self) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -225,5 +227,5 @@ class Plan:
     def _batches(self) -> int:
         return int(self._file.num_record_batches)
 
-    def __iter__(self) -> Iterator[tuple[Document, ...]]:
+    def __iter__(self) -> Iterator[tuple[PackedDocument, ...]]:
         return (self.documents(i) for i in range(len(self)))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from smolmix.cli import app
 from smolmix.errors import IncompleteError, IntegrityError, UsageError
 from smolmix.profiles import Profile, ProfileChoice
-from smolmix.tokenize.shards.packing_plan import Record
+from smolmix.tokenize.shards.packing_plan import PackingRecord
 from smolmix.workspace import Workspace
 
 
@@ -55,7 +55,7 @@ def test_the_profile_is_the_specs_unless_another_is_insisted_on(filled: Workspac
 
     def made(*words: str) -> Profile:
         below = Path(_call(*asked, *words, "--json")["folder"]).relative_to(filled.path)
-        return Record.read(filled.child(str(below))).profile
+        return PackingRecord.read(filled.child(str(below))).profile
 
     found = made()
     assert found == ProfileChoice.model_validate(said).profile()
