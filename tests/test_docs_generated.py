@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from smolmix.mixtures.spec.load import parse_spec
 from smolmix.mixtures.spec.spec import Spec
 from smolmix.model.train.recipe import Recipe, parse_recipe
-from smolmix.pipelines.ablations.plan import PlanFile, load_plan
+from smolmix.pipelines.ablations.plan import AblationFile, load_plan
 from smolmix.pipelines.curate.policy import PolicyFile
 from smolmix.pipelines.curate.rules.registry import RULES
 from smolmix.pipelines.sources.catalogue import Catalogue
@@ -75,7 +75,7 @@ def _keys(model: type[BaseModel]) -> set[str]:
     ("model", "page"),
     [
         (Recipe, "recipes.md"),
-        (PlanFile, "ablations.md"),
+        (AblationFile, "ablations.md"),
         (PolicyFile, "curation.md"),
         (Catalogue, "your-own-data.md"),
         (Spec, "mixtures.md"),
