@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.pipelines.pretokenize.conftest import image_medium, put_curated, put_picks, sample
+from tests.support.small_workspace import image_medium, put_curated, put_picks, sample
 
 from smolmix.storage import Folder
 from smolmix.workspace import MANIFESTS, Manifest, Workspace

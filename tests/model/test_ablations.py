@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.model.conftest import Document, make_document, packed
-from tests.pipelines.pretokenize.conftest import (
+from tests.support.small_workspace import (
     clip_medium,
     image_medium,
     put_curated,

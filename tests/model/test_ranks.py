@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tests.model import ranks
 from tests.model.conftest import documents_of_every_modality, packed
-from tests.pipelines.pretokenize.conftest import clip_medium, image_medium, put_curated, put_picks
-from tests.pipelines.pretokenize.conftest import sample as made
+from tests.support.small_workspace import clip_medium, image_medium, put_curated, put_picks
+from tests.support.small_workspace import sample as made
 from torch.distributed.tensor import DTensor
 
 from smolmix.model.arch.build import build

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.pipelines.pretokenize.conftest import clip_bytes, image_bytes
+from tests.support.small_workspace import clip_bytes, image_bytes
 from transformers import AutoProcessor
 from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 from transformers.video_utils import VideoMetadata

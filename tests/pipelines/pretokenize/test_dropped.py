@@ -3,13 +3,13 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import xxhash
 from msgspec import structs
+from tests.support import small_workspace
 
 from smolmix.errors import DataError, IntegrityError, UsageError
 from smolmix.pipelines.pretokenize import units
@@ -20,23 +20,17 @@ from smolmix.tokenize.loader import SequenceDataset
 from smolmix.workspace import Workspace
 
 
-@pytest.fixture
-def make(request: pytest.FixtureRequest) -> Any:
-    """Return the helpers beside this file: pytest imports its conftest under its own name."""
-    return request.config.pluginmanager.getplugin(str(Path(__file__).with_name("conftest.py")))
-
-
 def _ids(dataset: SequenceDataset, workspace: Workspace) -> set[str]:
     picks = pl.read_parquet(workspace.mixture("m").local("picks.parquet"))
     return {picks["id"][s] for i in range(len(dataset)) for s in dataset[i]["samples"]}
 
 
 def test_headers_that_lied_damage_and_length_are_told_apart(
-    workspace: Workspace, nano: Profile, make: Any
+    workspace: Workspace, nano: Profile
 ) -> None:
-    good = make.image_medium(workspace, 1)
-    liar = structs.replace(make.image_medium(workspace, 2, 64, 64), width=64, height=20)
-    short = structs.replace(make.clip_medium(workspace, 20), frames=60, duration_s=7.5)
+    good = small_workspace.image_medium(workspace, 1)
+    liar = structs.replace(small_workspace.image_medium(workspace, 2, 64, 64), width=64, height=20)
+    short = structs.replace(small_workspace.clip_medium(workspace, 20), frames=60, duration_s=7.5)
     cut = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
     workspace.write_bytes("raw/made/cut.png", cut)
     torn = structs.replace(good, refs=(MediaRef(uri="raw/made/cut.png"),),
@@ -47,10 +41,11 @@ def test_headers_that_lied_damage_and_length_are_told_apart(
         "many": (good,) * 30, "half": (good, torn),
     }  # fmt: skip
     samples: list[Sample] = [
-        make.sample(i, "c", shown, id=f"c/{name}") for i, (name, shown) in enumerate(media.items())
+        small_workspace.sample(i, "c", shown, id=f"c/{name}")
+        for i, (name, shown) in enumerate(media.items())
     ]
-    make.put_curated(workspace, "c", samples)
-    make.put_picks(workspace, "m", ["c"])
+    small_workspace.put_curated(workspace, "c", samples)
+    small_workspace.put_picks(workspace, "m", ["c"])
     made = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
     dropped = pl.read_parquet(made.folder.local("dropped.parquet"))
     reasons = dict(zip(dropped["id"], dropped["reason"], strict=True))
@@ -73,12 +68,12 @@ def test_headers_that_lied_damage_and_length_are_told_apart(
     assert (again.new_tiles, again.record) == (0, made.record)
 
 
-def test_a_mixture_that_leaves_nothing_is_refused(
-    workspace: Workspace, nano: Profile, make: Any
-) -> None:
-    gone = structs.replace(make.image_medium(workspace, 1), refs=(MediaRef(uri="raw/x"),))
-    make.put_curated(workspace, "c", [make.sample(0, "c", [gone])])
-    make.put_picks(workspace, "m", ["c"])
+def test_a_mixture_that_leaves_nothing_is_refused(workspace: Workspace, nano: Profile) -> None:
+    gone = structs.replace(
+        small_workspace.image_medium(workspace, 1), refs=(MediaRef(uri="raw/x"),)
+    )
+    small_workspace.put_curated(workspace, "c", [small_workspace.sample(0, "c", [gone])])
+    small_workspace.put_picks(workspace, "m", ["c"])
     with pytest.raises(DataError, match="none of 1 picks"):
         tokenize_mixture(workspace, "m", nano, 512, quiet=True)
     with pytest.raises(DataError, match="smolmix mix build"):
@@ -93,12 +88,12 @@ def test_an_unknown_codec_is_refused_before_any_work(filled: Workspace, nano: Pr
 
 
 def test_a_sample_curated_anew_under_its_old_id_is_tokenized_anew(
-    workspace: Workspace, nano: Profile, make: Any
+    workspace: Workspace, nano: Profile
 ) -> None:
     for text in ("one", "two"):
         changed = turns_of(("user", "Say it."), ("assistant", text))
-        make.put_curated(workspace, "c", [make.sample(0, "c", turns=changed)])
-        make.put_picks(workspace, "m", ["c"])
+        small_workspace.put_curated(workspace, "c", [small_workspace.sample(0, "c", turns=changed)])
+        small_workspace.put_picks(workspace, "m", ["c"])
         made = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
         item = SequenceDataset(workspace, made.folder)[0]
         from smolmix.tokenize.chat import tokenizer
@@ -108,12 +103,17 @@ def test_a_sample_curated_anew_under_its_old_id_is_tokenized_anew(
 
 
 def test_media_that_were_away_are_cut_once_they_are_back(
-    workspace: Workspace, nano: Profile, make: Any
+    workspace: Workspace, nano: Profile
 ) -> None:
-    make.put_curated(
-        workspace, "c", [make.sample(i, "c", [make.image_medium(workspace, i)]) for i in range(3)]
+    small_workspace.put_curated(
+        workspace,
+        "c",
+        [
+            small_workspace.sample(i, "c", [small_workspace.image_medium(workspace, i)])
+            for i in range(3)
+        ],
     )
-    make.put_picks(workspace, "m", ["c"])
+    small_workspace.put_picks(workspace, "m", ["c"])
     place = workspace.local("raw/made/1-64x48.png")
     data = place.read_bytes()
     place.unlink()
@@ -126,9 +126,7 @@ def test_media_that_were_away_are_cut_once_they_are_back(
     assert _ids(SequenceDataset(workspace, back.folder), workspace) == {"c/0", "c/1", "c/2"}
 
 
-def test_samples_that_two_runs_made_at_once_are_used_once(
-    filled: Workspace, nano: Profile, make: Any
-) -> None:
+def test_samples_that_two_runs_made_at_once_are_used_once(filled: Workspace, nano: Profile) -> None:
     made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
     for store in ("ids", "tiles"):  # what a run that began before this one ended leaves beside it
         for corpus in filled.child(store).local().glob("*/*"):
@@ -152,15 +150,15 @@ def test_what_an_older_smolmix_made_is_made_anew(
     assert again.record.packing_digest == first.record.packing_digest
 
 
-def test_picks_that_are_not_the_locks_are_refused(
-    filled: Workspace, nano: Profile, make: Any
-) -> None:
+def test_picks_that_are_not_the_locks_are_refused(filled: Workspace, nano: Profile) -> None:
     folder = filled.mixture("m")
     lock, picks = folder.read_bytes("lock.json"), folder.read_bytes("picks.parquet")
     folder.remove("lock.json")  # a build that was killed before its end
     with pytest.raises(DataError, match=r"no lock\.json; run `smolmix mix build`"):
         tokenize_mixture(filled, "m", nano, 512, quiet=True)
-    make.put_picks(filled, "m", ["said"])  # another build wrote over the first one's picks
+    small_workspace.put_picks(
+        filled, "m", ["said"]
+    )  # another build wrote over the first one's picks
     folder.write_bytes("lock.json", lock)
     with pytest.raises(IntegrityError, match=r"lock\.json says .*smolmix mix build"):
         tokenize_mixture(filled, "m", nano, 512, quiet=True)
@@ -169,13 +167,13 @@ def test_picks_that_are_not_the_locks_are_refused(
 
 
 def test_a_corpus_curated_anew_asks_for_the_mixture_to_be_built_anew(
-    workspace: Workspace, nano: Profile, make: Any
+    workspace: Workspace, nano: Profile
 ) -> None:
-    samples = [make.sample(i, "c") for i in range(9)]
-    make.put_curated(workspace, "c", samples)
-    make.put_picks(workspace, "m", ["c"])
+    samples = [small_workspace.sample(i, "c") for i in range(9)]
+    small_workspace.put_curated(workspace, "c", samples)
+    small_workspace.put_picks(workspace, "m", ["c"])
     for changed in (samples[1:], samples[:4]):  # rows moved; a part is gone
-        make.put_curated(workspace, "c", changed)
+        small_workspace.put_curated(workspace, "c", changed)
         with pytest.raises(DataError, match=r"curated anew since .*`smolmix mix build`"):
             tokenize_mixture(workspace, "m", nano, 512, quiet=True)
     assert not workspace.child("ids").exists()

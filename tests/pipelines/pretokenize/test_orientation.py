@@ -3,7 +3,6 @@
 import io
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import polars as pl
 import pytest
 from msgspec import structs
 from PIL import Image, ImageOps
+from tests.support import small_workspace
 
 from smolmix.cost import displayed, media_grid
 from smolmix.media import MediaReader
@@ -26,12 +26,6 @@ from smolmix.tokenize.tiles.image import split, to_rgb
 from smolmix.workspace import Workspace
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
-
-
-@pytest.fixture
-def make(request: pytest.FixtureRequest) -> Any:
-    """Return the helpers beside this file: pytest imports its conftest under its own name."""
-    return request.config.pluginmanager.getplugin(str(Path(__file__).with_name("conftest.py")))
 
 
 @pytest.fixture
@@ -88,13 +82,13 @@ def test_left_alone_by_default_as_transformers_does(workspace: Workspace, nano: 
 
 
 def test_counts_sequences_and_tiles_are_of_the_turned_picture(
-    workspace: Workspace, upright: Profile, make: Any
+    workspace: Workspace, upright: Profile
 ) -> None:
     media = [measured(workspace, f"{o}.jpg", picture(o)) for o in range(1, 9)]
     liar = structs.replace(media[5], orientation=1, digest="0" * 32)
-    samples = [make.sample(i, "c", [m]) for i, m in enumerate([*media, liar])]
-    make.put_curated(workspace, "c", samples)
-    make.put_picks(workspace, "m", ["c"])
+    samples = [small_workspace.sample(i, "c", [m]) for i, m in enumerate([*media, liar])]
+    small_workspace.put_curated(workspace, "c", samples)
+    small_workspace.put_picks(workspace, "m", ["c"])
     ensure_counts(workspace, ["c"], upright, 0, quiet=True)
     planned = pl.concat(
         pl.read_parquet(workspace.counts(upright.name, "c").local(f"part-{i:05d}.parquet"))
