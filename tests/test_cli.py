@@ -107,7 +107,7 @@ def test_a_wrong_option_is_one_line_before_any_work(tmp_path: Path, call: str, s
     (tmp_path / "here.csv").write_text("x")
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "s4.yaml").write_text(
-        "corpora: [{id: a, path: 's4://b/c', layout: llava, licence: MIT}]"
+        "corpora: [{id: a, path: 's4://b/c', format: llava, licence: MIT}]"
     )
     before = sorted(tmp_path.iterdir())
     done = _smolmix(*call.split(), cwd=tmp_path)

@@ -67,7 +67,7 @@ stages:
      learning_rate: {vision: 1, connector: 1, lm: 1, embeddings: 1}}
 """
 POLICY = "dedup: {text: {bands: 20}, same_image: keep}\n"
-CATALOGUE = "corpora: [{id: mine, path: x, layout: llava, licence: MIT}]\n"
+CATALOGUE = "corpora: [{id: mine, path: x, format: llava, licence: MIT}]\n"
 SLIPS = [
     ("recipe", RECIPE, "steps: 2", "stepps: 2", "stages.0.stepps: no such key; allowed: name, "),
     ("recipe", RECIPE, "steps: 2", "stepps: 2", "; did you mean 'steps'?"),

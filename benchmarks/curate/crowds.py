@@ -84,7 +84,7 @@ def main() -> None:
     root = Path(tempfile.mkdtemp())
     source = Source(
         id="crowd", title="", role="demo", modality="image", licence="MIT", origin=Local(url="."),
-        layout=JsonLines(), adapt=_adapt, rows_in=("*.jsonl",),
+        format=JsonLines(), adapt=_adapt, rows_in=("*.jsonl",),
     )  # fmt: skip
     try:
         _write(root, args.pictures)

@@ -85,7 +85,7 @@ def _curate(root: Path, pictures: bool) -> None:
 
     source = Source(
         id="memory", title="", role="demo", modality="image" if pictures else "text",
-        licence="MIT", origin=Local(url="."), layout=JsonLines(cut_bytes=_CUT_BYTES[pictures]),
+        licence="MIT", origin=Local(url="."), format=JsonLines(cut_bytes=_CUT_BYTES[pictures]),
         adapt=_adapt, rows_in=("*.jsonl",),
     )  # fmt: skip
     at = time.monotonic()

@@ -49,7 +49,7 @@ def make(scratch: Path, samples: int) -> None:
         rows.append({"id": str(i), "image": f"images/{i}.jpg", "conversations": [question, answer]})
     (folder / "rows.json").write_text(json.dumps(rows))
     (scratch / "own.yaml").write_text(
-        f"corpora:\n- {{id: bench, path: {folder}, layout: llava, licence: CC0-1.0}}\n"
+        f"corpora:\n- {{id: bench, path: {folder}, format: llava, licence: CC0-1.0}}\n"
     )
     (scratch / "bench.yaml").write_text(MIXTURE)
     for words in (

@@ -184,10 +184,10 @@ def build(
 def _assumed(measured: Measured, stratum: Ints, within: Ints) -> dict[str, int]:
     """Return how many picks of each corpus have media that are not fetched."""
     pool, ordered = measured.pool, measured.ordered
-    if not pool.unseen.any():
+    if not pool.not_fetched.any():
         return {}
     rows = ordered.rows[ordered.starts[stratum] + within % np.diff(ordered.starts)[stratum]]
-    parts = np.bincount(pool.part[rows[pool.unseen[rows]]], minlength=len(pool.parts))
+    parts = np.bincount(pool.part[rows[pool.not_fetched[rows]]], minlength=len(pool.parts))
     found: dict[str, int] = {}
     for (corpus, _), count in zip(pool.parts, parts, strict=True):
         if count:

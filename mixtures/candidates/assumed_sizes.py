@@ -38,13 +38,13 @@ def with_assumed(part: Part, spec: Spec, names: Sequence[str], where: str) -> Pa
     Raises:
         UsageError: the spec bounds the length of clips whose length nobody says.
     """
-    unseen = part.unseen
-    if not unseen.any():
+    not_fetched = part.not_fetched
+    if not not_fetched.any():
         return part
     numbers = {name: values.astype(np.float64) for name, values in part.numbers.items()}
     for name in names:
         component = spec.components[name]
-        mine = unseen & _named(part, component)
+        mine = not_fetched & _named(part, component)
         clips = mine & (part.unfetched_clips > 0)
         if clips.any() and unknown_length(component) and _bounds_length(spec, component):
             raise UsageError(

@@ -17,7 +17,7 @@ from smolmix.workspace import Workspace, part_files, stage_record
 
 # Read of every sample, whatever the spec speaks of.
 ALWAYS = ("modality", "category", "cot", "licence")
-_UNSEEN = ("unfetched_images", "unfetched_clips")
+_NOT_FETCHED = ("unfetched_images", "unfetched_clips")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Part:
     unfetched_clips: NDArray[np.int64]
 
     @property
-    def unseen(self) -> NDArray[np.bool_]:
+    def not_fetched(self) -> NDArray[np.bool_]:
         """Return (rows,) which have media that are not fetched."""
         return np.asarray(self.unfetched_images + self.unfetched_clips > 0, np.bool_)
 
@@ -126,7 +126,7 @@ def corpus_parts(
     columns = ["id", "split", *names, *measures, *(["tags"] if tags else [])]
     for file in part_files(curated):
         table = _read(curated, file, columns, [*names, "split"])
-        tokens = _read(counts, file, ["id", *counted], [], _UNSEEN)
+        tokens = _read(counts, file, ["id", *counted], [], _NOT_FETCHED)
         ids = pa.concat_arrays(table["id"].chunks) if table.num_rows else pa.array([], pa.string())
         if not table["id"].equals(tokens["id"]):
             raise DataError(
@@ -137,7 +137,7 @@ def corpus_parts(
         coded["corpus"] = (np.zeros(len(ids), np.int64), [corpus])
         coded.update({f"{TAG_PREFIX}{t}": _tag(table, t) for t in tags})
         split, splits = _coded(table["split"])
-        unseen = {c: _counts_of(tokens, c) for c in _UNSEEN}
+        not_fetched = {c: _counts_of(tokens, c) for c in _NOT_FETCHED}
         yield Part(
             corpus=corpus,
             name=file.removesuffix(".parquet"),
@@ -148,5 +148,5 @@ def corpus_parts(
                 **{c: tokens[c].combine_chunks().to_numpy(zero_copy_only=False) for c in counted},
             },
             train=np.array([v != "heldout" for v in splits], np.bool_)[split],
-            **unseen,
+            **not_fetched,
         )

@@ -18,7 +18,7 @@ from smolmix.mixtures.spec.conditions import Where
 from smolmix.mixtures.spec.spec import Component, Spec
 from smolmix.workspace import Workspace, part_files
 
-_COLUMNS = ("hashes", "component", "part", "row", "duration_s", "unseen")
+_COLUMNS = ("hashes", "component", "part", "row", "duration_s", "not_fetched")
 TOKENS = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens")
 
 
@@ -37,7 +37,7 @@ class Pool:
     duration_s: NDArray[np.float64]
     tags: Mapping[str, tuple[NDArray[np.int16], list[str]]]  # family -> codes, values
     left_out: Mapping[str, int]  # why curated samples are no candidates -> how many
-    unseen: NDArray[np.bool_]  # whose media are not fetched: what those cost is assumed
+    not_fetched: NDArray[np.bool_]  # whose media are not fetched: what those cost is assumed
     before: Mapping[str, int] = field(default_factory=dict)  # component -> what `take` came to when
     # it was planned on all of the corpus; of its picks alone media are here
 
@@ -46,7 +46,7 @@ class Pool:
 
     def assumed(self) -> dict[str, int]:
         """Return how many candidates of each component have assumed costs; those with any."""
-        counts = np.bincount(self.component[self.unseen], minlength=len(self.components))
+        counts = np.bincount(self.component[self.not_fetched], minlength=len(self.components))
         return {n: int(c) for n, c in zip(self.components, counts, strict=True) if c}
 
 
@@ -152,7 +152,7 @@ def _gather(
     out.add("component", owner[kept])
     out.add("part", np.full(len(kept), index, np.int32))
     out.add("row", kept.astype(np.int32))
-    out.add("unseen", part.unseen[kept])
+    out.add("not_fetched", part.not_fetched[kept])
     out.add("duration_s", part.numbers["duration_s"][kept].astype(np.float64))
     for name in TOKENS:
         out.add(name, part.numbers[name][kept].astype(np.int32))
@@ -213,7 +213,7 @@ def load_pool(
         "hash": np.uint64,
         "component": np.int16,
         "duration_s": np.float64,
-        "unseen": np.bool_,
+        "not_fetched": np.bool_,
     }
 
     def column(name: str) -> Any:
@@ -233,7 +233,7 @@ def load_pool(
             duration_s=column("duration_s"),
             tags={f: _sorted(out, f) for f in families(spec) if f in out.codes},
             left_out=dict(sorted(out.left_out.items())),
-            unseen=column("unseen"),
+            not_fetched=column("not_fetched"),
             before={name: b.draws for name, b in before.items()},
         )
     )

@@ -17,7 +17,7 @@ from smolmix.mixtures.selection.lock import LOCK_FILE, PICKS_FILE, read_lock
 from smolmix.mixtures.spec.spec import Spec
 from smolmix.workspace import STAGE_FILE, Workspace, stage_record
 
-_REASON = "media-not-picked"
+_REASON = "media-not-selected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

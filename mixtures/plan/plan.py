@@ -142,17 +142,17 @@ def make_plan(
         guesses=guesses,
         catalogue=catalogue,
         fetched=_fetched(workspace, {spec.components[n].corpus for n in here}),
-        unseen=_unseen(spec, assumed, catalogue),
+        not_fetched=_not_fetched(spec, assumed, catalogue),
     )
-    unseen = [
+    not_fetched = [
         f"{name}: media of {count:,} samples are not fetched; their text is counted and what "
         "their media cost is assumed"
         for name, count in assumed.items()
     ]
-    return _report(reading, account, [*empty, *uncounted, *unseen])
+    return _report(reading, account, [*empty, *uncounted, *not_fetched])
 
 
-def _unseen(
+def _not_fetched(
     spec: Spec, assumed: Iterable[str], catalogue: Catalogue
 ) -> dict[str, dict[str, Known]]:
     """Return how the costs of components are known whose media are not fetched."""

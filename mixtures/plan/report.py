@@ -46,14 +46,14 @@ class Account:
     guesses: Mapping[str, Guess]  # of the components whose data are not here
     catalogue: Catalogue
     fetched: Mapping[str, int]  # bytes of the raw files that are here, by corpus
-    unseen: Mapping[str, Mapping[str, Known]]  # quantities of components whose media are not
+    not_fetched: Mapping[str, Mapping[str, Known]]  # quantities of components whose media are not
 
     def known(self, name: str, *quantities: str) -> Known:
         """Return how a component's quantities are known: as the least certain of them."""
         guess = self.guesses.get(name)
         if guess is None:
-            unseen = self.unseen.get(name, {})
-            return worst(unseen.get(q, "measured") for q in quantities)
+            not_fetched = self.not_fetched.get(name, {})
+            return worst(not_fetched.get(q, "measured") for q in quantities)
         return worst(guess.known.get(q, "declared") for q in quantities)
 
     def totals(self, quantity: str) -> Floats:

@@ -56,13 +56,13 @@ def _source(name: str, title: str, repo: str, modality: str, *, jsons: bool = Fa
         modality=modality,
         licence="not established",
         origin=Hub(repo=repo),
-        layout=JsonArray()
+        format=JsonArray()
         if jsons
         else Parquet(columns=(), optional=(*_QUESTIONS, *_ANSWERS, *_IMAGES, *keys)),
         adapt=Benchmark(),
         rows_in=("*.json",) if jsons else ("*.parquet",),
         verified=False,
-        unverified="hub id, layout and columns",
+        unverified="hub id, file format and columns",
         warnings=("For decontamination only: it can never be mixed.",),
     )
 

@@ -1,4 +1,4 @@
-"""DCLM-baseline in both of its layouts: zstd JSON lines, and a flatter parquet mirror."""
+"""DCLM-baseline in both of its formats: zstd JSON lines, and a flatter parquet mirror."""
 
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.formats.parquet import Parquet
@@ -19,7 +19,7 @@ SOURCES = (
         licence="CC-BY-4.0",
         origin=Hub(repo="mlfoundations/dclm-baseline-1.0"),
         # Keys differ from shard to shard; rows are read one by one, without a schema.
-        layout=JsonLines(),
+        format=JsonLines(),
         adapt=Document(key="", category="web", tags=("url",)),
         rows_in=("*.jsonl.zst", "*.jsonl.zstd"),
         rows=2_732_074_726,
@@ -32,7 +32,7 @@ SOURCES = (
         modality="text",
         licence="CC-BY-4.0",
         origin=Hub(repo="mlfoundations/dclm-baseline-1.0-parquet"),
-        layout=Parquet(columns=("text",), optional=("id", "url", "language")),
+        format=Parquet(columns=("text",), optional=("id", "url", "language")),
         adapt=Document(category="web", tags=("url", "language")),
         rows_in=("*.parquet",),
         rows=2_732_074_726,

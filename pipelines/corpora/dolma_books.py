@@ -20,7 +20,7 @@ SOURCE = Source(
         revision="v1_7",
     ),
     # `metadata` has other keys in every source: it is never given a schema.
-    layout=JsonLines(),
+    format=JsonLines(),
     adapt=Document(category="book", tags=("source", "created")),
     rows_in=("books/*.json.gz",),
     unverified="number of books and bytes; whether the hub page asks for an agreement",

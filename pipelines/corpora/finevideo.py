@@ -66,7 +66,7 @@ SOURCE = Source(
     modality="video",
     licence="CC-BY (YouTube originals; attribution; terms to be passed on)",
     origin=Hub(repo="HuggingFaceFV/finevideo", revision="84c74091e1c6ee7a5dffabfafb5c9033e4718883"),
-    layout=Parquet(columns=("mp4", "json")),
+    format=Parquet(columns=("mp4", "json")),
     adapt=_adapt,
     rows_in=("*.parquet",),
     gated=True,

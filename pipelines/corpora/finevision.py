@@ -38,7 +38,7 @@ SOURCE = Source(
     modality="image",
     licence="per sub-dataset",
     origin=Hub(repo="HuggingFaceM4/FineVision"),
-    layout=Parquet(
+    format=Parquet(
         columns=("images", "texts"), optional=("source", *(f"{name}_min" for name in _RATINGS))
     ),
     adapt=_adapt,

@@ -12,7 +12,7 @@ SOURCE = Source(
     licence="ODC-BY-1.0",
     origin=Hub(repo="HuggingFaceFW/fineweb-edu"),
     # `date` is null in whole files and text in others; it is not read, so no schema is guessed.
-    layout=Parquet(columns=("text", "id"), optional=("url", "dump", "language")),
+    format=Parquet(columns=("text", "id"), optional=("url", "dump", "language")),
     adapt=Document(category="web", tags=("url", "dump", "language")),
     rows_in=("sample/*.parquet", "data/*.parquet"),
     subset_of=r"^(?:sample|data)/([^/]+)/",

@@ -24,7 +24,7 @@ SOURCE = Source(
     modality="text",
     licence="not established",
     origin=Hub(repo="Infi-MM/InfiMM-WebMath-40B"),
-    layout=Parquet(columns=(), optional=("text", "text_list", "url")),
+    format=Parquet(columns=(), optional=("text", "text_list", "url")),
     adapt=_adapt,
     rows_in=("*.parquet",),
     verified=False,

@@ -32,7 +32,7 @@ SOURCE = Source(
     modality="image",
     licence="not established (code Apache-2.0; research preview; answers by GPT-4o)",
     origin=Hub(repo="Xkev/LLaVA-CoT-100k"),
-    layout=JsonLines(),
+    format=JsonLines(),
     adapt=_adapt,
     rows_in=("train.jsonl",),
     media_in=("*.zip*", "*.tar*", "*.part*"),

@@ -35,7 +35,7 @@ SOURCE = Source(
         repo="lmms-lab/LLaVA-Video-178K",
         beside=(("frames", "ShareGPTVideo/train_video_and_instruction"),),
     ),
-    layout=JsonArray(),
+    format=JsonArray(),
     adapt=_adapt,
     rows_in=("llava_hound/*_processed.json",),
     media_in=("frames/train_300k/*.tar.gz",),

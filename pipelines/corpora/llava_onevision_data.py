@@ -43,7 +43,7 @@ SOURCE = Source(
     modality="image",
     licence="Apache-2.0 (repository tag; sources vary, parts by GPT-4: OpenAI terms)",
     origin=Hub(repo="lmms-lab/LLaVA-OneVision-Data"),
-    layout=Parquet(columns=("conversations",), optional=("id", "image")),
+    format=Parquet(columns=("conversations",), optional=("id", "image")),
     adapt=_adapt,
     rows_in=("*/*.parquet",),
     rows_not_in=("magpie_pro*/*", "mathqa/*"),

@@ -26,7 +26,7 @@ def _source(name: str, config: str, rows: int) -> Source:
         licence="Apache-2.0 (repository tag; answers by Llama-3 or Qwen2: their terms apply)",
         origin=Hub(repo="lmms-lab/LLaVA-OneVision-Data"),
         # `image` is empty in every row, typed null or image; it is not read.
-        layout=Parquet(columns=("conversations",), optional=("id",)),
+        format=Parquet(columns=("conversations",), optional=("id",)),
         adapt=_adapt,
         rows_in=(f"{config}/*.parquet",),
         rows=rows,

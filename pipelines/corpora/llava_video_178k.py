@@ -43,7 +43,7 @@ SOURCE = Source(
     modality="video",
     licence="Apache-2.0 header, but academic research and education only; OpenAI policy",
     origin=Hub(repo="lmms-lab/LLaVA-Video-178K"),
-    layout=JsonArray(),
+    format=JsonArray(),
     adapt=_adapt,
     rows_in=("*/*_processed.json",),
     rows_not_in=("llava_hound/*", "gpt4o_*"),

@@ -54,7 +54,7 @@ SOURCE = Source(
     modality="multi-image",
     licence="CC-BY-4.0 (and OpenAI policy; underlying sets have their own terms)",
     origin=Hub(repo="lmms-lab/M4-Instruct-Data"),
-    layout=JsonArray(),
+    format=JsonArray(),
     adapt=_adapt,
     rows_in=("m4_instruct_annotations.json", "m4_instruct_video.json"),
     media_in=("*.zip", "*.z[0-9][0-9]"),

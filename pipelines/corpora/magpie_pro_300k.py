@@ -22,10 +22,10 @@ SOURCE = Source(
     modality="text",
     licence="not established",
     origin=Hub(repo="Magpie-Align/Magpie-Pro-300K-Filtered"),
-    layout=Parquet(columns=("conversations",)),
+    format=Parquet(columns=("conversations",)),
     adapt=_adapt,
     rows_in=("*.parquet",),
     rows=300_000,
     verified=False,
-    unverified="layout, licence, and every column but `conversations`",
+    unverified="file format, licence, and every column but `conversations`",
 )

@@ -60,7 +60,7 @@ _MAMMOTH = Source(
     modality="multi-image",
     licence="Apache-2.0",
     origin=Hub(repo="MAmmoTH-VL/MAmmoTH-VL-Instruct-12M"),
-    layout=JsonArray(),
+    format=JsonArray(),
     adapt=_adapt,
     rows_in=("mammoth_si_10M.json", "mammoth_ov_2M.json"),
     media_in=tuple(f"{folder}/*.tar.gz" for folder in _FOLDERS["si"]),

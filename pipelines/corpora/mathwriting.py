@@ -43,7 +43,7 @@ SOURCE = Source(
         urls=((_FILE, f"https://storage.googleapis.com/mathwriting_data/{_FILE}"),),
         revision="2024",
     ),
-    layout=TarMembers(suffix=".inkml", parse=parse_ink),
+    format=TarMembers(suffix=".inkml", parse=parse_ink),
     adapt=_adapt,
     rows_in=("*.tar",),
     media_in=("*.tgz", "*.tar"),

@@ -55,7 +55,7 @@ SOURCE = Source(
     origin=Hub(
         repo="Enxin/MovieChat-1K_train", revision="1369fae920d318bc100230f98415e6e7e77a04dc"
     ),
-    layout=JsonFiles(),
+    format=JsonFiles(),
     adapt=_adapt,
     rows_in=("jsons/*.json",),
     media_in=("raw_videos/*",),

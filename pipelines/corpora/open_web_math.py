@@ -11,7 +11,7 @@ SOURCE = Source(
     modality="text",
     licence="ODC-BY-1.0",
     origin=Hub(repo="open-web-math/open-web-math"),
-    layout=Parquet(columns=("text",), optional=("url",)),
+    format=Parquet(columns=("text",), optional=("url",)),
     adapt=Document(key="", category="math", tags=("url",)),
     rows_in=("data/*.parquet",),
     verified=False,

@@ -51,7 +51,7 @@ SOURCE = Source(
     modality="video",
     licence="CC-BY-NC-4.0 (and OpenAI terms; ego4d and bdd100k clips have their own)",
     origin=Hub(repo="ShareGPT4Video/ShareGPT4Video"),
-    layout=JsonLines(),
+    format=JsonLines(),
     adapt=_adapt,
     rows_in=("sharegpt4video_40k.jsonl",),
     media_in=("zip_folder/*.zip",),

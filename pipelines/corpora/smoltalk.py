@@ -25,7 +25,7 @@ SOURCE = Source(
     modality="text",
     licence="Apache-2.0 (parts made by HF; sub-sets keep theirs)",
     origin=Hub(repo="HuggingFaceTB/smoltalk"),
-    layout=Parquet(columns=("messages",), optional=("source",)),
+    format=Parquet(columns=("messages",), optional=("source",)),
     adapt=_adapt,
     rows_in=("data/all/*.parquet",),
     heldout=r"/test-",

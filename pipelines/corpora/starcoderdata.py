@@ -11,7 +11,7 @@ SOURCE = Source(
     modality="text",
     licence="other (per-file permissive licences)",
     origin=Hub(repo="bigcode/starcoderdata"),
-    layout=Parquet(columns=("content",), optional=("id", "max_stars_repo_name")),
+    format=Parquet(columns=("content",), optional=("id", "max_stars_repo_name")),
     adapt=Document(text="content", category="code", tags=("max_stars_repo_name",)),
     rows_in=("*.parquet",),
     subset_of=r"^([^/]+)/",

@@ -70,7 +70,7 @@ def lines(sources: Iterable[Source]) -> Iterator[str]:
             if subset.rows is not None:
                 name = f"  {subset.name:{width + 26}}"
                 yield f"{name} {_rows(subset.rows):>13}  {subset.note}".rstrip()
-    yield "?: part of its layout is not verified; `smolmix corpora ID` says what"
+    yield "?: part of its format is not verified; `smolmix corpora ID` says what"
 
 
 def in_full(source: Source) -> Iterator[str]:
@@ -118,7 +118,7 @@ def _section(source: Source) -> Iterator[str]:
     if source.unverified:
         yield f"- Not verified: {source.unverified}."
     if source.media_from_user:
-        yield f"- Media to be brought with `--media`: {source.media_from_user}."
+        yield f"- Media to provide with `--media`: {source.media_from_user}."
     yield from (f"- {warning}" for warning in source.warnings)
     known = [s for s in source.subsets if s.rows is not None or s.note]
     if known:

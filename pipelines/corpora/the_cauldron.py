@@ -58,7 +58,7 @@ SOURCE = Source(
     modality="image",
     licence="mixed, per sub-dataset",
     origin=Hub(repo="HuggingFaceM4/the_cauldron"),
-    layout=Parquet(columns=("images", "texts")),
+    format=Parquet(columns=("images", "texts")),
     adapt=_adapt,
     rows_in=("*/*.parquet",),
     subset_of=r"^([^/]+)/",

@@ -11,7 +11,7 @@ SOURCE = Source(
     modality="text",
     licence="other (per-file permissive licences; attribution required)",
     origin=Hub(repo="bigcode/the-stack"),
-    layout=Parquet(
+    format=Parquet(
         columns=("content",),
         optional=("hexsha", "lang", "max_stars_repo_name", "max_stars_repo_licenses"),
     ),

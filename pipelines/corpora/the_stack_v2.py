@@ -11,7 +11,7 @@ SOURCE = Source(
     modality="text",
     licence="other (per-file licences)",
     origin=Hub(repo="bigcode/the-stack-v2-train-full-ids"),
-    layout=Parquet(columns=("repo_name", "files")),
+    format=Parquet(columns=("repo_name", "files")),
     adapt=Document(text="files"),
     rows_in=("*.parquet",),
     gated=True,

@@ -37,7 +37,7 @@ SOURCE = Source(
     modality="video",
     licence="Apache-2.0 tag; non-commercial research preview, OpenAI terms",
     origin=Hub(repo="orrzohar/Video-STaR"),
-    layout=JsonArray(),
+    format=JsonArray(),
     adapt=_adapt,
     rows_in=("ft_json/*.json",),
     subset_of=r"ft_json/(\w+?)_tune",

@@ -44,7 +44,7 @@ SOURCE = Source(
     modality="video",
     licence="MIT",
     origin=Hub(repo="TIGER-Lab/VISTA-400K"),
-    layout=JsonArray(),
+    format=JsonArray(),
     adapt=_adapt,
     rows_in=("*.json",),
     media_in=("*/*.tar",),

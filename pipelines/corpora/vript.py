@@ -72,7 +72,7 @@ SOURCE = Source(
     modality="video",
     licence="custom: academic only, no redistribution",
     origin=Hub(repo="Mutonix/Vript"),
-    layout=JsonLines(),
+    format=JsonLines(),
     adapt=_adapt,
     rows_in=("vript_captions/*.jsonl",),
     media_in=("vript_*_videos_clips/*.zip",),

@@ -90,6 +90,6 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
         kept=after.accounting.kept,
         merged=after.accounting.merged,
         turns_dropped=(before + after.accounting).turns_dropped,
-        not_looked_at=sum(int(m.stats.get("unseen", 0)) for m in manifests(measured)),
+        not_looked_at=sum(int(m.stats.get("not_fetched", 0)) for m in manifests(measured)),
         crowds=dict(after.info.get("crowds", {})),
     )

@@ -1,8 +1,8 @@
-"""Which published archives hold media that rows name, found out without bringing them.
+"""Which published archives hold media that rows name, found out without downloading them.
 
 A zip tells by its directory, a plain tar by hopping from header to header, both read by ranges
 and only until the first name that is asked for. A compressed tar tells nothing: one that lies in a
-folder that some name is under is brought whole.
+folder that some name is under is downloaded whole.
 """
 
 import io
@@ -99,14 +99,16 @@ class _Search:
             return False
         where = archive.parts[-1].path
         if any(part.target.size is None for part in archive.parts):
-            self._say(f"{where}: its size is not stated; brought whole")
+            self._say(f"{where}: its size is not stated; downloaded whole")
             return True
         raw = Joined([Ranges(self._downloader, part.target) for part in archive.parts])  # type: ignore[misc]
         stream = io.BufferedReader(raw, _BUFFER)
         try:
             found = self._members(stream, raw, where)
             if found is None:
-                self._say(f"{where}: compressed as a whole, not to be looked into; brought whole")
+                self._say(
+                    f"{where}: compressed as a whole, not to be looked into; downloaded whole"
+                )
                 return True
             return any(
                 self.is_named(place)
@@ -114,7 +116,7 @@ class _Search:
                 for place in known_as(member, archive.above, archive.between)
             )
         except DataError as error:
-            self._say(f"{where}: cannot be looked into ({error}); brought whole")
+            self._say(f"{where}: cannot be looked into ({error}); downloaded whole")
             return True
 
     def _any_under(self, folder: str) -> bool:

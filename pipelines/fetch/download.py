@@ -21,7 +21,7 @@ _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A file to bring, and what is known of it beforehand."""
+    """A file to download, and what is known of it beforehand."""
 
     url: str
     size: int | None = None
@@ -39,7 +39,7 @@ class _AgainError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downloader:
-    """Brings files. Attempts are counted anew whenever bytes arrived."""
+    """Downloads files. Attempts are counted anew whenever bytes arrived."""
 
     token: str | None = None  # sent only to addresses that start with `token_for`
     token_for: str = ""
@@ -61,7 +61,7 @@ class Downloader:
         except _BROKEN:
             return None
 
-    def bring(self, target: Target, into: Path) -> str:
+    def download(self, target: Target, into: Path) -> str:
         """Download to `into`, going on from what is there; return the sha256.
 
         Raises:

@@ -71,9 +71,9 @@ def listing(
     """
     origin = source.origin
     if isinstance(origin, Http):
-        bring = downloader(source)
+        server = downloader(source)
         files = [
-            _remote(source, path, Target(url=url, size=bring.size_of(url)))
+            _remote(source, path, Target(url=url, size=server.size_of(url)))
             for path, url in origin.urls
         ]
         return Listing(revision=origin.revision, files=_sorted(files), beside={})

@@ -14,7 +14,7 @@ from smolmix.pipelines.formats.format import Fault
 from smolmix.pipelines.formats.jsonl import parse
 from smolmix.pipelines.formats.text import decode
 from smolmix.pipelines.sources.catalogue import CAPTIONS
-from smolmix.pipelines.sources.source import Local, Made, Source
+from smolmix.pipelines.sources.source import Generated, Local, Source
 from smolmix.pipelines.sources.user_rows import VIDEOS, WRONG
 from smolmix.storage import Folder
 from smolmix.workspace import Workspace
@@ -24,7 +24,7 @@ _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".
 _MEDIA = (*_IMAGES, *VIDEOS)
 
 
-def make_files(origin: Made, workspace: Workspace, root: str) -> list[Entry]:
+def generate_files(origin: Generated, workspace: Workspace, root: str) -> list[Entry]:
     """Write the files of a packaged or generated corpus; return their entries."""
     with tempfile.TemporaryDirectory(prefix="smolmix-") as scratch:
         origin.write(Path(scratch))
@@ -78,7 +78,7 @@ def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -
     if not entries:
         raise DataError(
             f"{source.id}: {origin.url} has no file that matches {', '.join(source.rows_in)}; "
-            "correct `path`, `layout` or `files` in the catalogue"
+            "correct `path`, `format` or `files` in the catalogue"
         )
     return entries
 

@@ -39,7 +39,7 @@ class Ranges(Placed):
         return count
 
 
-def bring_row_groups(
+def download_row_groups(
     downloader: Downloader, target: Target, rows: Sequence[int], into: Path
 ) -> list[int]:
     """Write the row groups that hold `rows`, and the footer, in their places; return the groups.

@@ -12,9 +12,9 @@ from smolmix.workspace import Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which part of a corpus to bring. The default is all of it."""
+    """Which part of a corpus to download. The default is all of it."""
 
-    limit: int | None = None  # rows: files of rows are brought until they hold this many
+    limit: int | None = None  # rows: files of rows are downloaded until they hold this many
     files: tuple[str, ...] = ()  # globs over published paths
     max_bytes: int | None = None  # rows first, then media, in order, while they fit
     picked: tuple[tuple[str, tuple[int, ...]], ...] = ()  # published files a mixture needs, and

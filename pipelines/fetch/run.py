@@ -1,4 +1,4 @@
-"""Fetch: bring a corpus's files to `raw/<corpus>/<revision>/`, checked, and say what is there.
+"""Fetch: download a corpus's files to `raw/<corpus>/<revision>/`, checked, and say what is there.
 
 `fetch.json` says which revision is pinned and lists every file with its size and sha256; readers
 trust nothing else. Killed at any point, the same call goes on where it stopped.
@@ -25,14 +25,14 @@ from smolmix.pipelines.fetch.listing import (
     listing,
     total_bytes,
 )
-from smolmix.pipelines.fetch.local import as_theirs, link_files, make_files
+from smolmix.pipelines.fetch.local import as_theirs, generate_files, link_files
 from smolmix.pipelines.fetch.record import Selection, is_there, read_record, write_record
 from smolmix.pipelines.fetch.selected_media import published
 from smolmix.pipelines.fetch.transfer import Transfer
 from smolmix.pipelines.formats.media_index import MediaIndex
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.raw_units import INDEX, count_rows, raw_units
-from smolmix.pipelines.sources.source import Http, Hub, Local, Made, Source
+from smolmix.pipelines.sources.source import Generated, Http, Hub, Local, Source
 from smolmix.storage import Folder, digest_json
 from smolmix.workspace import Workspace
 
@@ -41,14 +41,14 @@ _SPARE_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """What a fetch left behind, or would bring."""
+    """What a fetch left behind, or would download."""
 
     corpus: str
     revision: str
     files: int
     bytes: int
     media: int = 0  # files of the user's folder that media are looked for in
-    fresh: bool  # whether anything was brought; False: all of it was there already
+    fresh: bool  # whether anything was downloaded; False: all of it was there already
     dry_run: bool = False
 
 
@@ -65,7 +65,7 @@ class Options:
 
 
 def fetch(source: Source, workspace: Workspace, options: Options | None = None) -> Fetched:
-    """Bring the corpus into the workspace; what is there and whole is left alone.
+    """Download the corpus into the workspace; what is there and whole is left alone.
 
     Raises:
         UsageError: the corpus cannot be fetched, is gated, or another part was asked for wrongly.
@@ -94,7 +94,7 @@ def fetch(source: Source, workspace: Workspace, options: Options | None = None) 
 
 def _check_choices(source: Source, options: Options) -> None:
     """Refuse to choose among published files where there are none."""
-    if not isinstance(source.origin, Made | Local):
+    if not isinstance(source.origin, Generated | Local):
         return
     chosen = options.selection
     given = {
@@ -104,7 +104,9 @@ def _check_choices(source: Source, options: Options) -> None:
     }
     for option, value in given.items():
         if value:
-            where = "made on this machine" if isinstance(source.origin, Made) else "your own files"
+            where = (
+                "made on this machine" if isinstance(source.origin, Generated) else "your own files"
+            )
             raise UsageError(
                 f"{source.id}: {where}; {option} chooses among published files; leave it out, "
                 "--limit takes a part"
@@ -114,7 +116,7 @@ def _check_choices(source: Source, options: Options) -> None:
 def _fetch(source: Source, workspace: Workspace, options: Options) -> Fetched:
     record = read_record(workspace, source.id)
     origin = source.origin
-    found = None if isinstance(origin, Made | Local) else _listing(source, record, options)
+    found = None if isinstance(origin, Generated | Local) else _listing(source, record, options)
     revision = found.revision if found else source.revision
     root = f"raw/{source.id}/{revision}"
     same = record.get("revision") == revision
@@ -133,12 +135,12 @@ def _fetch(source: Source, workspace: Workspace, options: Options) -> Fetched:
         record["media"] = media
     if source.catalogue:
         record["catalogue"] = source.catalogue
-    if isinstance(origin, Made):
-        record["files"] = make_files(origin, workspace, root)
+    if isinstance(origin, Generated):
+        record["files"] = generate_files(origin, workspace, root)
     elif isinstance(origin, Local):
         record["files"] = link_files(source, origin, workspace, root)
         try:
-            if isinstance(source.layout, Parquet):
+            if isinstance(source.format, Parquet):
                 raw_units(source, workspace, record)  # opens every file, so that none is damaged
             _media(source, workspace, options, record, root)
         except DataError as error:
@@ -163,7 +165,7 @@ def _remote_files(
     found: Listing,
     root: str,
 ) -> None:
-    """Bring what the selection wants of the listing; the record is written as it grows."""
+    """Download what the selection wants of the listing; the record is written as it grows."""
     if found.beside:
         record["beside"] = found.beside
     selection = _selection(source, options, found)
@@ -194,12 +196,12 @@ def _remote_files(
     else:
         rest, taken = [f for f in wanted if f.kind == "media"], []
         for file in rows:
-            transfer.bring([file])
+            transfer.download([file])
             taken.append(file)
             if _rows(source, workspace, record, root, taken) >= options.selection.limit:
                 break
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda file: transfer.bring([file]), rest))
+        list(pool.map(lambda file: transfer.download([file]), rest))
     asked = {f"{root}/{file.path}" for file in [*taken, *rest]}
     record["files"] = sorted(
         (f for f in record["files"] if f["path"] in asked or asked & set(f.get("from", ()))),
@@ -215,7 +217,7 @@ def _media(
     def save(files: list[dict[str, Any]]) -> None:
         write_record(workspace, record | {"files": files})
 
-    if not isinstance(source.origin, Made | Local):
+    if not isinstance(source.origin, Generated | Local):
         record["files"] = rewrite_archives(
             workspace, root, record["files"], expand=source.expand, save=save, say=options.say
         )
@@ -260,7 +262,7 @@ def _is_whole(
 ) -> bool:
     if not record["complete"] or isinstance(source.origin, Local):
         return False
-    if isinstance(source.origin, Made):
+    if isinstance(source.origin, Generated):
         revision: str | None = source.revision
     else:
         revision = options.revision
@@ -298,7 +300,7 @@ def _listing(source: Source, record: dict[str, Any], options: Options) -> Listin
 def _would_fetch(
     source: Source, record: dict[str, Any], workspace: Workspace, options: Options
 ) -> Fetched:
-    if isinstance(source.origin, Made | Local):
+    if isinstance(source.origin, Generated | Local):
         return Fetched(
             corpus=source.id, revision=source.revision, files=0, bytes=0, fresh=False, dry_run=True
         )
@@ -338,7 +340,7 @@ def _check_disk(source: Source, workspace: Workspace, missing: list[Remote]) -> 
     free = shutil.disk_usage(workspace.local()).free
     if needed + _SPARE_BYTES > free:
         raise DataError(
-            f"{source.id}: {needed:,} bytes to bring, {free:,} free at {workspace.url}; free some "
+            f"{source.id}: {needed:,} bytes needed, {free:,} free at {workspace.url}; free some "
             "space, use another --workspace, or take a part with --limit, --files or --max-bytes"
         )
 

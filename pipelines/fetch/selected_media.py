@@ -110,7 +110,7 @@ def _refs(curated: Folder, name: str, picks: Mapping[int, str]) -> list[dict[str
     """Return where the media lie of the rows that were picked, row -> id."""
     if not curated.exists(name):
         raise DataError(
-            f"{curated.at(name)}: not there, and the picks name it; bring the curated parts the "
+            f"{curated.at(name)}: not there, and the picks name it; copy the curated parts the "
             "lock was made from, or curate the corpus again"
         )
     with curated.open(name) as stream:
@@ -120,7 +120,7 @@ def _refs(curated: Folder, name: str, picks: Mapping[int, str]) -> list[dict[str
         if here.get(row) != wanted:
             raise DataError(
                 f"{curated.at(name)}: curated anew since the lock was made: row {row} is "
-                f"{here.get(row, 'not there')}, picked was {wanted}; bring the curated parts the "
+                f"{here.get(row, 'not there')}, picked was {wanted}; copy the curated parts the "
                 "lock was made from, or run `smolmix mix build` again"
             )
     media = table["media"].take(pa.array(sorted(picks)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from smolmix.pipelines.fetch.download import Downloader, digests
 from smolmix.pipelines.fetch.listing import Remote
-from smolmix.pipelines.fetch.range_reads import bring_row_groups
+from smolmix.pipelines.fetch.range_reads import download_row_groups
 from smolmix.pipelines.fetch.record import write_record
 from smolmix.storage import digest_json
 from smolmix.workspace import Workspace
@@ -18,7 +18,7 @@ from smolmix.workspace import Workspace
 
 @dataclass(slots=True, kw_only=True)
 class Transfer:
-    """Brings files of one revision; may be used from several threads at once."""
+    """Downloads files of one revision; may be used from several threads at once."""
 
     workspace: Workspace
     root: str
@@ -30,21 +30,21 @@ class Transfer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def missing(self, wanted: Iterable[Remote]) -> list[Remote]:
-        """Return those that still have to be brought."""
+        """Return those that still have to be downloaded."""
         return [f for f in wanted if not self._is_here(f)]
 
-    def bring(self, files: Iterable[Remote]) -> None:
-        """Bring each file that is not here; its entry is written to fetch.json at once."""
+    def download(self, files: Iterable[Remote]) -> None:
+        """Download each file that is not here; its entry is written to fetch.json at once."""
         for file in self.missing(files):
             partial = self._partial(file)
             rows = self._some_rows(file)
             if rows:
                 # Apart from a whole file's bytes: it has the file's size from the first byte on.
                 partial = partial.with_name(f"{partial.name}.rows")
-                groups = bring_row_groups(self.downloader, file.target, rows, partial)
+                groups = download_row_groups(self.downloader, file.target, rows, partial)
                 sha256 = digests(partial)[0]
             else:
-                sha256 = self.downloader.bring(file.target, partial)
+                sha256 = self.downloader.download(file.target, partial)
             size = partial.stat().st_size
             path = f"{self.root}/{file.path}"
             self.workspace.put(partial, path)

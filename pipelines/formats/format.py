@@ -1,4 +1,4 @@
-"""What a layout is: how files as published are cut into units, and a unit read into rows."""
+"""What a file format is: how files as published are cut into units, and a unit read into rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Piece:
     paths: tuple[str, ...]
     start: int = 0  # first row, counted in the file
     stop: int | None = None  # row after the last; None: to the end, not counted yet
-    begin: int = 0  # first byte, for layouts that are cut by offset
+    begin: int = 0  # first byte, for formats that are cut by offset
     end: int | None = None
 
 
@@ -49,7 +49,7 @@ class Cells(Struct, frozen=True, kw_only=True, gc=False):
     values: Mapping[str, Any] | Fault
 
 
-class Layout(Protocol):
+class FileFormat(Protocol):
     """How rows lie in files. Implementations are frozen dataclasses: they travel to workers."""
 
     def pieces(self, files: Sequence[RawFile], root: Folder) -> list[Piece]:

@@ -214,7 +214,7 @@ def _inside(stream: IO[bytes], where: str) -> int | None:
     if opening != b"{":
         raise DataError(
             f"{where}: starts with {head[:20]!r}; a JSON array, object or lines are read; "
-            "look at the file, or give its corpus another layout"
+            "look at the file, or give its corpus another format"
         )
     line = head.split(b"\n", 1)[0]
     if not isinstance(parse(line), Fault) and head[len(line) + 1 :].lstrip()[:1] == b"{":

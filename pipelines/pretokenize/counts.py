@@ -76,9 +76,9 @@ def _table(samples: Sequence[Sample], counts: Sequence[encode.Count]) -> pa.Tabl
     columns: dict[str, list[int] | list[str]] = {"id": [s.id for s in samples]}
     for name in _COUNTED:
         columns[name] = [int(getattr(c, name)) for c in counts]
-    unseen = [[m for m in s.media if m.names] for s in samples]
-    columns["unfetched_images"] = [sum(m.kind == "image" for m in media) for media in unseen]
-    columns["unfetched_clips"] = [sum(m.kind != "image" for m in media) for media in unseen]
+    not_fetched = [[m for m in s.media if m.names] for s in samples]
+    columns["unfetched_images"] = [sum(m.kind == "image" for m in media) for media in not_fetched]
+    columns["unfetched_clips"] = [sum(m.kind != "image" for m in media) for media in not_fetched]
     return pa.table(columns, schema=COUNTS_SCHEMA)
 
 
@@ -97,17 +97,17 @@ def _stand_in(sample: Sample) -> Sample:
 
 def _seen(sample: Sample, count: encode.Count, profile: Profile) -> encode.Count:
     """Return the count without what stands in for media that are not fetched."""
-    unseen = [m for m in _stand_in(sample).media if m.names]
-    if not unseen:
+    not_fetched = [m for m in _stand_in(sample).media if m.names]
+    if not not_fetched:
         return count
     average = profile.chat.frame_average
-    visual = cost.visual_tokens(unseen, profile.pixel, frame_average=average)
+    visual = cost.visual_tokens(not_fetched, profile.pixel, frame_average=average)
     return replace(
         count,
         tokens=count.tokens - visual,
         visual_tokens=count.visual_tokens - visual,
-        tiles=count.tiles - cost.media_tiles(unseen, profile.pixel),
-        frames=count.frames - sum(m.kind != "image" for m in unseen),
+        tiles=count.tiles - cost.media_tiles(not_fetched, profile.pixel),
+        frames=count.frames - sum(m.kind != "image" for m in not_fetched),
     )
 
 

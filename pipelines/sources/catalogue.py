@@ -1,9 +1,9 @@
-"""A user's own corpora without code: a YAML file that names a path and a layout.
+"""A user's own corpora without code: a YAML file that names a path and a file format.
 
 corpora:
   - id: my-charts
     path: /data/charts            # a folder, or any fsspec URL
-    layout: llava                 # llava | parquet | webdataset | folder
+    format: llava                 # llava | parquet | webdataset | folder
     licence: CC-BY-4.0
     category: chart
 """
@@ -17,7 +17,7 @@ from fsspec.registry import known_implementations
 
 from smolmix.config import faults, read_mapping
 from smolmix.errors import UsageError, nearest
-from smolmix.pipelines.formats.format import Layout
+from smolmix.pipelines.formats.format import FileFormat
 from smolmix.pipelines.formats.json_array import JsonArray
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.formats.parquet import Parquet
@@ -29,7 +29,7 @@ from smolmix.sample import Cot
 CAPTIONS = "captions.jsonl"  # made of the captions beside images or videos of a folder
 _CHATS = ("conversations", "messages", "texts", "caption", "text")
 _FIELDS = (*_CHATS, "images", "image", "video", "id")
-_LAYOUTS: dict[str, tuple[Layout, tuple[str, ...]]] = {
+_FORMATS: dict[str, tuple[FileFormat, tuple[str, ...]]] = {
     "llava": (JsonArray(), ("*.json", "*.jsonl")),
     "parquet": (Parquet(columns=(), optional=_FIELDS), ("*.parquet",)),
     "webdataset": (WebDataset(), ("*.tar",)),
@@ -44,15 +44,23 @@ class Corpus(pydantic.BaseModel):
 
     id: str = pydantic.Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     path: str
-    layout: Literal["llava", "parquet", "webdataset", "folder"]
+    format: Literal["llava", "parquet", "webdataset", "folder"]  # also read as `layout:`
     licence: str = pydantic.Field(min_length=1)
     media: str = ""  # the folder that paths in rows start from; default: `path`
     title: str = ""
     modality: Literal["text", "image", "multi-image", "video"] = "image"
     category: str = "vqa"
     cot: Cot = "none"
-    files: tuple[str, ...] = ()  # globs of the files that hold rows; default: by layout
+    files: tuple[str, ...] = ()  # globs of the files that hold rows; default: by format
     heldout: str = ""  # regex over their paths
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _older_key(cls, values: Any) -> Any:
+        """Accept `layout`, the key's older name, where `format` is not given."""
+        if isinstance(values, dict) and "layout" in values and "format" not in values:
+            return {"format" if key == "layout" else key: v for key, v in values.items()}
+        return values
 
     @pydantic.field_validator("heldout")
     @classmethod
@@ -75,7 +83,7 @@ class Catalogue(pydantic.BaseModel):
 def source_from(corpus: dict[str, Any]) -> Source:
     """Return the source of one catalogue entry, as fetch.json keeps it."""
     entry = Corpus.model_validate(corpus)
-    layout, globs = _LAYOUTS[entry.layout]
+    file_format, globs = _FORMATS[entry.format]
     return Source(
         id=entry.id,
         title=entry.title or entry.id,
@@ -83,7 +91,7 @@ def source_from(corpus: dict[str, Any]) -> Source:
         modality=entry.modality,
         licence=entry.licence,
         origin=Local(url=entry.path, media=entry.media),
-        layout=layout,
+        format=file_format,
         adapt=UserRow(
             category=entry.category, cot=entry.cot, root=(entry.media or entry.path).rstrip("/")
         ),

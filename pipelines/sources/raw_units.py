@@ -21,7 +21,7 @@ _CHUNK_ROWS = 512
 
 # What becomes of a sample whose medium is nowhere: it is dropped with that reason, or kept, its
 # media known by name only.
-Absent = Literal["media-missing", "media-not-picked", "kept"]
+Absent = Literal["media-missing", "media-not-selected", "kept"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ def raw_units(
         common["media"] = digest_json([media, record.get("media")])
     if absent != "media-missing":
         common["absent media"] = absent
-    pieces: Iterable[Piece] = source.layout.pieces(files, workspace)
+    pieces: Iterable[Piece] = source.format.pieces(files, workspace)
     if record.get("limit") is not None:
         pieces = _first_rows(source, pieces, workspace, int(record["limit"]))
     return [
@@ -146,7 +146,7 @@ def _absent(source: Source, workspace: Workspace, record: Mapping[str, Any]) -> 
             )
         return "media-missing"
     if selection.get("picked"):
-        return "media-not-picked"
+        return "media-not-selected"
     return "media-missing" if record.get("media") else "kept"
 
 
@@ -155,7 +155,7 @@ def _first_rows(
 ) -> Iterator[Piece]:
     """Yield the pieces that hold the first `limit` rows, the last one cut."""
     for piece in pieces:
-        rows = source.layout.count(piece, workspace)
+        rows = source.format.count(piece, workspace)
         if limit < rows:
             piece = replace(piece, stop=piece.start + limit)
         if limit > 0:
@@ -165,7 +165,7 @@ def _first_rows(
 
 def count_rows(source: Source, unit: RawUnit, workspace: Workspace) -> int:
     """Return how many rows the unit holds."""
-    return source.layout.count(unit.piece, workspace)
+    return source.format.count(unit.piece, workspace)
 
 
 def read_unit(
@@ -191,7 +191,7 @@ def read_unit(
     index = MediaIndex(workspace.child(unit.root, INDEX))
     files: dict[str, tuple[str, str, Split]] = {}
     chunk: list[Adapted] = []
-    for cells in source.layout.read(unit.piece, workspace, rows.start if rows else 0):
+    for cells in source.format.read(unit.piece, workspace, rows.start if rows else 0):
         if cells.row >= stop:
             break
         if cells.row in skip:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from smolmix.pipelines.formats.format import Layout
+from smolmix.pipelines.formats.format import FileFormat
 from smolmix.pipelines.sources.row import Row
 from smolmix.sample import Sample, Split
 
@@ -54,7 +54,7 @@ class Http:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Generated:
     """Files written by this machine: copied out of an installed package, or generated."""
 
     kind: Literal["package", "generated"]
@@ -71,7 +71,7 @@ class Local:
     media: str = ""  # the folder of the media, where it is another
 
 
-Origin = Hub | Http | Made | Local
+Origin = Hub | Http | Generated | Local
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class Source:
     modality: str  # text | image | multi-image | video: of most of its samples
     licence: str
     origin: Origin
-    layout: Layout
+    format: FileFormat
     adapt: Callable[[Row], Iterable[Sample]]
     rows_in: tuple[str, ...]  # globs, relative to the revision's folder: files that hold rows
     media_in: tuple[str, ...] = ()  # globs: archives and loose files that rows name
@@ -94,7 +94,7 @@ class Source:
     version: int = 1  # of the adapter: raise it when the same row gives other samples
     gated: bool = False
     rows: int | None = None
-    verified: bool = True  # layout and columns were seen in a primary source
+    verified: bool = True  # format and columns were seen in a primary source
     unverified: str = ""  # what was not
     subsets: tuple[Subset, ...] = ()
     subset_of: str = ""  # regex over a row file's path; its group 1 is the subset
@@ -111,12 +111,12 @@ class Source:
             return self.origin.repo
         if isinstance(self.origin, Http):
             return self.origin.urls[0][1]
-        return self.origin.name if isinstance(self.origin, Made) else self.origin.url
+        return self.origin.name if isinstance(self.origin, Generated) else self.origin.url
 
     @property
     def revision(self) -> str:
         """The published revision that fetch starts from."""
-        if isinstance(self.origin, Made):
+        if isinstance(self.origin, Generated):
             return self.origin.revision()
         return "local" if isinstance(self.origin, Local) else self.origin.revision
 

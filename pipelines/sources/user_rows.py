@@ -16,7 +16,7 @@ _CAPTIONS = ("caption", "text", "txt")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRow:
-    """Adapts rows of any of the layouts a catalogue knows, by the fields a row has."""
+    """Adapts rows of any format a catalogue knows, by the fields a row has."""
 
     category: str
     cot: Cot = "none"

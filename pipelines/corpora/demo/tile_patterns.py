@@ -18,7 +18,7 @@ import numpy as np
 from smolmix.pipelines.corpora.demo.files import add
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Made, Source, Subset
+from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 IMAGES = {"train": 5_000, "heldout": 500}
@@ -120,8 +120,8 @@ SOURCE = Source(
     role="demo",
     modality="image",
     licence="Apache-2.0",
-    origin=Made(kind="generated", name="tile-patterns", revision=lambda: "1", write=write),
-    layout=JsonLines(),
+    origin=Generated(kind="generated", name="tile-patterns", revision=lambda: "1", write=write),
+    format=JsonLines(),
     adapt=_adapt,
     rows_in=("*.jsonl",),
     media_in=("*.tar",),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Made, Source, Subset
+from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 COUNT = 2_000
@@ -117,8 +117,8 @@ SOURCE = Source(
     role="demo",
     modality="text",
     licence="Apache-2.0",
-    origin=Made(kind="generated", name="word-problems", revision=lambda: "1", write=write),
-    layout=JsonLines(),
+    origin=Generated(kind="generated", name="word-problems", revision=lambda: "1", write=write),
+    format=JsonLines(),
     adapt=_adapt,
     rows_in=("*.jsonl",),
     subset_of=r"(reasoned|plain)\.jsonl",

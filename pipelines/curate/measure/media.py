@@ -20,7 +20,7 @@ from smolmix.sample import Media, MediaRef
 # Raised when the same bytes get another size, turn, number of frames, rate or duration: tokens and
 # tiles follow from those, and are made again.
 FACTS_VERSION = 2
-UNSEEN = "named-"  # how the digest of a medium starts whose bytes were not there
+NOT_FETCHED = "named-"  # how the digest of a medium starts whose bytes were not there
 _CACHED = 4096  # measured media kept by reference: samples that share one usually lie together
 
 
@@ -51,7 +51,7 @@ class MediaMeasurer:
         if media.names:
             # Not here. Its name stands for its bytes, so that rows that show others stay apart.
             named = xxhash.xxh3_128_hexdigest(media.refs[0].uri.encode())
-            return replace(media, digest=f"{UNSEEN}{named}"), ""
+            return replace(media, digest=f"{NOT_FETCHED}{named}"), ""
         key = media.kind, media.refs
         known = self._cache.get(key)
         if known is None:

@@ -98,7 +98,7 @@ def _noted(pairs: Iterator[_Pair], stats: dict[str, int]) -> Iterator[_Pair]:
     """Yield the samples, counting those with media that are not fetched."""
     for pair in pairs:
         if any(m.names for m in pair[0].media):
-            stats["unseen"] = stats.get("unseen", 0) + 1
+            stats["not_fetched"] = stats.get("not_fetched", 0) + 1
         yield pair
 
 

@@ -186,7 +186,7 @@ class Copies(Downloader):
 
     __slots__ = ()
 
-    def bring(self, target: Target, into: Path) -> str:
+    def download(self, target: Target, into: Path) -> str:
         into.parent.mkdir(parents=True, exist_ok=True)
         into.write_bytes(Path(target.url).read_bytes())
         return digests(into)[0]

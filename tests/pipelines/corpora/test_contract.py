@@ -127,8 +127,8 @@ def test_samples_do_not_depend_on_how_rows_are_cut_into_units(
     monkeypatch.setattr(parquet, "UNIT_ROWS", 2)
     monkeypatch.setattr(json_array, "UNIT_ROWS", 2)
     cut = (
-        replace(source, layout=replace(source.layout, cut_bytes=64))  # type: ignore[type-var]
-        if hasattr(source.layout, "cut_bytes")
+        replace(source, format=replace(source.format, cut_bytes=64))  # type: ignore[type-var]
+        if hasattr(source.format, "cut_bytes")
         else source
     )
     parts = Outcome(cut, workspace)

@@ -1,4 +1,4 @@
-"""Six corpora of six layouts, from a real hub server and a server with ranges, to samples.
+"""Six corpora of six formats, from a real hub server and a server with ranges, to samples.
 
 The hub is `olah`, serving local git repositories over the hub's protocol; before it stands a
 small proxy that cuts connections and gates a repository. It is looked for at `$SMOLMIX_OLAH` or

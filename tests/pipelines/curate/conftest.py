@@ -105,7 +105,7 @@ class Planted:
             modality="image",
             licence="MIT",
             origin=Local(url="."),
-            layout=JsonLines(),
+            format=JsonLines(),
             adapt=_adapt,
             rows_in=("*.jsonl",),
         )

@@ -295,7 +295,7 @@ def test_a_row_that_kills_its_worker_is_dropped_alone(planted: Make, curated: Cu
     for number in range(8):
         corpus.add(f"n{number}", ("user", f"Question {number}?"), ("assistant", f"A{number}"))
     corpus.rows[5]["kill"] = True
-    source = replace(corpus.write(), layout=JsonLines(cut_bytes=200))  # units of a few rows
+    source = replace(corpus.write(), format=JsonLines(cut_bytes=200))  # units of a few rows
     found = curated(source, workers=2)
     assert len(found.kept) == 7
     assert found.fall.rows_dropped == {"worker-killed": 1}

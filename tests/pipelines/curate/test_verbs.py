@@ -59,7 +59,7 @@ def fetched(workspace: Workspace, tmp_path: Path) -> tuple[str, ...]:
             _chat("leak", f"So it goes in {name}: {LEAK.lower()} And nobody asked him why."),
         ]
         (here / "rows.json").write_text(json.dumps(rows))
-        catalogue += f"  - {{id: {name}, path: {here}, layout: llava, licence: MIT}}\n"
+        catalogue += f"  - {{id: {name}, path: {here}, format: llava, licence: MIT}}\n"
     file = tmp_path / "own.yaml"
     file.write_text(catalogue)
     _call("fetch", "mine", "yours", "--catalogue", str(file), *options)

@@ -44,15 +44,15 @@ def _write(folder: Path) -> None:
 
 
 def _read(
-    layout: str, tmp_path: Path, files: str = "[]"
+    format: str, tmp_path: Path, files: str = "[]"
 ) -> tuple[list[Sample], list[tuple[str, str]], Workspace]:
     if not (tmp_path / "mine").exists():
         _write(tmp_path / "mine")
     (tmp_path / "own.yaml").write_text(
-        f"corpora:\n  - id: own-data\n    path: mine\n    layout: {layout}\n"
+        f"corpora:\n  - id: own-data\n    path: mine\n    format: {format}\n"
         f"    licence: CC0-1.0\n    category: chart\n    files: {files}\n"
     )
-    workspace = Workspace(tmp_path / f"ws-{layout}")
+    workspace = Workspace(tmp_path / f"ws-{format}")
     fetch(read_catalogue(str(tmp_path / "own.yaml"))["own-data"], workspace)
     source = source_of("own-data", workspace)
     found = [a for u in raw_units(source, workspace) for a in read_unit(source, u, workspace)]
@@ -61,11 +61,11 @@ def _read(
 
 
 @pytest.mark.parametrize(
-    ("layout", "count", "media"),
+    ("format", "count", "media"),
     [("llava", 1, b"png one"), ("parquet", 1, b"png"), ("webdataset", 1, b"jpg")],
 )
-def test_each_layout_becomes_samples(layout: str, count: int, media: bytes, tmp_path: Path) -> None:
-    samples, _, workspace = _read(layout, tmp_path)
+def test_each_format_becomes_samples(format: str, count: int, media: bytes, tmp_path: Path) -> None:
+    samples, _, workspace = _read(format, tmp_path)
     assert len(samples) == count
     (sample,) = samples
     assert (sample.licence, sample.category, sample.modality) == ("CC0-1.0", "chart", "image")
@@ -107,15 +107,15 @@ def test_schema_problems_are_reported_by_file_and_row(tmp_path: Path) -> None:
     assert drops == [("field-missing", "raw/own-data/local/shard.tar#1")]
 
 
-@pytest.mark.parametrize("layout", ["llava", "parquet", "webdataset"])
-def test_endings_may_be_in_capitals(layout: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["llava", "parquet", "webdataset"])
+def test_endings_may_be_in_capitals(format: str, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     _write(mine)
     for path in [p for p in mine.iterdir() if p.is_file()]:
         path.rename(path.with_suffix(path.suffix.upper()))
-    samples, _, workspace = _read(layout, tmp_path)
+    samples, _, workspace = _read(format, tmp_path)
     wanted = {"llava": b"png one", "parquet": b"png", "webdataset": b"jpg"}
-    assert [MediaReader(workspace).read(s.media[0].refs[0]) for s in samples] == [wanted[layout]]
+    assert [MediaReader(workspace).read(s.media[0].refs[0]) for s in samples] == [wanted[format]]
 
 
 def test_a_folder_of_real_life_loses_nothing_in_silence(tmp_path: Path) -> None:
@@ -175,15 +175,15 @@ def test_a_medium_is_found_however_its_row_names_it(image: object, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("layout", "name"), [("llava", "p.zip"), ("webdataset", "w.tar"), ("parquet", "q.parquet")]
+    ("format", "name"), [("llava", "p.zip"), ("webdataset", "w.tar"), ("parquet", "q.parquet")]
 )
 def test_a_damaged_file_of_the_users_is_named_where_it_lies(
-    layout: str, name: str, tmp_path: Path
+    format: str, name: str, tmp_path: Path
 ) -> None:
     _write(tmp_path / "mine")
     (tmp_path / "mine" / name).write_bytes(b"cut off in the middle of the night" * 40)
     with pytest.raises(DataError) as caught:
-        _read(layout, tmp_path)
+        _read(format, tmp_path)
     assert str(caught.value).startswith(f"own-data: {tmp_path / 'mine' / name}: ")
     assert str(caught.value).endswith("; mend that file or move it away, then fetch again")
 
@@ -211,7 +211,7 @@ def test_processes_that_never_saw_the_catalogue_curate_mix_and_fetch_again(tmp_p
     ]
     (tmp_path / "mine" / "rows.jsonl").write_text("\n".join(map(json.dumps, chats)))
     (tmp_path / "own.yaml").write_text(
-        "corpora: [{id: own-data, path: mine, layout: llava, licence: CC0-1.0, modality: text}]"
+        "corpora: [{id: own-data, path: mine, format: llava, licence: CC0-1.0, modality: text}]"
     )
     (tmp_path / "mix.yaml").write_text(_SPEC)
     for call in (
@@ -235,10 +235,10 @@ def test_processes_that_never_saw_the_catalogue_curate_mix_and_fetch_again(tmp_p
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("corpora: [{id: a, path: p, layuot: llava, licence: x}]", "did you mean 'layout'"),
-        ("corpora: [{id: a, path: p, layout: csv, licence: x}]", "layout is 'csv'"),
-        ("corpora: [{id: a, path: p, layout: llava}]", "licence"),
-        ("corpora: [{id: A b, path: p, layout: llava, licence: x}]", "id is 'A b'"),
+        ("corpora: [{id: a, path: p, fromat: llava, licence: x}]", "did you mean 'format'"),
+        ("corpora: [{id: a, path: p, format: csv, licence: x}]", "format is 'csv'"),
+        ("corpora: [{id: a, path: p, format: llava}]", "licence"),
+        ("corpora: [{id: A b, path: p, format: llava, licence: x}]", "id is 'A b'"),
         ("corpora: 3", "corpora is 3"),
         ("corpora: [", "own.yaml"),
     ],
@@ -248,3 +248,12 @@ def test_a_wrong_catalogue_is_one_clear_line(text: str, said: str, tmp_path: Pat
     with pytest.raises(UsageError, match=r"own\.yaml") as caught:
         read_catalogue(str(tmp_path / "own.yaml"))
     assert said in str(caught.value)
+
+
+def test_layout_is_read_as_format(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("corpora: [{id: a, path: p, layout: parquet, licence: x}]")
+    assert read_catalogue(str(path))["a"].catalogue["format"] == "parquet"  # type: ignore[index]
+    path.write_text("corpora: [{id: a, path: p, layout: csv, licence: x}]")
+    with pytest.raises(UsageError, match="format is 'csv'"):
+        read_catalogue(str(path))

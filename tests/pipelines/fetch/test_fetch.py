@@ -73,7 +73,7 @@ def source(site: Any) -> Source:
         origin=Http(
             urls=tuple((p.lstrip("/"), f"{site.url}{p}") for p in site.files), revision="v1"
         ),
-        layout=JsonLines(),
+        format=JsonLines(),
         adapt=_adapt,
         rows_in=("*.jsonl", "*.jsonl.gz"),
         media_in=("*.tar.gz",),

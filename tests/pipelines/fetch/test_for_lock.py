@@ -1,4 +1,4 @@
-"""From rows alone to tokens: plan without media, then bring the archives that hold picks."""
+"""From rows alone to tokens: plan without media, then download the archives that hold picks."""
 
 import io
 import json
@@ -101,7 +101,7 @@ def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
         origin=Http(
             urls=tuple((p.lstrip("/"), f"{site.url}{p}") for p in site.files), revision="v1"
         ),
-        layout=JsonLines(),
+        format=JsonLines(),
         adapt=_adapt,
         rows_in=("*.jsonl",),
         media_in=("*.zip", "*.tar", "*.tar.gz"),
@@ -179,7 +179,7 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_picks_is_brought(
     code, out, err = run("curate", "served", "--json")
     assert code == 0, err
     (fall,) = json.loads(out)
-    assert fall["lost"] == {"media-not-picked": 13}
+    assert fall["lost"] == {"media-not-selected": 13}
     assert fall["not_looked_at"] == 0
     assert fall["kept"] == 15
     code, out, err = run("mix", "build", str(spec))

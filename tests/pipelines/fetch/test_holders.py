@@ -34,8 +34,8 @@ def _found(site: Any, *named: str) -> tuple[list[str], list[str]]:
         for path, data in sorted(site.files.items())
     ]
     said: list[str] = []
-    bring = Downloader(sleep=lambda seconds: None)
-    return files_with(named, files, bring, jobs=2, say=said.append), said
+    fetcher = Downloader(sleep=lambda seconds: None)
+    return files_with(named, files, fetcher, jobs=2, say=said.append), said
 
 
 def test_parts_of_a_cut_zip_come_together_or_not_at_all(site: Any) -> None:

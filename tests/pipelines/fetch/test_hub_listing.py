@@ -46,7 +46,7 @@ def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
         modality="image",
         licence="MIT",
         origin=Hub(repo=ROWS, beside=(("media", MEDIA),)),
-        layout=JsonLines(),
+        format=JsonLines(),
         adapt=lambda row: (),
         rows_in=("*.jsonl",),
         media_in=("media/*.png",),

@@ -63,7 +63,7 @@ def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
         origin=Http(
             urls=tuple((p.lstrip("/"), f"{site.url}{p}") for p in site.files), revision="v1"
         ),
-        layout=Parquet(columns=("name", "image")),
+        format=Parquet(columns=("name", "image")),
         adapt=_adapt,
         rows_in=("*.parquet",),
         media_in=("*.tar.gz",),

@@ -80,10 +80,10 @@ def _file(tmp_path: Path, data: bytes) -> tuple[RawFile, Folder]:
     return RawFile(path="rows.json", size=len(data), sha256=""), Folder(tmp_path)
 
 
-def _values(layout: JsonArray, file: RawFile, root: Folder) -> list[Any]:
-    pieces = layout.pieces([file], root)
-    found: list[Any] = [c.values for p in pieces for c in layout.read(p, root)]
-    assert len(found) == sum(layout.count(p, root) for p in pieces)
+def _values(wanted: JsonArray, file: RawFile, root: Folder) -> list[Any]:
+    pieces = wanted.pieces([file], root)
+    found: list[Any] = [c.values for p in pieces for c in wanted.read(p, root)]
+    assert len(found) == sum(wanted.count(p, root) for p in pieces)
     return found
 
 
@@ -126,9 +126,9 @@ def test_memory_stays_small_whatever_the_size_of_the_array(
     row = json.dumps({"text": "x" * 500}).encode()
     file, root = _file(tmp_path, b"[" + b",".join([row] * 20_000) + b"]")
     tracemalloc.start()
-    layout = JsonArray(cut_bytes=1 << 18)
-    pieces = layout.pieces([file], root)
-    rows = sum(1 for p in pieces for _ in layout.read(p, root))
+    wanted = JsonArray(cut_bytes=1 << 18)
+    pieces = wanted.pieces([file], root)
+    rows = sum(1 for p in pieces for _ in wanted.read(p, root))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert rows == 20_000

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from smolmix.errors import DataError
-from smolmix.pipelines.formats.format import Fault, Layout, RawFile
+from smolmix.pipelines.formats.format import Fault, FileFormat, RawFile
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.formats.small_files import JsonFiles
 from smolmix.pipelines.formats.webdataset import WebDataset
@@ -21,11 +21,11 @@ DEEP = b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 BAD = {"deep": DEEP, "cut": b'{"text": "a', "list": b"[1]", "bytes": b'{"text": "\x81"}'}
 
 
-def _rows(layout: Layout, root: Folder, *paths: str) -> list[object]:
+def _rows(wanted: FileFormat, root: Folder, *paths: str) -> list[object]:
     files = [RawFile(path=p, size=root.local(p).stat().st_size, sha256="") for p in sorted(paths)]
-    (piece,) = layout.pieces(files, root)
-    found = list(layout.read(piece, root))
-    assert [c.row for c in found] == list(range(layout.count(piece, root)))
+    (piece,) = wanted.pieces(files, root)
+    found = list(wanted.read(piece, root))
+    assert [c.row for c in found] == list(range(wanted.count(piece, root)))
     return [c.values for c in found]
 
 
