@@ -175,7 +175,7 @@ WORDS = (
         ),
         write="dropped because …; unselected",
         why="rows are dropped with a reason",
-        caught=("those leave as media-not-picked", "Every row that leaves is in"),
+        caught=("those leave as media-not-selected", "Every row that leaves is in"),
     ),
     Word(
         pattern=r"\bunits? (done|ready|left|to do)\b|[\d}] of [\d{][^ ]* units?\b",

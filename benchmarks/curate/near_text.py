@@ -83,10 +83,10 @@ def counted(at: float, cpu: float) -> dict[str, float]:
 def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     import pyarrow.parquet as pq
 
+    from smolmix import removals
     from smolmix.accounting import RowAccounting
     from smolmix.engine.run import run_stage
     from smolmix.engine.stage import Stage, Summary, Unit
-    from smolmix.pipelines.curate.dedup import removals
     from smolmix.pipelines.curate.dedup.inputs import Origin
     from smolmix.pipelines.curate.dedup.text import minhash, near_duplicates
     from smolmix.pipelines.curate.policy import TextDedup

@@ -7,7 +7,6 @@ import numpy as np
 
 import smolmix
 from smolmix.errors import DataError, IncompleteError, IntegrityError, UsageError
-from smolmix.mixtures.candidates.cross_corpus import across_corpora
 from smolmix.mixtures.candidates.pool import Pool, lacking, load_pool
 from smolmix.mixtures.candidates.previous_selection import picked_before
 from smolmix.mixtures.candidates.strata import Sorted, stratify
@@ -28,6 +27,7 @@ from smolmix.mixtures.spec.catalogue import corpora_of as corpora_of
 from smolmix.mixtures.spec.load import Reading, parse_spec
 from smolmix.mixtures.spec.spec import Spec
 from smolmix.profiles import Profile
+from smolmix.removals import across_corpora
 from smolmix.workspace import Workspace
 
 
@@ -38,7 +38,7 @@ class Measured:
     pool: Pool
     ordered: Sorted
     mix: Mix
-    verdicts: str
+    removals: str
 
 
 def spec_profile(spec: Spec) -> Profile:
@@ -70,14 +70,14 @@ def measure(reading: Reading, workspace: Workspace) -> Measured:
     """
     spec = reading.spec
     check_here(reading, workspace)
-    ids, digest = across_corpora(workspace, corpora_of(spec))
+    removals = across_corpora(workspace, corpora_of(spec))
     pool = load_pool(
         spec,
         workspace,
         spec_profile(spec).name,
         published(spec),
         reading.path,
-        leaving=ids,
+        leaving=removals.ids,
         before=picked_before(spec, reading.raw, workspace),
     )
     for name in published(spec):
@@ -91,7 +91,10 @@ def measure(reading: Reading, workspace: Workspace) -> Measured:
             )
     supply, ordered = stratify(spec, pool, reading.path)
     return Measured(
-        pool=pool, ordered=ordered, mix=solve_spec(spec, supply, reading.path), verdicts=digest
+        pool=pool,
+        ordered=ordered,
+        mix=solve_spec(spec, supply, reading.path),
+        removals=removals.digest,
     )
 
 
@@ -215,7 +218,7 @@ def _lock(
         seed=spec.seed,
         profile=name,
         corpora={c: corpus_lock(workspace, c, name) for c in corpora_of(spec)},
-        verdicts=measured.verdicts,
+        removals=measured.removals,
         left_out=dict(measured.pool.left_out),
         there={n: c for n, c in measured.mix.supply.there.items() if c},
         unpublished=missing,
@@ -236,9 +239,9 @@ def changes(lock: Lock, workspace: Workspace) -> list[str]:
             a, b = getattr(then, what), getattr(now, what)
             if a != b:
                 found.append(f"{corpus}: {what} was {a or 'none'}, is {b or 'none'}")
-    _, verdicts = across_corpora(workspace, lock.corpora)
-    if verdicts != lock.verdicts:
-        found.append(f"verdicts were {lock.verdicts or 'none'}, are {verdicts or 'none'}")
+    removals = across_corpora(workspace, lock.corpora).digest
+    if removals != lock.removals:
+        found.append(f"removals were {lock.removals or 'none'}, are {removals or 'none'}")
     return found
 
 

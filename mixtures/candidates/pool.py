@@ -93,9 +93,7 @@ def _in_component(part: Part, component: Component) -> NDArray[np.bool_]:
     return mask
 
 
-def _allowed(
-    part: Part, spec: Spec, verdicts: pa.Array | None, out: _Gathered
-) -> NDArray[np.bool_]:
+def _allowed(part: Part, spec: Spec, removed: pa.Array | None, out: _Gathered) -> NDArray[np.bool_]:
     """Return which rows any component may use; count the others under their reason."""
     allowed = part.train.copy()
     out.leave("held out for evaluation", int((~allowed).sum()))
@@ -105,9 +103,9 @@ def _allowed(
         out.leave(reason, int((allowed & ~mask).sum()))
         allowed = allowed & mask
 
-    if verdicts is not None and len(verdicts):
-        inside = pa.compute.is_in(part.ids, value_set=verdicts)
-        cut("verdict across corpora", ~inside.to_numpy(zero_copy_only=False))
+    if removed is not None and len(removed):
+        inside = pa.compute.is_in(part.ids, value_set=removed)
+        cut("removed across corpora", ~inside.to_numpy(zero_copy_only=False))
     cut("where", _meets(part, spec.where))
     if spec.caps.duration_s.max != float("inf"):
         cut("caps.duration_s.max", part.numbers["duration_s"] <= spec.caps.duration_s.max)
@@ -193,7 +191,7 @@ def load_pool(
         profile: name of the profile whose counts are read.
         components: those to load; their corpora must be curated and counted.
         where: the spec's file, for messages.
-        leaving: ids that verdicts across corpora take out.
+        leaving: ids that were removed across corpora.
         before: components that take their picks of before again.
 
     Raises:

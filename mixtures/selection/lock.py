@@ -48,7 +48,7 @@ class Lock:
     seed: int
     profile: str  # name of the profile, with its digest
     corpora: Mapping[str, CorpusLock]
-    verdicts: str  # digest of the verdicts across corpora, or ""
+    removals: str  # digest of the removals across corpora, or ""
     left_out: Mapping[str, int]
     there: Mapping[str, int] = field(default_factory=dict)  # component -> samples before `take`
     unpublished: Mapping[str, str]

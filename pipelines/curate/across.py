@@ -1,32 +1,33 @@
-"""Duplicates across corpora, as `verdicts/`: adding a corpus rewrites no other's files.
+"""Duplicates across corpora, as `removals/`: adding a corpus rewrites no other's files.
 
 The Cauldron recurs inside LLaVA-OneVision, MAmmoTH-VL and FineVision, so shares mean little
 before one copy is chosen. It is the one in the corpus that the policy's `priority` names first;
-corpora it does not name follow by id. A mixture of exactly these corpora applies the verdicts.
+corpora it does not name follow by id. A mixture of exactly these corpora leaves the other copies
+out.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
 from smolmix.errors import UsageError
-from smolmix.pipelines.curate.dedup import exact, removals
+from smolmix.pipelines.curate.dedup import exact
 from smolmix.pipelines.curate.dedup.inputs import Origin
 from smolmix.pipelines.curate.dedup.media.tables import Places
 from smolmix.pipelines.curate.dedup.text import near_duplicates
 from smolmix.pipelines.curate.policy import Policy
 from smolmix.pipelines.curate.run import Run, media_clusters, media_label, texts_of
-from smolmix.storage import Folder, digest_json
-from smolmix.workspace import Workspace, part_files, stage_record
+from smolmix.storage import Folder
+from smolmix.workspace import Workspace, stage_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """Folders of verdicts to join."""
+    """Folders of removals to join."""
 
     folders: tuple[str, ...]
 
@@ -36,31 +37,23 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     assert isinstance(payload, Payload)
     seen, tables, reasons = set[str](), list[pa.Table](), dict[str, int]()
     for folder in map(Folder, payload.folders):
-        for name in part_files(folder, removals.SUFFIX):
-            with folder.open(name) as stream:
-                table = pq.read_table(stream)
-            rows = [r for r in table.to_pylist() if r["id"] not in seen]
-            seen.update(r["id"] for r in rows)
-            for row in rows:
-                reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
-            tables.append(pa.Table.from_pylist(rows, schema=removals.SCHEMA))
+        rows = [r for r in removals.read(folder).to_pylist() if r["id"] not in seen]
+        seen.update(r["id"] for r in rows)
+        for row in rows:
+            reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
+        tables.append(pa.Table.from_pylist(rows, schema=removals.SCHEMA))
     table = pa.concat_tables([removals.SCHEMA.empty_table(), *tables]).sort_by("id")
-    pq.write_table(table, context.out / f"{unit.name}.parquet", compression="zstd")
+    removals.write_table(context.out / f"{unit.name}{removals.SUFFIX}", table)
     return Result(accounting=RowAccounting(), stats={"reasons": dict(sorted(reasons.items()))})
 
 
-STAGE = Stage(name="verdicts", version=1, run=_run)
+STAGE = Stage(name="removals", version=1, run=_run)
 
 
 def ranked(corpora: Sequence[str], policy: Policy) -> list[str]:
     """Return the corpora, the one that keeps its copies first."""
     named = {name: i for i, name in enumerate(policy.dedup.priority)}
     return sorted(set(corpora), key=lambda c: (named.get(c, len(named)), c))
-
-
-def set_folder(workspace: Workspace, corpora: Sequence[str]) -> Folder:
-    """Return where the verdicts on these corpora lie."""
-    return workspace.child("verdicts", digest_json(sorted(set(corpora)))[:16])
 
 
 def _origin(workspace: Workspace, corpus: str, rank: int) -> Origin:
@@ -88,7 +81,7 @@ def across(corpora: Sequence[str], policy: Policy, run: Run) -> Summary:
     for name in names:
         stage_record(run.workspace.curated(name))
     origins = [_origin(run.workspace, name, rank) for rank, name in enumerate(names)]
-    folder = set_folder(run.workspace, names)
+    folder = removals.set_folder(run.workspace, names)
     work, label = run.workspace.child("dedup"), f"across-{folder.name}"
     places = Places(urls=tuple(run.workspace.measured(n).url for n in names))
     samples = sum(stage_record(run.workspace.curated(n)).accounting.kept for n in names)
@@ -106,7 +99,7 @@ def across(corpora: Sequence[str], policy: Policy, run: Run) -> Summary:
         rules = policy.dedup.text
         found.append(near_duplicates.find(run.stage, work, label, origins, rules, across=True))
     unit = Unit(
-        name="verdicts-00000",
+        name="across-00000",
         inputs={f.path.rsplit("/", 2)[-2]: stage_record(f).digest for f in found},
         params={},
         payload=Payload(folders=tuple(f.url for f in found)),

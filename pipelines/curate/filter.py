@@ -1,6 +1,6 @@
-"""Stage "filter": the policy's rules over measured samples; one verdict a row, no media opened.
+"""Stage "filter": the policy's rules over measured samples; one decision a row, no media opened.
 
-Writes `part-NNNNN.rows.parquet`, row for row with the measured part: the verdict, and of each
+Writes `part-NNNNN.rows.parquet`, row for row with the measured part: the decision, and of each
 sample what deduplication compares. Survivors that are text alone also get a MinHash signature.
 """
 
@@ -95,7 +95,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     ):
         for samples in _samples(folder, f"{unit.name}.parquet"):
             rows = [
-                _row(start + i, sample, policy.verdict(_view(start + i, sample, looks, scores)))
+                _row(start + i, sample, policy.broken_rule(_view(start + i, sample, looks, scores)))
                 for i, sample in enumerate(samples)
             ]
             for row in rows:
@@ -116,13 +116,13 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     return Result(accounting=accounting, stats={"texts": sketch.count})
 
 
-def _row(number: int, sample: Sample, verdict: tuple[str, str] | None) -> dict[str, object]:
+def _row(number: int, sample: Sample, broken: tuple[str, str] | None) -> dict[str, object]:
     return {
         "row": number,
         "id": sample.id,
         "split": sample.split,
-        "reason": verdict[0] if verdict else "",
-        "detail": verdict[1] if verdict else "",
+        "reason": broken[0] if broken else "",
+        "detail": broken[1] if broken else "",
         "text_hash": sample.text_hash,
         "media": [m.digest for m in sample.media],
         "pixels": sum(m.width * m.height for m in sample.media),

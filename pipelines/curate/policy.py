@@ -126,7 +126,7 @@ class Policy:
         every = (rule for rules in self.rules.values() for rule in rules)
         return tuple(sorted({r.scorer for r in every if isinstance(r, ScoreLow)}))
 
-    def verdict(self, view: View) -> tuple[str, str] | None:
+    def broken_rule(self, view: View) -> tuple[str, str] | None:
         """Return (reason, detail) of the first rule the sample breaks, or None."""
         for group in _APPLIES[view.sample.modality]:
             for rule in self.rules.get(group, ()):

@@ -2,7 +2,7 @@
 
 The steps of one corpus, each resumable by itself: measure (media and text, once), filter (the
 policy's rules), duplicates (exact; near ones by hash and pixels), contamination, merging where
-the policy asks for it, and last the curated parts, which apply the verdicts. Only `measure` opens
+the policy asks for it, and last the curated parts, without the removed rows. Only `measure` opens
 media, and of those again only the pairs that hashes propose.
 """
 
@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
 from smolmix.pipelines.curate import filter as filtering
 from smolmix.pipelines.curate.decontaminate import run as decontaminate
 from smolmix.pipelines.curate.dedup import exact, merge
-from smolmix.pipelines.curate.dedup import removals as verdicts
 from smolmix.pipelines.curate.dedup.inputs import Origin
 from smolmix.pipelines.curate.dedup.media import candidates, confirm, dense_buckets
 from smolmix.pipelines.curate.dedup.media.tables import Places
-from smolmix.pipelines.curate.dedup.removals import Verdict
 from smolmix.pipelines.curate.dedup.text import near_duplicates
 from smolmix.pipelines.curate.measure.run import measure_corpus
 from smolmix.pipelines.curate.policy import Policy
 from smolmix.pipelines.sources.source import Source
+from smolmix.removals import Removal
 from smolmix.sample import Dropped
 from smolmix.schema import dropped_table
 from smolmix.storage import Folder, digest_json
@@ -39,7 +39,7 @@ class Payload:
 
     measured: str
     filtered: str
-    verdicts: tuple[str, ...]  # folders; the first that names a row decides
+    removals: tuple[str, ...]  # folders; the first that names a row decides
     merged: str  # folder of merged samples, or ""
 
 
@@ -76,7 +76,7 @@ class Run:
 def _run(unit: Unit, context: UnitContext) -> Result:
     payload = unit.payload
     assert isinstance(payload, Payload)
-    found = verdicts.of_part(map(Folder, payload.verdicts), unit.name)
+    found = removals.of_part(map(Folder, payload.removals), unit.name)
     with Folder(payload.filtered).open(unit.name + filtering.SUFFIX) as stream:
         rows = pq.read_table(stream, columns=["row", "reason", "detail"]).to_pylist()
     losses = {r["row"]: (r["reason"], r["detail"]) for r in rows if r["reason"]}
@@ -117,7 +117,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
         dropped_table(dropped), context.out / f"{unit.name}.dropped.parquet", compression="zstd"
     )
     apart = {merge.MERGED, *accounting.dropped}
-    duplicates = {r: n for r, n in verdicts.count_reasons(found).items() if r not in apart}
+    duplicates = {r: n for r, n in removals.count_reasons(found).items() if r not in apart}
     return Result(accounting=accounting, stats={"duplicates": duplicates})
 
 
@@ -136,7 +136,7 @@ def _dropped(
     start: int,
     kept: set[int],
     losses: Mapping[int, tuple[str, str]],
-    found: Mapping[int, Verdict],
+    found: Mapping[int, Removal],
 ) -> list[Dropped]:
     """Return why each row of the table that is not kept leaves."""
     columns = table.select(["id", "source_file", "source_row"]).to_pydict()
@@ -148,9 +148,9 @@ def _dropped(
         if start + i in losses:
             reason, detail = losses[start + i]
         else:
-            verdict = found[start + i]
-            stage, reason, detail = verdict.stage, verdict.reason, verdict.detail
-            kept_id = verdict.kept_id
+            removal = found[start + i]
+            stage, reason, detail = removal.stage, removal.reason, removal.detail
+            kept_id = removal.kept_id
         dropped.append(
             Dropped(
                 id=columns["id"][i],
@@ -264,7 +264,7 @@ def texts_of(filtered: Folder) -> int:
     return sum(int(m.stats["texts"]) for m in manifests(filtered))
 
 
-def _verdicts(
+def _removals(
     run: Run,
     work: Folder,
     corpus: str,
@@ -321,7 +321,7 @@ def apply_policy(
         ray_address=run.ray_address,
         quiet=run.quiet,
     )
-    found = _verdicts(run, work, corpus, policy, measured, filtered, step)
+    found = _removals(run, work, corpus, policy, measured, filtered, step)
     merged = None
     if policy.dedup.same_image == "merge":
         origin = Origin(
@@ -332,7 +332,7 @@ def apply_policy(
         run.stage(merge.STAGE, parts, merged)
         found.append(merged)
     steps = {f.path.rsplit("/", 2)[-2]: f for f in found}
-    digests = {f"verdicts {name}": stage_record(f).digest for name, f in steps.items()}
+    digests = {f"removals {name}": stage_record(f).digest for name, f in steps.items()}
     units = [
         Unit(
             name=name,
@@ -341,7 +341,7 @@ def apply_policy(
             payload=Payload(
                 measured=measured.url,
                 filtered=filtered.url,
-                verdicts=tuple(f.url for f in found),
+                removals=tuple(f.url for f in found),
                 merged=merged.url if merged else "",
             ),
         )

@@ -61,12 +61,12 @@ def build_report(
     computed = figures(workspace, name)
     maker = CardMaker(workspace=workspace, profile=counted_profile(workspace, lock))
     picks = read_picks(workspace, name)
-    verdicts = across.read_verdicts(workspace, sorted(lock.corpora))
+    removals = across.read_removals(workspace, sorted(lock.corpora))
     cards: dict[str, Card] = {}
     for corpus in sorted(lock.corpora):
         mine = picks.filter(picks["corpus"] == corpus).select("part", "row")
         picked = frozenset((part, row) for part, row in mine.iter_rows())
-        left = across.of_corpus(verdicts, corpus)
+        left = across.of_corpus(removals, corpus)
         for card in corpus_cards(
             workspace, corpus, maker, seed=seed, budget=budget, picked=picked, across=left
         ):

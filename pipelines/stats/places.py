@@ -11,7 +11,7 @@ from smolmix.workspace import Workspace
 Kind = Literal["workspace", "raw", "samples", "mixture", "stage", "run"]
 _SAMPLE_STAGES = ("measured", "curated")
 _DEPTH = {"raw": 1, "measured": 1, "curated": 1, "mixtures": 1, "runs": 1}
-_STAGES = (*_DEPTH, "counts", "tiles", "ids", "sequences", "verdicts")
+_STAGES = (*_DEPTH, "counts", "tiles", "ids", "sequences", "removals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from tests.support.cross_corpus import write_cross_corpus
 
 from smolmix.errors import IncompleteError, UsageError
 from smolmix.mixtures.built.run import build
 from smolmix.mixtures.built.verify import verify_mixture
 from smolmix.mixtures.selection.lock import Lock
 from smolmix.mixtures.spec.load import parse_spec
-from smolmix.workspace import STAGE_FILE, Workspace
+from smolmix.removals import Removal
+from smolmix.workspace import Workspace
 
 Corpus = Callable[..., None]
 
@@ -128,24 +128,20 @@ def test_shares_of_tokens_are_those_of_the_picks(corpus: Corpus, workspace: Work
     assert text / (text + image) == pytest.approx(0.14, abs=1e-3)
 
 
-def test_verdicts_across_corpora_are_applied(corpus: Corpus, workspace: Workspace) -> None:
+def test_copies_across_corpora_are_left_out(corpus: Corpus, workspace: Workspace) -> None:
     corpus("a", 10)
     corpus("b", 10)
-    folder = workspace.child("verdicts", "set")
-    (target := folder.local("part-00000.parquet")).parent.mkdir(parents=True)
-    pq.write_table(pa.table({"id": ["b/3"], "reason": ["duplicate"], "kept_id": ["a/3"]}), target)
-    record = workspace.curated("a").read_json(STAGE_FILE)
-    folder.write_json(STAGE_FILE, {**record, "info": {"corpora": ["b", "a"]}})
-    manifest = workspace.curated("a").read_json("_manifests/part-00000.json")
-    manifest["files"] = [{"name": "part-00000.parquet", "size": 0, "digest": ""}]
-    folder.write_json("_manifests/part-00000.json", manifest)
+    copy = Removal(
+        part="part-00000", row=3, id="b/3", stage="dedup", reason="duplicate-exact", kept_id="a/3"
+    )
+    write_cross_corpus(workspace, ["b", "a"], copy)
     both = {"a": {"corpus": "a"}, "b": {"corpus": "b"}}
     lock, picks = mix(workspace, both)
-    assert (picks.height, lock.left_out["verdict across corpora"]) == (19, 1)
+    assert (picks.height, lock.left_out["removed across corpora"]) == (19, 1)
     assert "b/3" not in picks["id"].to_list()
-    assert lock.verdicts
+    assert lock.removals
     alone, _ = mix(workspace, {"b": {"corpus": "b"}})
-    assert (alone.draws, alone.verdicts) == (10, "")
+    assert (alone.draws, alone.removals) == (10, "")
 
 
 def test_a_corpus_that_is_not_curated_names_the_verb(workspace: Workspace) -> None:

@@ -121,7 +121,7 @@ def put_curated(workspace: Workspace, corpus: str, samples: Sequence[Sample]) ->
 def lock_of(mixture: str, spec: Mapping[str, Any], seed: int = 0) -> Lock:
     return Lock(
         format=FORMAT, smolmix="", name=mixture, spec_file="", spec=spec, sources={}, seed=seed,
-        profile="", corpora={}, verdicts="", left_out={}, unpublished={}, solution=(),
+        profile="", corpora={}, removals="", left_out={}, unpublished={}, solution=(),
         reached={}, licences={}, draws=0, picks="",
     )  # fmt: skip
 

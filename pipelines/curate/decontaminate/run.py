@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError, UsageError
 from smolmix.pipelines.curate.decontaminate import ngrams
-from smolmix.pipelines.curate.dedup import removals
 from smolmix.pipelines.curate.dedup.clusters import Clusters
 from smolmix.pipelines.curate.dedup.inputs import Origin, inputs
-from smolmix.pipelines.curate.dedup.removals import Verdict
 from smolmix.pipelines.curate.dedup.text.shingles import Hashes, words
 from smolmix.pipelines.curate.policy import Decontaminate
+from smolmix.removals import Removal
 from smolmix.schema import from_table
 from smolmix.storage import Folder, digest_file
 from smolmix.workspace import Workspace, part_files, stage_record
@@ -213,7 +213,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
         )
         if row["split"] == "train"
     }
-    found, start = list[Verdict](), 0
+    found, start = list[Removal](), 0
     with Folder(payload.measured).open(f"{unit.name}.parquet") as stream:
         file = pq.ParquetFile(stream)
         for group in range(file.num_row_groups):
@@ -228,7 +228,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
                     reason = "contaminated-text"
                 if match is not None:
                     found.append(
-                        Verdict(
+                        Removal(
                             part=unit.name,
                             row=row,
                             id=sample.id,
@@ -240,7 +240,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
                     )
             start += file.metadata.row_group(group).num_rows
     removals.write(context.out / f"{unit.name}{removals.SUFFIX}", found)
-    return Result(accounting=RowAccounting(), stats={"verdicts": len(found)})
+    return Result(accounting=RowAccounting(), stats={"removals": len(found)})
 
 
 def _media_match(

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import polars as pl
 import xxhash
 
+from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.curate.dedup import inputs as origins
-from smolmix.pipelines.curate.dedup import merge, removals
+from smolmix.pipelines.curate.dedup import merge
 from smolmix.pipelines.curate.dedup.clusters import Clusters
 from smolmix.pipelines.curate.dedup.inputs import Origin
-from smolmix.pipelines.curate.dedup.removals import Verdict
+from smolmix.removals import Removal
 from smolmix.storage import Folder
 from smolmix.workspace import stage_record
 
@@ -89,18 +90,18 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     clusters = Clusters.load(Folder(payload.clusters)) if payload.clusters else Clusters({})
     rows = _rows(payload, clusters.canonical)
     rows = rows.filter(pl.len().over("key") > 1).sort(_ORDER, descending=_LARGER_FIRST)
-    found = list[Verdict]()
+    found = list[Removal]()
     for _, group in rows.group_by("key", maintain_order=True):
         first, *others = group.to_dicts()
         for one in others:
             if one["held"] or (payload.across and one["corpus"] == first["corpus"]):
                 continue
-            found.append(_verdict(one, first, clusters))
+            found.append(_removal(one, first, clusters))
     removals.write(context.out / f"{unit.name}{removals.SUFFIX}", found)
-    return Result(accounting=RowAccounting(), stats={"verdicts": len(found)})
+    return Result(accounting=RowAccounting(), stats={"removals": len(found)})
 
 
-def _verdict(one: Mapping[str, object], first: Mapping[str, object], clusters: Clusters) -> Verdict:
+def _removal(one: Mapping[str, object], first: Mapping[str, object], clusters: Clusters) -> Removal:
     text, *media = str(one["raw"]).split()
     same = one["raw"] == first["raw"]
     stage, reason = "dedup", "duplicate-exact" if same else "duplicate-near-media"
@@ -108,7 +109,7 @@ def _verdict(one: Mapping[str, object], first: Mapping[str, object], clusters: C
         stage, reason = "decontaminate", "contaminated-heldout"
     elif text != str(first["raw"]).split()[0]:
         reason = "same-image"
-    return Verdict(
+    return Removal(
         part=str(one["part"]),
         row=int(str(one["row"])),
         id=str(one["id"]),

@@ -6,14 +6,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from smolmix.pipelines.curate.dedup import removals
+from smolmix import removals
 from smolmix.storage import Folder
 from smolmix.workspace import stage_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """One corpus: its filter step, and the verdicts that already took rows out."""
+    """One corpus: its filter step, and the removals that earlier steps found."""
 
     corpus: str
     rank: int  # of two copies in two corpora the one of the lower rank stays
@@ -28,7 +28,7 @@ class Origin:
     def rows(
         self, part: str, suffix: str, columns: Sequence[str], filters: Any = None
     ) -> Iterator[Mapping[str, Any]]:
-        """Yield the part's rows that no verdict has taken out."""
+        """Yield the part's rows that no step has removed."""
         taken = removals.of_part(map(Folder, self.gone), part)
         with Folder(self.filtered).open(part + suffix) as stream:
             table = pq.read_table(stream, columns=list(columns), filters=filters)

@@ -1,8 +1,8 @@
 """Stage "merge": conversations over the same media become one, where the policy says so.
 
-Runs after every verdict, over what is left: a copy or a contaminated sample is never merged.
+Runs after every other removal, so a copy or a contaminated sample is never merged.
 Units are partitions of the media, so all conversations over one picture meet wherever they lie.
-Writes the merged samples with the place of their head, and a verdict on each sample that went into
+Writes the merged samples with the place of their head, and a removal for each sample that went into
 one. Held-out samples stay as published.
 """
 
@@ -15,14 +15,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
-from smolmix.pipelines.curate.dedup import inputs, merged_turns, removals
+from smolmix.pipelines.curate.dedup import inputs, merged_turns
 from smolmix.pipelines.curate.dedup.inputs import Origin
 from smolmix.pipelines.curate.dedup.merged_turns import Joined
-from smolmix.pipelines.curate.dedup.removals import Verdict
 from smolmix.pipelines.curate.measure.samples import text_measures
 from smolmix.pipelines.curate.policy import Merge
+from smolmix.removals import Removal
 from smolmix.sample import Sample
 from smolmix.schema import SAMPLE_SCHEMA, from_table, to_table
 from smolmix.storage import Folder
@@ -112,8 +113,8 @@ def _joined(payload: Payload) -> Iterator[tuple[Joined, Mapping[str, _Place]]]:
                     yield one, {name: place for name, (_, place) in samples.items()}
 
 
-def _verdicts(one: Joined, places: Mapping[str, _Place]) -> Iterator[Verdict]:
-    blank = Verdict(part="", row=0, id="", stage="merge", reason=MERGED, kept_id=one.head.id)
+def _removals(one: Joined, places: Mapping[str, _Place]) -> Iterator[Removal]:
+    blank = Removal(part="", row=0, id="", stage="merge", reason=MERGED, kept_id=one.head.id)
     for sample, first in one.into:
         part, row = places[sample.id]
         detail = f"from turn {first} of it on"
@@ -136,9 +137,9 @@ def _measured(samples: Iterable[Sample]) -> list[Sample]:
 def _run(unit: Unit, context: UnitContext) -> Result:
     payload = unit.payload
     assert isinstance(payload, Payload)
-    heads, found = list[tuple[_Place, Joined]](), list[Verdict]()
+    heads, found = list[tuple[_Place, Joined]](), list[Removal]()
     for one, places in _joined(payload):
-        found += _verdicts(one, places)
+        found += _removals(one, places)
         if one.into:
             heads.append((places[one.head.id], one))
     heads.sort(key=lambda head: head[0])
@@ -160,7 +161,7 @@ def _run(unit: Unit, context: UnitContext) -> Result:
         accounting=RowAccounting(),
         stats={
             "conversations": len(heads),
-            "verdicts": len(found),
+            "removals": len(found),
             "pairs_dropped": dict(sorted((p, n) for p, n in pairs.items() if n)),
         },
     )
@@ -202,7 +203,7 @@ def units(measured: Folder, origin: Origin, samples: int, policy: Merge) -> list
 
     Args:
         measured: the corpus with its measures.
-        origin: its filter step, and all verdicts on it.
+        origin: its filter step, and all removals from it.
         samples: how many it has.
         policy: what may be joined.
     """

@@ -1,6 +1,6 @@
 """Several conversations over the same media as one: each medium once, then all questions.
 
-Only what a mixture could not tell apart is joined: one subset, category, licence and verdict on
+Only what a mixture could not tell apart is joined: one subset, category, licence and finding on
 chain of thought, one system turn, the same media in the same order, and, unless the policy says
 otherwise, the same tags. No question is asked twice in one conversation.
 """

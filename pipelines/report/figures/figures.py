@@ -121,7 +121,7 @@ def provenance(workspace: Workspace, lock: Lock) -> dict[str, Any]:
         "seed": lock.seed,
         "profile": lock.profile,
         "picks": lock.picks,
-        "verdicts": lock.verdicts,
+        "removals": lock.removals,
         "corpora": corpora,
     }
 
@@ -143,7 +143,7 @@ def figures(workspace: Workspace, name: str) -> dict[str, Any]:
     profile = counted_profile(workspace, lock)
     spec = constraints.read_spec(lock)
     dropped = _dropped(workspace, corpora)
-    dropped += across.counts(across.read_verdicts(workspace, corpora))
+    dropped += across.counts(across.read_removals(workspace, corpora))
     flows = {c: flow.corpus_flow(workspace, c, picks) for c in corpora}
     facets = {by: shares(frame, by) for by in FACETS}
     seconds = frame.filter(pl.col("duration_s") > 0)["duration_s"]

@@ -295,7 +295,7 @@ def _provenance(figures: Mapping[str, Any]) -> Section:
     made = figures["provenance"]
     single = [
         {"what": k, "value": str(made[k])}
-        for k in ("smolmix", "spec_file", "seed", "profile", "picks", "verdicts")
+        for k in ("smolmix", "spec_file", "seed", "profile", "picks", "removals")
     ]
     tables = [Table(title="Mixture", rows=single), Table(title="Corpora", rows=made["corpora"])]
     if made["sources"]:

@@ -99,7 +99,8 @@ def _compare(run: "Run", corpora: list[str], one: "Policy", other: "Policy", as_
 def _across(run: "Run", corpora: list[str], rules: "Policy") -> None:
     import sys
 
-    from smolmix.pipelines.curate.across import across, set_folder
+    from smolmix.pipelines.curate.across import across
+    from smolmix.removals import set_folder
     from smolmix.workspace import manifests
 
     summary = across(corpora, rules, run)
@@ -108,4 +109,7 @@ def _across(run: "Run", corpora: list[str], rules: "Policy") -> None:
         counts |= manifest.stats["reasons"]
     said = ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) or "none"
     order = " > ".join(summary.record.info["priority"])
-    print(f"copies across corpora that leave a mixture of them: {said} ({order})", file=sys.stderr)
+    print(
+        f"copies across corpora, left out of a mixture of them: {said} ({order})",
+        file=sys.stderr,
+    )

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from smolmix.pipelines.curate import policy as policies
-from smolmix.pipelines.curate.across import across, set_folder
+from smolmix.pipelines.curate.across import across
 from smolmix.pipelines.curate.dedup import merged_turns
 from smolmix.pipelines.curate.policy import Merge
 from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.removals import set_folder
 from smolmix.sample import FIND, Media, MediaRef, Sample, turns_of
 from smolmix.tokenize.chat import tokenizer
 from smolmix.workspace import Workspace, part_files, stage_record
@@ -245,7 +246,7 @@ def test_every_sample_is_accounted_for_and_every_pair_is_said_once(
             assert (turns[first - 1].text, turns[first].text) in pairs
 
 
-def test_a_verdict_that_changes_beside_others_that_do_not_is_applied(
+def test_a_removal_that_changes_beside_others_that_do_not_is_applied(
     planted: Make, merged: Curate
 ) -> None:
     corpus = planted()

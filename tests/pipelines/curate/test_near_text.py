@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smolmix.pipelines.curate import policy as policies
-from smolmix.pipelines.curate.across import across, set_folder
+from smolmix.pipelines.curate.across import across
 from smolmix.pipelines.curate.dedup.text import near_duplicates, shingles
 from smolmix.pipelines.curate.dedup.text.shingles import Words
 from smolmix.pipelines.curate.run import Run
+from smolmix.removals import set_folder
 from smolmix.workspace import Workspace, part_files
 
 Make = Callable[..., Any]
@@ -57,7 +58,7 @@ def _many_copies(corpus: Any, groups: int) -> None:
             corpus.add(f"g{group}c{copy}", ("assistant", " ".join(said)))
 
 
-def test_partitions_of_pairs_change_no_verdict(
+def test_partitions_of_pairs_change_no_removal(
     planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpora = []

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from smolmix.errors import DataError, IncompleteError, UsageError
-from smolmix.mixtures.candidates.cross_corpus import across_corpora
 from smolmix.pipelines.curate import policy as policies
-from smolmix.pipelines.curate.across import across, set_folder
+from smolmix.pipelines.curate.across import across
 from smolmix.pipelines.curate.compare import compare_policies
 from smolmix.pipelines.curate.run import Run, apply_policy, curate_corpus
+from smolmix.removals import across_corpora, set_folder
 from smolmix.workspace import Workspace, part_files, stage_record
 
 Make = Callable[..., Any]
@@ -86,7 +86,7 @@ def test_copies_across_corpora_leave_by_priority_and_rewrite_no_corpus(
     assert digests == {n: stage_record(workspace.curated(n)).digest for n in digests}
 
 
-def test_verdicts_on_a_corpus_that_was_curated_anew_are_not_applied(
+def test_removals_of_a_corpus_that_was_curated_again_are_not_applied(
     planted: Make, workspace: Workspace
 ) -> None:
     run = Run(workspace=workspace, workers=0, quiet=True)
@@ -97,9 +97,9 @@ def test_verdicts_on_a_corpus_that_was_curated_anew_are_not_applied(
         corpus.add("own", ("user", f"Only {name}?"), ("assistant", "Yes."))
         curate_corpus(corpus.write(), rules, run)
     across(["first", "second"], rules, run)
-    ids, digest = across_corpora(workspace, ["second", "first"])
-    assert [i.as_py().split("-")[0] for i in ids] == ["second/shared"]
-    assert digest
+    found = across_corpora(workspace, ["second", "first"])
+    assert [i.as_py().split("-")[0] for i in found.ids] == ["second/shared"]
+    assert found.digest
     # Now the copy that was to stay leaves by a rule: both copies would be gone.
     short = (
         "filters:\n  all:\n    - rule: answer-length\n      max_chars: 4\n      source: a test\n"
@@ -107,10 +107,10 @@ def test_verdicts_on_a_corpus_that_was_curated_anew_are_not_applied(
     apply_policy(
         "first", policies.parse(short, "mine.yaml"), run, folder=workspace.curated("first")
     )
-    with pytest.raises(IncompleteError, match=r"first was curated anew .*--across"):
+    with pytest.raises(IncompleteError, match=r"first was curated again .*--across"):
         across_corpora(workspace, ["first", "second"])
     across(["first", "second"], rules, run)
-    assert len(across_corpora(workspace, ["first", "second"])[0]) == 0
+    assert len(across_corpora(workspace, ["first", "second"]).ids) == 0
 
 
 HELDOUT = """

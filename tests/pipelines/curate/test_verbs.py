@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from smolmix.cli import app
-from smolmix.pipelines.curate.across import set_folder
+from smolmix.removals import set_folder
 from smolmix.workspace import Workspace, part_files
 
 LEAK = "The seventh lighthouse keeper counted every ship that passed him before the long winter."
@@ -78,12 +78,12 @@ def test_curate_across_two_corpora_and_against_a_file(
     for fall in json.loads(done.stdout):
         assert fall["kept"] == 2
         assert fall["dropped"] == {"contaminated-text": 1, "image-blank": 1}
-    assert "copies across corpora that leave a mixture of them: 1 duplicate-exact" in done.stderr
+    assert "copies across corpora, left out of a mixture of them: 1 duplicate-exact" in done.stderr
     folder = set_folder(workspace, ["mine", "yours"])
     (name,) = part_files(folder)
-    (verdict,) = pq.read_table(folder.local(name)).to_pylist()
-    assert verdict["id"].startswith("yours/")
-    assert verdict["kept_id"].startswith("mine/")
+    (removal,) = pq.read_table(folder.local(name)).to_pylist()
+    assert removal["id"].startswith("yours/")
+    assert removal["kept_id"].startswith("mine/")
 
 
 def test_headers_only_opens_no_pixels(fetched: tuple[str, ...]) -> None:

@@ -245,26 +245,6 @@ def report(shop: Workspace) -> Report:
 
 
 @pytest.fixture
-def commit() -> Callable[..., None]:
-    """Write a table as the one unit of a stage that has no samples."""
-
-    def write(folder: Folder, table: Any, info: dict[str, Any]) -> None:
-        with folder.open("part-00000.parquet", "wb") as stream:
-            table.write_parquet(stream)
-        with folder.open("part-00000.parquet") as stream:
-            entry = FileEntry(name="part-00000.parquet", size=0, digest=digest_file(stream))
-        named = {"stage": "verdicts", "version": 1, "accounting": asdict(RowAccounting())}
-        unit = {"unit": "part-00000", "key": "k", "inputs": {}, "stats": {}}
-        folder.write_json(
-            f"{MANIFESTS}/part-00000.json", {**named, **unit, "files": [asdict(entry)]}
-        )
-        units = {"part-00000": entry.digest}
-        folder.write_json(STAGE_FILE, {**named, "units": units, "digest": "d", "info": info})
-
-    return write
-
-
-@pytest.fixture
 def make_corpus() -> Callable[[Workspace, Sequence[Sample]], None]:
     return lambda workspace, samples: write_corpus(workspace, samples, [])
 

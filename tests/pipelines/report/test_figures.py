@@ -1,16 +1,17 @@
 """Every figure of a report is what polars computes from the files."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from tests.support.cross_corpus import write_cross_corpus
 
 from smolmix.pipelines.report.figures.figures import figures
 from smolmix.pipelines.report.run import build_report
+from smolmix.removals import Removal
 from smolmix.workspace import Workspace
 
 
@@ -175,20 +176,22 @@ def test_the_same_workspace_gives_the_same_bytes(shop: Workspace) -> None:
     assert shop.report("small").read_bytes("index.html") == before
 
 
-def test_duplicates_across_corpora_are_counted_and_shown(
-    shop: Workspace, tmp_path: Path, commit: Callable[..., None]
-) -> None:
+def test_duplicates_across_corpora_are_counted_and_shown(shop: Workspace, tmp_path: Path) -> None:
     other = Workspace(tmp_path / "workspace")
     shutil.copytree(shop.local(), other.local())
-    verdicts = pl.DataFrame(
-        {
-            "id": ["notes//003", "notes//004"],
-            "reason": ["duplicate-exact"] * 2,
-            "kept_id": ["shots//010"] * 2,
-        }
-    )
-    commit(other.child("verdicts", "abc"), verdicts, {"corpora": ["clips", "notes", "shots"]})
-    commit(other.child("verdicts", "other"), verdicts, {"corpora": ["notes", "shots"]})
+    copies = [
+        Removal(
+            part="part-00000",
+            row=row,
+            id=f"notes//00{row}",
+            stage="dedup",
+            reason="duplicate-exact",
+            kept_id="shots//010",
+        )
+        for row in (3, 4)
+    ]
+    write_cross_corpus(other, ["clips", "notes", "shots"], *copies)
+    write_cross_corpus(other, ["notes", "shots"], *copies)
     (found,) = [d for d in figures(other, "small")["doubles"] if d["stage"] == "across corpora"]
     assert (found["corpus"], found["reason"], found["samples"]) == ("notes", "duplicate-exact", 2)
     build_report(other, "small")

@@ -2,7 +2,7 @@
 
 Stage "bands", one unit a band, writes the pairs that share a band; stage "alike", one unit a
 partition of the pairs, keeps those whose whole signatures are alike enough, each once; stage
-"texts" joins those pairs and writes verdicts. Only columns are read: of a million texts a band is
+"texts" joins those pairs and writes removals. Only columns are read: of a million texts a band is
 16 MB, and signatures only of the texts of one partition's pairs.
 """
 
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
 from smolmix.pipelines.curate.dedup import inputs as origins
-from smolmix.pipelines.curate.dedup import removals
 from smolmix.pipelines.curate.dedup.inputs import Origin
 from smolmix.pipelines.curate.dedup.text import minhash
 from smolmix.pipelines.curate.policy import TextDedup
@@ -217,14 +217,10 @@ def _run_join(unit: Unit, context: UnitContext) -> Result:
         detail=pl.concat_str(pl.lit("similarity "), pl.col("best").map_elements(_two, pl.String)),
         kept_id="kept_id",
     ).sort("part", "row")
-    pq.write_table(
-        found.to_arrow().cast(removals.SCHEMA),
-        context.out / f"{unit.name}{removals.SUFFIX}",
-        compression="zstd",
-    )
+    removals.write_table(context.out / f"{unit.name}{removals.SUFFIX}", found.to_arrow())
     return Result(
         accounting=RowAccounting(),
-        stats={"verdicts": len(found), "clusters": named["group"].n_unique()},
+        stats={"removals": len(found), "clusters": named["group"].n_unique()},
     )
 
 
@@ -273,7 +269,7 @@ def alike_units(sources: Sequence[Origin], policy: TextDedup, bands: Folder) -> 
 def join_units(
     sources: Sequence[Origin], policy: TextDedup, pairs: Folder, *, across: bool = False
 ) -> list[Unit]:
-    """Return the one unit that turns pairs into verdicts; it holds no more than those pairs."""
+    """Return the one unit that turns pairs into removals; it holds no more than those pairs."""
     return [
         Unit(
             name="texts-00000",
@@ -293,7 +289,7 @@ def find(
     *,
     across: bool = False,
 ) -> Folder:
-    """Run the three stages below `work` and return the folder of verdicts."""
+    """Run the three stages below `work` and return the folder of removals."""
     bands, alike, texts = (work.child(step, name) for step in ("bands", "alike", "texts"))
     run(BANDS, band_units(sources, policy), bands)
     run(ALIKE, alike_units(sources, policy, bands), alike)
