@@ -17,7 +17,7 @@ from smolmix.model.train.recipe import Recipe, parse_recipe
 from smolmix.pipelines.ablations.plan import AblationFile, load_plan
 from smolmix.pipelines.curate.policy import PolicyFile
 from smolmix.pipelines.curate.rules.registry import RULES
-from smolmix.pipelines.sources.catalogue import Catalogue
+from smolmix.pipelines.sources.catalogue import Catalogue, read_catalogue
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -111,6 +111,12 @@ def test_the_recipes_of_the_documents_are_read() -> None:
         if "stages" in (value := yaml.safe_load(text))
     ]
     assert recipe == recipes[0].model_copy(update={"evaluate": ()})
+
+
+def test_the_catalogue_of_the_journey_is_read(tmp_path: Path) -> None:
+    (text,) = [t for t in _examples("journeys/own-data.md") if t.startswith("corpora:")]
+    (tmp_path / "own.yaml").write_text(text)
+    assert list(read_catalogue(str(tmp_path / "own.yaml"))) == ["my-photos"]
 
 
 def test_the_mixture_of_the_journey_is_read() -> None:
