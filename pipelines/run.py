@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from smolmix.engine.lock import locked
+from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.errors import UsageError
 from smolmix.mixtures.built import run as mixing
 from smolmix.mixtures.built import summary
@@ -57,8 +58,7 @@ class Journey:
     recipe: Recipe
     readings: dict[str, Reading]  # mixture -> spec
     workspace: Workspace
-    workers: int
-    ray_address: str | None
+    options: RunOptions = IN_THIS_PROCESS
     partial: bool = False  # mixtures are built without what was never published
 
     @property
@@ -76,8 +76,7 @@ def plan_journey(
     recipe_file: str,
     workspace: Workspace,
     *,
-    workers: int,
-    ray_address: str | None = None,
+    options: RunOptions = IN_THIS_PROCESS,
     partial: bool = False,
 ) -> Journey:
     """Read the recipe and every spec it names, before any work.
@@ -91,7 +90,7 @@ def plan_journey(
     if not partial:
         for reading in readings.values():
             mixing.check_published(reading)
-    journey = journey_of(recipe, readings, workspace, workers=workers, ray_address=ray_address)
+    journey = journey_of(recipe, readings, workspace, options=options)
     return replace(journey, partial=partial)
 
 
@@ -109,8 +108,7 @@ def journey_of(
     readings: dict[str, Reading],
     workspace: Workspace,
     *,
-    workers: int,
-    ray_address: str | None = None,
+    options: RunOptions = IN_THIS_PROCESS,
 ) -> Journey:
     """Return the journey of a recipe over specs that are read, checked against each other.
 
@@ -128,8 +126,7 @@ def journey_of(
         recipe=recipe,
         readings=readings,
         workspace=workspace,
-        workers=workers,
-        ray_address=ray_address,
+        options=options,
     )
     for name in journey.corpora:
         source_of(name, workspace)
@@ -143,8 +140,7 @@ def fetch_and_curate(
     say: Callable[[str], None],
     *,
     policy: str = policies.DEFAULT,
-    workers: int,
-    ray_address: str | None = None,
+    options: RunOptions = IN_THIS_PROCESS,
 ) -> None:
     """Fetch and curate these corpora."""
     corpora = list(corpora)
@@ -152,28 +148,25 @@ def fetch_and_curate(
         for name in corpora:
             fetch(source_of(name, workspace), workspace)
     with outcome.step("curate", say):
-        how = Run(workspace=workspace, workers=workers, ray_address=ray_address, quiet=False)
+        how = Run(workspace=workspace, options=options)
         rules = policies.load(policy)
         for name in corpora:
             curate_corpus(source_of(name, workspace), rules, how)
             outcome.corpora.append(waterfall(workspace, name))
 
 
-def mix_and_tokenize(
-    journey: Journey, outcome: Outcome, say: Callable[[str], None], *, quiet: bool = False
-) -> None:
+def mix_and_tokenize(journey: Journey, outcome: Outcome, say: Callable[[str], None]) -> None:
     """Build the recipe's mixtures and make their sequences."""
     workspace, profile = journey.workspace, journey.recipe.full_profile()
-    how: Any = {"workers": journey.workers, "ray_address": journey.ray_address, "quiet": quiet}
     with outcome.step("mix", say):
-        ensure_counts(workspace, journey.mixed, profile, **how)
+        ensure_counts(workspace, journey.mixed, profile, journey.options)
         for name, reading in journey.readings.items():
             outcome.mixtures[name] = _build(reading, workspace, journey.partial)
     with outcome.step("tokenize", say):
         for stage in journey.recipe.stages:
             mixture = journey.readings[stage.mixture].spec.name
             outcome.tokenized[stage.mixture] = pretokenize.tokenize_mixture(
-                workspace, mixture, profile, stage.sequence_tokens, **how
+                workspace, mixture, profile, stage.sequence_tokens, options=journey.options
             )
 
 
@@ -214,8 +207,7 @@ def run(journey: Journey, say: Callable[[str], None]) -> Outcome:
         journey.workspace,
         outcome,
         say,
-        workers=journey.workers,
-        ray_address=journey.ray_address,
+        options=journey.options,
     )
     mix_and_tokenize(journey, outcome, say)
     train_and_evaluate(journey, outcome, say)

@@ -8,20 +8,20 @@ import pytest
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.errors import DataError, IncompleteError, IntegrityError
 from smolmix.storage import Folder
 from smolmix.workspace import Workspace, part_files, stage_record, verify_files
 
 
-def _write(unit: Unit, context: UnitContext) -> Result:
+def _write(unit: Unit[None], context: UnitContext) -> Result:
     (context.out / f"{unit.name}.parquet").write_bytes(unit.name.encode() * 100)
     (context.out / f"{unit.name}.dropped.parquet").write_bytes(b"")
     return Result(accounting=RowAccounting(samples=1, kept=1))
 
 
 STAGE = Stage(name="write", version=1, run=_write)
-UNITS = [Unit(name=f"part-{i:05d}", inputs={}, params={}) for i in range(3)]
+UNITS = [Unit(name=f"part-{i:05d}", inputs={}, params={}, payload=None) for i in range(3)]
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -68,7 +68,7 @@ def test_a_missing_file_and_a_broken_one_are_named(folder: Folder) -> None:
 def test_a_stage_is_readable_only_when_whole(folder: Folder) -> None:
     with pytest.raises(IncompleteError, match="not there or not whole"):
         stage_record(folder)
-    run_stage(STAGE, UNITS, folder=folder, workers=0, quiet=True)
+    run_stage(STAGE, UNITS, folder=folder, options=RunOptions(quiet=True))
     assert part_files(folder) == [f"part-{i:05d}.parquet" for i in range(3)]
     assert part_files(folder, ".dropped.parquet") == [
         f"part-{i:05d}.dropped.parquet" for i in range(3)
@@ -77,11 +77,11 @@ def test_a_stage_is_readable_only_when_whole(folder: Folder) -> None:
 
 
 def test_a_changed_byte_is_found_and_repaired_by_running_again(folder: Folder) -> None:
-    run_stage(STAGE, UNITS, folder=folder, workers=0, quiet=True)
+    run_stage(STAGE, UNITS, folder=folder, options=RunOptions(quiet=True))
     folder.write_bytes("part-00001.parquet", b"x" + folder.read_bytes("part-00001.parquet")[1:])
     with pytest.raises(IntegrityError, match=r"part-00001\.parquet: digest"):
         verify_files(folder)
-    run_stage(STAGE, UNITS, folder=folder, workers=0, quiet=True)
+    run_stage(STAGE, UNITS, folder=folder, options=RunOptions(quiet=True))
     assert verify_files(folder) == 6
 
 
@@ -91,7 +91,7 @@ def test_a_remote_folder_has_no_local_path() -> None:
 
 
 def test_the_workspace_lists_whole_corpora_only(workspace: Workspace) -> None:
-    run_stage(STAGE, UNITS, folder=workspace.curated("b"), workers=0, quiet=True)
+    run_stage(STAGE, UNITS, folder=workspace.curated("b"), options=RunOptions(quiet=True))
     workspace.curated("a").write_bytes("part-00000.parquet", b"no manifest")
     assert workspace.corpora() == ["b"]
     assert workspace.corpora("measured") == []

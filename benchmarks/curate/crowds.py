@@ -91,7 +91,7 @@ def main() -> None:
         seconds: dict[str, float] = {}
         for name in ("none", "default"):
             before = resource.getrusage(resource.RUSAGE_SELF)
-            run = Run(workspace=Workspace(root), workers=0)
+            run = Run(workspace=Workspace(root))
             accounting = curate_corpus(source, policy.load(name), run).accounting
             used = resource.getrusage(resource.RUSAGE_SELF)
             spent = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime

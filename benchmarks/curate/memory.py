@@ -77,6 +77,7 @@ def _write(root: Path, samples: int, pictures: bool) -> None:
 
 
 def _curate(root: Path, pictures: bool) -> None:
+    from smolmix.engine.stage import RunOptions
     from smolmix.pipelines.curate import policy
     from smolmix.pipelines.curate.run import Run, curate_corpus
     from smolmix.pipelines.formats.jsonl import JsonLines
@@ -89,7 +90,7 @@ def _curate(root: Path, pictures: bool) -> None:
         adapt=_adapt, rows_in=("*.jsonl",),
     )  # fmt: skip
     at = time.monotonic()
-    run = Run(workspace=Workspace(root), workers=0, quiet=True)
+    run = Run(workspace=Workspace(root), options=RunOptions(quiet=True))
     summary = curate_corpus(source, policy.load(), run)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = round(time.monotonic() - at, 1)

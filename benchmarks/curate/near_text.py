@@ -86,7 +86,7 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     from smolmix import removals
     from smolmix.accounting import RowAccounting
     from smolmix.engine.run import run_stage
-    from smolmix.engine.stage import Stage, Summary, Unit
+    from smolmix.engine.stage import RunOptions, Stage, Summary, Unit
     from smolmix.pipelines.curate.dedup.inputs import Origin
     from smolmix.pipelines.curate.dedup.text import minhash, near_duplicates
     from smolmix.pipelines.curate.policy import TextDedup
@@ -135,8 +135,12 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     origin = Origin(corpus="b", rank=0, filtered=filtered.url)
     at, cpu = time.monotonic(), cpu_s()
 
-    def run(stage: Stage, units: list[Unit], folder: Folder) -> Summary:
-        return run_stage(stage, units, folder=folder, workers=0, quiet=True)
+    def run(
+        stage: Stage[near_duplicates.Payload],
+        units: list[Unit[near_duplicates.Payload]],
+        folder: Folder,
+    ) -> Summary:
+        return run_stage(stage, units, folder=folder, options=RunOptions(quiet=True))
 
     joined = near_duplicates.find(run, Folder(str(folder)), "bench", [origin], policy)
     print(

@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smolmix.engine.run import run_stage
+from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.errors import UsageError
 from smolmix.pipelines import run as journeys
 from smolmix.pipelines.ablations import table, trial
@@ -37,7 +38,7 @@ def check(plan: AblationPlan, workspace: Workspace) -> None:
             with different policies are to run in a workspace that is not on a local disk.
     """
     for one in plan.trials:
-        journeys.journey_of(one.recipe, one.readings, workspace, workers=0)
+        journeys.journey_of(one.recipe, one.readings, workspace)
     if len(_policies(plan)) > 1 and not workspace.is_local:
         raise UsageError(
             f"{plan.path}: {', '.join(_policies(plan))}: arms with different policies need a "
@@ -71,8 +72,7 @@ def ablate(
     plan: AblationPlan,
     workspace: Workspace,
     *,
-    workers: int,
-    ray_address: str | None = None,
+    options: RunOptions = IN_THIS_PROCESS,
     say: Callable[[str], None] = lambda _: None,
 ) -> Ablated:
     """Run every trial that is not finished; write the table and the figure.
@@ -80,8 +80,7 @@ def ablate(
     Args:
         plan: what to compare.
         workspace: receives corpora, mixtures, sequences, runs and `ablations/<plan>`.
-        workers: trials at the same time, each in a process; 0 runs them here, one by one.
-        ray_address: a cluster to join; its machines must see the workspace.
+        options: `workers` trials run at the same time, each in a process; 0 runs them one by one.
         say: called with a line about each step.
 
     Raises:
@@ -95,16 +94,14 @@ def ablate(
         trials = [t for t in plan.trials if t.policy == policy]
         done = journeys.Outcome(recipe=plan.name)
         corpora = {
-            c
-            for t in trials
-            for c in journeys.journey_of(t.recipe, t.readings, place, workers=0).corpora
+            c for t in trials for c in journeys.journey_of(t.recipe, t.readings, place).corpora
         }
         journeys.fetch_and_curate(
             sorted(corpora), place, done, say,
-            policy=policy, workers=workers, ray_address=ray_address,
+            policy=policy, options=options,
         )  # fmt: skip
         for one in trials:
-            sequences = _sequences(one, place, workers, ray_address)
+            sequences = _sequences(one, place, options)
             units.append(
                 trial.unit(
                     one.name, one.recipe, place, sequences,
@@ -114,9 +111,12 @@ def ablate(
     folder = workspace.child("ablations", plan.name)
     say(f"{len(units)} trials")
     summary = run_stage(
-        trial.STAGE, units, folder=folder.child("trials"), workers=min(workers, len(units)),
-        ray_address=ray_address, info={"corpus": plan.name},
-    )  # fmt: skip
+        trial.STAGE,
+        units,
+        folder=folder.child("trials"),
+        options=options,
+        info={"corpus": plan.name},
+    )
     found = ablation_result(plan, _results(plan, folder.child("trials")))
     folder.write_bytes(TABLE_JSON, _json(plan, found))
     folder.write_bytes(TABLE, ("\n".join(table.lines(plan, found)) + "\n").encode())
@@ -124,15 +124,13 @@ def ablate(
     return Ablated(folder=folder, result=found, done=summary.done, skipped=summary.skipped)
 
 
-def _sequences(
-    one: Trial, workspace: Workspace, workers: int, ray_address: str | None
-) -> Sequence[str]:
+def _sequences(one: Trial, workspace: Workspace, options: RunOptions) -> Sequence[str]:
     """Build and tokenize a trial's mixtures; return the digests of its stages' sequences."""
     journey = journeys.journey_of(
-        one.recipe, one.readings, workspace, workers=workers, ray_address=ray_address
+        one.recipe, one.readings, workspace, options=replace(options, quiet=True)
     )
     done = journeys.Outcome(recipe=one.recipe.name)
-    journeys.mix_and_tokenize(journey, done, lambda _: None, quiet=True)
+    journeys.mix_and_tokenize(journey, done, lambda _: None)
     return [done.tokenized[stage.mixture].record.digest for stage in one.recipe.stages]
 
 

@@ -39,7 +39,7 @@ def unit(
     evaluate: tuple[str, ...],
     limit: int | None,
     metric: str,
-) -> Unit:
+) -> Unit[_Payload]:
     """Return the unit of a trial whose mixtures are already tokenized.
 
     Args:
@@ -80,7 +80,7 @@ def unit(
     )
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[_Payload], context: UnitContext) -> Result:
     from smolmix.model.arch import checkpoint
     from smolmix.model.eval.load import open_checkpoint
     from smolmix.model.eval.run import evaluate_corpus
@@ -88,7 +88,6 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     from smolmix.model.train.train import local_run, train
 
     payload = unit.payload
-    assert isinstance(payload, _Payload)
     workspace, recipe = Workspace(payload.workspace), Recipe.model_validate_json(payload.recipe)
     run = local_run(workspace.run(recipe.name))
     with locked(workspace.run(recipe.name)):

@@ -32,9 +32,8 @@ class Payload:
     folders: tuple[str, ...]
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     seen, tables, reasons = set[str](), list[pa.Table](), dict[str, int]()
     for folder in map(Folder, payload.folders):
         rows = [r for r in removals.read(folder).to_pylist() if r["id"] not in seen]

@@ -12,7 +12,15 @@ import pyarrow.parquet as pq
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
+from smolmix.engine.stage import (
+    IN_THIS_PROCESS,
+    Result,
+    RunOptions,
+    Stage,
+    Summary,
+    Unit,
+    UnitContext,
+)
 from smolmix.pipelines.curate.dedup.text import minhash
 from smolmix.pipelines.curate.measure import media_features, model_scores
 from smolmix.pipelines.curate.policy import Policy
@@ -79,9 +87,8 @@ def _samples(folder: Folder, name: str) -> Iterator[list[Sample]]:
             yield list(from_table(file.read_row_group(group), where=name))
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     folder, policy = Folder(payload.measured), payload.policy
     looks = _load_signals(folder, unit.name)
     scores = {n: _load_scores(Folder(url), unit.name) for n, url in payload.scores.items()}
@@ -138,18 +145,14 @@ def filter_corpus(
     policy: Policy,
     *,
     folder: Folder,
-    workers: int,
-    ray_address: str | None = None,
-    quiet: bool = False,
+    options: RunOptions = IN_THIS_PROCESS,
 ) -> Summary:
     """Try the policy's rules on every measured sample of a corpus."""
     measured = workspace.measured(corpus)
     record = stage_record(measured)
     scored = {n: model_scores.folder_of(workspace, n, corpus) for n in policy.scorers()}
     for name in scored:
-        model_scores.score_corpus(
-            workspace, corpus, name, workers=workers, ray_address=ray_address, quiet=quiet
-        )
+        model_scores.score_corpus(workspace, corpus, name, options=options)
     digests = {f"scores {n}": stage_record(f).digest for n, f in scored.items()}
     params = {"filters": policy.filters_digest(), "text": policy.spec["dedup"]["text"]}
     units = [
@@ -169,8 +172,6 @@ def filter_corpus(
         STAGE,
         units,
         folder=folder,
-        workers=min(workers, len(units)),
-        ray_address=ray_address,
+        options=options,
         info={"corpus": corpus, "policy": policy.name},
-        quiet=quiet,
     )

@@ -15,7 +15,16 @@ import pyarrow.parquet as pq
 from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
+from smolmix.engine.stage import (
+    IN_THIS_PROCESS,
+    P,
+    Result,
+    RunOptions,
+    Stage,
+    Summary,
+    Unit,
+    UnitContext,
+)
 from smolmix.pipelines.curate import filter as filtering
 from smolmix.pipelines.curate.decontaminate import run as decontaminate
 from smolmix.pipelines.curate.dedup import exact, merge
@@ -48,15 +57,13 @@ class Run:
     """How the steps of one call run."""
 
     workspace: Workspace
-    workers: int
-    ray_address: str | None = None
-    quiet: bool = False
+    options: RunOptions = IN_THIS_PROCESS
     against: tuple[str, ...] = ()  # files whose texts must not be in training data
 
     def stage(
         self,
-        stage: Stage,
-        units: list[Unit],
+        stage: Stage[P],
+        units: list[Unit[P]],
         folder: Folder,
         info: Mapping[str, object] | None = None,
     ) -> Summary:
@@ -66,16 +73,13 @@ class Run:
             stage,
             units,
             folder=folder,
-            workers=0 if few else min(self.workers, len(units)),
-            ray_address=self.ray_address,
+            options=replace(self.options, workers=0) if few else self.options,
             info=info,
-            quiet=self.quiet,
         )
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     found = removals.of_part(map(Folder, payload.removals), unit.name)
     with Folder(payload.filtered).open(unit.name + filtering.SUFFIX) as stream:
         rows = pq.read_table(stream, columns=["row", "reason", "detail"]).to_pylist()
@@ -174,16 +178,14 @@ def curate_corpus(source: Source, policy: Policy, run: Run, *, look: bool = True
     Args:
         source: the corpus.
         policy: rules, duplicates, contamination.
-        run: workspace and workers.
+        run: workspace and options.
         look: decode media while measuring.
     """
     measure_corpus(
         source,
         run.workspace,
-        workers=run.workers,
-        ray_address=run.ray_address,
+        options=run.options,
         look=look,
-        quiet=run.quiet,
     )
     return apply_policy(source.id, policy, run, folder=run.workspace.curated(source.id))
 
@@ -304,7 +306,7 @@ def apply_policy(
     Args:
         corpus: a corpus with `measured/<corpus>`.
         policy: rules, duplicates, contamination.
-        run: workspace and workers.
+        run: workspace and options.
         folder: where the curated parts go.
         work: where the steps before keep their files; default `dedup`.
     """
@@ -317,9 +319,7 @@ def apply_policy(
         corpus,
         policy,
         folder=filtered,
-        workers=run.workers,
-        ray_address=run.ray_address,
-        quiet=run.quiet,
+        options=run.options,
     )
     found = _removals(run, work, corpus, policy, measured, filtered, step)
     merged = None

@@ -15,7 +15,7 @@ from msgspec import structs
 from smolmix import cost
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.engine.stage import IN_THIS_PROCESS, Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.profiles import Profile
 from smolmix.sample import Sample
 from smolmix.schema import SAMPLE_SCHEMA, from_table
@@ -48,9 +48,8 @@ class _Payload:
     profile: Profile
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[_Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, _Payload)
     vocabulary = tokenizer.load(payload.profile.chat.tokenizer)
     source = Workspace(payload.workspace).curated(payload.corpus)
     rows = tokens = tiles = 0
@@ -118,10 +117,7 @@ def ensure_counts(
     workspace: Workspace,
     corpora: Iterable[str],
     profile: Profile,
-    workers: int,
-    ray_address: str | None = None,
-    *,
-    quiet: bool = False,
+    options: RunOptions = IN_THIS_PROCESS,
 ) -> None:
     """Write the counts of these curated corpora that are missing or out of date.
 
@@ -129,9 +125,7 @@ def ensure_counts(
         workspace: holds `curated/<corpus>`; gets `counts/<profile>/<corpus>`.
         corpora: names.
         profile: preset and chat style.
-        workers: Ray workers; 0 runs in this process.
-        ray_address: a cluster to join.
-        quiet: no progress.
+        options: workers, and how much is printed.
 
     Raises:
         IncompleteError: a corpus is not curated.
@@ -149,8 +143,6 @@ def ensure_counts(
             STAGE,
             units,
             folder=workspace.counts(profile.name, corpus),
-            workers=workers,
-            ray_address=ray_address,
+            options=options,
             info={"corpus": corpus, "profile": asdict(profile), "vocabulary": vocabulary.digest},
-            quiet=quiet,
         )

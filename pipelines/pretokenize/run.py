@@ -17,6 +17,7 @@ import polars as pl
 
 from smolmix.engine.lock import locked
 from smolmix.engine.run import run_stage
+from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.errors import DataError
 from smolmix.mixtures.selection.lock import LOCK_FILE
 from smolmix.pipelines.pretokenize.built_selection import picks_of
@@ -68,10 +69,8 @@ def tokenize_mixture(
     budget_tokens: int = 8192,
     budget_tiles: int | None = None,
     *,
-    workers: int = 0,
-    ray_address: str | None = None,
+    options: RunOptions = IN_THIS_PROCESS,
     seed: int = 0,
-    quiet: bool = False,
 ) -> Tokenized:
     """Make ids, tiles and the packing plan of a built mixture.
 
@@ -81,10 +80,8 @@ def tokenize_mixture(
         profile: preset and chat style; the one the mixture was solved for.
         budget_tokens: of a sequence.
         budget_tiles: of a sequence; 0 for no bound; None for one that evens them out.
-        workers: Ray workers; 0 runs in this process.
-        ray_address: a cluster to join.
+        options: workers, and how much is printed.
         seed: of the order of sequences within a window.
-        quiet: no progress.
 
     Raises:
         IncompleteError: a corpus is not curated, or media of picks are not fetched.
@@ -110,10 +107,8 @@ def tokenize_mixture(
                     stage,
                     missing.units,
                     folder=missing.folder,
-                    workers=workers,
-                    ray_address=ray_address,
+                    options=options,
                     info=missing.info,
-                    quiet=quiet,
                 )
                 made[name] += summary.accounting.kept
     folder = sequences_folder(workspace, mixture, profile, budget_tokens)

@@ -31,15 +31,6 @@ _TILES_VERSION = 2  # 2: `resize: fast` is one exact step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
-    """What a cache lacks: a new generation of it."""
-
-    folder: Folder
-    units: tuple[Unit, ...]
-    info: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Payload:
     workspace: str
     corpus: str
@@ -47,6 +38,15 @@ class _Payload:
     profile: Profile
     rows: tuple[int, ...]  # of the part
     media: tuple[tuple[int, int], ...] = ()  # (row, index of the medium), for tiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """What a cache lacks: a new generation of it."""
+
+    folder: Folder
+    units: tuple[Unit[_Payload], ...]
+    info: Mapping[str, Any]
 
 
 def curated_rows(workspace: Workspace, corpus: str, part: str, columns: list[str]) -> pl.DataFrame:
@@ -104,7 +104,7 @@ def tiles_info() -> dict[str, Any]:
     return {"version": _TILES_VERSION, "facts": FACTS_VERSION}
 
 
-def _missing(store: Folder, units: list[Unit], info: dict[str, Any]) -> Missing:
+def _missing(store: Folder, units: list[Unit[_Payload]], info: dict[str, Any]) -> Missing:
     named = {k: info[k] for k in ("version", "facts")}
     name = digest_json([named, [[u.name, dict(u.inputs), dict(u.params)] for u in units]])[:16]
     return Missing(folder=store.child(name), units=tuple(units), info=info)
@@ -140,9 +140,8 @@ def _samples(payload: _Payload) -> Iterator[tuple[int, Sample]]:
     return curated_samples(workspace, payload.corpus, payload.part, payload.rows)
 
 
-def _run_ids(unit: Unit, context: UnitContext) -> Result:
+def _run_ids(unit: Unit[_Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, _Payload)
     vocabulary = tokenizer.load(payload.profile.chat.tokenizer)
     index: list[dict[str, Any]] = []
 
@@ -291,9 +290,8 @@ def _media(value: Mapping[str, Any]) -> Media:
     return Media(**{k: v for k, v in value.items() if k != "refs"}, refs=())
 
 
-def _run_tiles(unit: Unit, context: UnitContext) -> Result:
+def _run_tiles(unit: Unit[_Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, _Payload)
     reader = MediaReader(Workspace(payload.workspace))
     pixel = payload.profile.pixel
     chosen: dict[int, list[int]] = {}
@@ -353,9 +351,8 @@ def _write_dropped(path: Path, dropped: Sequence[Dropped]) -> None:
     pq.write_table(dropped_table(dropped), path, compression="zstd")
 
 
-def _count_media(unit: Unit) -> int:
+def _count_media(unit: Unit[_Payload]) -> int:
     payload = unit.payload
-    assert isinstance(payload, _Payload)
     return len(payload.media)
 
 

@@ -13,7 +13,7 @@ from ray import cloudpickle
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.errors import UsageError
 from smolmix.storage import Folder
 
@@ -30,7 +30,7 @@ def _model(place: str) -> str:
     return name
 
 
-def _score(unit: Unit, context: UnitContext) -> Result:
+def _score(unit: Unit[None], context: UnitContext) -> Result:
     import ray
 
     place, kills = unit.params["place"], unit.params["kills"]
@@ -50,10 +50,15 @@ def _run(tmp_path: Path, *, kills: str = "") -> list[dict[str, str]]:
     folder, place = Folder(tmp_path / "out"), tmp_path / "loads"
     place.mkdir()
     units = [
-        Unit(name=f"u{i}", inputs={}, params={"place": str(place), "kills": kills == f"u{i}"})
+        Unit(
+            name=f"u{i}",
+            inputs={},
+            params={"place": str(place), "kills": kills == f"u{i}"},
+            payload=None,
+        )
         for i in range(7)
     ]
-    run_stage(STAGE, units, folder=folder, workers=2, quiet=True)
+    run_stage(STAGE, units, folder=folder, options=RunOptions(workers=2, quiet=True))
     return [folder.read_json(f"u{i}.json") for i in range(7)]
 
 
@@ -76,6 +81,11 @@ def test_an_actor_that_dies_is_replaced_and_its_unit_done_again(tmp_path: Path) 
 
 def test_gpus_that_no_machine_has_are_refused_instead_of_waited_for(tmp_path: Path) -> None:
     stage = Stage(name="score", version=1, run=_score, actors=True, num_gpus=999)
-    unit = Unit(name="u0", inputs={}, params={})
-    with pytest.raises(UsageError, match="asks for 999 GPUs"):
-        run_stage(stage, [unit], folder=Folder(tmp_path), workers=1, quiet=True)
+    unit = Unit(name="u0", inputs={}, params={}, payload=None)
+    with pytest.raises(UsageError, match="needs 999 GPUs"):
+        run_stage(
+            stage,
+            [unit],
+            folder=Folder(tmp_path),
+            options=RunOptions(workers=1, quiet=True),
+        )

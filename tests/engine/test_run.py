@@ -16,7 +16,7 @@ from smolmix.accounting import RowAccounting
 from smolmix.engine import ray_pool
 from smolmix.engine.lock import locked
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
+from smolmix.engine.stage import Result, RunOptions, Stage, Summary, Unit, UnitContext
 from smolmix.errors import ConservationError, DataError, LockedError, UsageError
 from smolmix.storage import Folder
 from smolmix.workspace import manifests, stage_record, verify_files
@@ -26,7 +26,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-u
 ROWS = 40
 
 
-def _square(unit: Unit, context: UnitContext) -> Result:
+def _square(unit: Unit[None], context: UnitContext) -> Result:
     """Write the squares of the unit's rows; a row in `kills` kills the process."""
     kept: list[int] = []
     dropped: dict[str, int] = {}
@@ -46,16 +46,21 @@ def _square(unit: Unit, context: UnitContext) -> Result:
     return Result(accounting=accounting)
 
 
-def _count(_unit: Unit) -> int:
+def _count(_unit: Unit[None]) -> int:
     return ROWS
 
 
 STAGE = Stage(name="square", version=1, run=_square, count_rows=_count)
 
 
-def _units(count: int = 3, **params: object) -> list[Unit]:
+def _units(count: int = 3, **params: object) -> list[Unit[None]]:
     return [
-        Unit(name=f"part-{i:05d}", inputs={"raw": f"digest{i}"}, params={"add": i, **params})
+        Unit(
+            name=f"part-{i:05d}",
+            inputs={"raw": f"digest{i}"},
+            params={"add": i, **params},
+            payload=None,
+        )
         for i in range(count)
     ]
 
@@ -64,8 +69,15 @@ def _digests(folder: Folder) -> dict[str, str]:
     return {f.name: f.digest for m in manifests(folder) for f in m.files}
 
 
-def _run(folder: Folder, units: list[Unit], stage: Stage = STAGE, workers: int = 0) -> Summary:
-    return run_stage(stage, units, folder=folder, workers=workers, quiet=True)
+def _run(
+    folder: Folder, units: list[Unit[None]], stage: Stage[None] = STAGE, workers: int = 0
+) -> Summary:
+    return run_stage(
+        stage,
+        units,
+        folder=folder,
+        options=RunOptions(workers=workers, quiet=True),
+    )
 
 
 def test_whole_units_are_skipped_and_changed_ones_redone(
@@ -76,7 +88,7 @@ def test_whole_units_are_skipped_and_changed_ones_redone(
     again = _run(folder, _units())
     assert (again.done, again.skipped) == (0, 3)
     changed = [replace(_units()[0], params={"add": 7}), *_units()[1:]]
-    summary = run_stage(STAGE, changed, folder=folder, workers=0)
+    summary = run_stage(STAGE, changed, folder=folder)
     assert (summary.done, summary.skipped, summary.redone) == (1, 2, 1)
     assert "redoing part-00000: parameter add changed" in capsys.readouterr().err
     newer = replace(STAGE, version=2)
@@ -93,7 +105,7 @@ def test_a_deleted_file_is_made_again(tmp_path: Path) -> None:
     assert verify_files(folder) == 3
 
 
-def _pieces(unit: Unit, context: UnitContext) -> Result:
+def _pieces(unit: Unit[None], context: UnitContext) -> Result:
     for number in range(unit.params["pieces"]):
         (context.out / f"{unit.name}-{number}.txt").write_text(f"{number}")
     return Result(accounting=RowAccounting(samples=1, kept=1))
@@ -102,8 +114,8 @@ def _pieces(unit: Unit, context: UnitContext) -> Result:
 def test_a_unit_redone_leaves_no_file_of_before(tmp_path: Path) -> None:
     folder, stage = Folder(tmp_path / "out"), Stage(name="pieces", version=1, run=_pieces)
     for pieces in (3, 1, 2):
-        units = [Unit(name="a", inputs={}, params={"pieces": pieces})]
-        run_stage(stage, units, folder=folder, workers=0, quiet=True)
+        units = [Unit(name="a", inputs={}, params={"pieces": pieces}, payload=None)]
+        run_stage(stage, units, folder=folder, options=RunOptions(quiet=True))
         assert folder.names(".txt") == [f"a-{n}.txt" for n in range(pieces)]
 
 
@@ -126,7 +138,10 @@ def test_output_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None
 
 def test_a_row_that_kills_its_worker_is_dropped_and_the_rest_kept(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "out")
-    units = [*_units(2), Unit(name="part-9", inputs={}, params={"add": 0, "kills": [7, 31]})]
+    units = [
+        *_units(2),
+        Unit(name="part-9", inputs={}, params={"add": 0, "kills": [7, 31]}, payload=None),
+    ]
     summary = _run(folder, units, workers=2)
     assert summary.accounting.rows_dropped == {"worker-killed": 2}
     assert summary.accounting.kept == 3 * ROWS - 2
@@ -136,12 +151,12 @@ def test_a_row_that_kills_its_worker_is_dropped_and_the_rest_kept(tmp_path: Path
 
 def test_a_unit_that_hangs_is_killed_and_named(tmp_path: Path) -> None:
     stage = replace(STAGE, timeout_s=2.0, count_rows=None)
-    units = [Unit(name="part-0", inputs={}, params={"add": 0, "hangs": 1})]
+    units = [Unit(name="part-0", inputs={}, params={"add": 0, "hangs": 1}, payload=None)]
     with pytest.raises(DataError, match=r"part-0: its worker died 3 times"):
         _run(Folder(tmp_path / "out"), units, stage, workers=1)
 
 
-def _slow(unit: Unit, context: UnitContext) -> Result:
+def _slow(unit: Unit[None], context: UnitContext) -> Result:
     time.sleep(0.3)
     return Result(accounting=RowAccounting())
 
@@ -152,7 +167,7 @@ def test_a_unit_that_waits_for_a_worker_is_not_late(tmp_path: Path) -> None:
     ray.shutdown()
     ray_pool.start(1, None)
     try:
-        units = [Unit(name=f"part-{i}", inputs={}, params={}) for i in range(16)]
+        units = [Unit(name=f"part-{i}", inputs={}, params={}, payload=None) for i in range(16)]
         summary = _run(
             Folder(tmp_path / "out"), units,
             Stage(name="slow", version=1, run=_slow, timeout_s=1.0), workers=16,
@@ -164,19 +179,22 @@ def test_a_unit_that_waits_for_a_worker_is_not_late(tmp_path: Path) -> None:
 
 def test_without_row_counts_a_deadly_unit_fails_and_the_others_are_kept(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "out")
-    units = [*_units(2), Unit(name="part-9", inputs={}, params={"add": 0, "kills": [3]})]
+    units = [
+        *_units(2),
+        Unit(name="part-9", inputs={}, params={"add": 0, "kills": [3]}, payload=None),
+    ]
     with pytest.raises(DataError, match=r"1 of 3 units of square failed \(part-9: its worker died"):
         _run(folder, units, replace(STAGE, count_rows=None), workers=2)
     assert folder.exists("part-00001.json")
     assert not folder.exists("stage.json")
 
 
-def _lossy(unit: Unit, context: UnitContext) -> Result:
+def _lossy(unit: Unit[None], context: UnitContext) -> Result:
     (context.out / f"{unit.name}.json").write_text("[]")
     return Result(accounting=RowAccounting(rows=10, rows_adapted=10, samples=10, kept=9))
 
 
-def _fill(unit: Unit, context: UnitContext) -> Result:
+def _fill(unit: Unit[None], context: UnitContext) -> Result:
     """Write to a device that is always full."""
     if unit.params["add"] == 1:
         Path("/dev/full").write_bytes(b"x" * 100_000)
@@ -190,7 +208,12 @@ def test_a_full_disk_fails_its_unit_in_one_line_and_the_others_are_kept(
 ) -> None:
     stage = replace(STAGE, run=_fill)
     with pytest.raises(DataError) as caught:
-        run_stage(stage, _units(), folder=Folder(tmp_path), workers=workers, quiet=True)
+        run_stage(
+            stage,
+            _units(),
+            folder=Folder(tmp_path),
+            options=RunOptions(workers=workers, quiet=True),
+        )
     assert "(part-00001: No space left on device; free some space)" in str(caught.value)
     assert "Traceback" not in capfd.readouterr().err
     assert Folder(tmp_path).names(".json") == ["part-00000.json", "part-00002.json"]
@@ -200,7 +223,10 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
     ray_pool.stop()  # one that earlier tests started would be taken
     with pytest.raises(UsageError, match=r"--ray-address 1\.2\.3: no Ray cluster answers there"):
         run_stage(
-            STAGE, _units(), folder=Folder(tmp_path), workers=2, ray_address="1.2.3", quiet=True
+            STAGE,
+            _units(),
+            folder=Folder(tmp_path),
+            options=RunOptions(workers=2, ray_address="1.2.3", quiet=True),
         )
 
 

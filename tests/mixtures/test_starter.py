@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from smolmix.engine.stage import RunOptions
 from smolmix.mixtures.built.run import build, spec_profile
 from smolmix.mixtures.spec.catalogue import corpora_of
 from smolmix.mixtures.spec.load import read_spec
@@ -207,8 +208,10 @@ def test_the_starter_is_built_from_a_hub(hub: str, workspace: Workspace, tmp_pat
     assert corpora == ["llava-video-178k", "ov-magpie-qwen2-st", "the-cauldron"]
     for corpus in corpora:
         assert fetch(SOURCES[corpus], workspace).revision == SHA
-        curate_corpus(SOURCES[corpus], rules, Run(workspace=workspace, workers=0, quiet=True))
-    ensure_counts(workspace, corpora, spec_profile(reading.spec), 0, quiet=True)
+        curate_corpus(
+            SOURCES[corpus], rules, Run(workspace=workspace, options=RunOptions(quiet=True))
+        )
+    ensure_counts(workspace, corpora, spec_profile(reading.spec), RunOptions(quiet=True))
     lock = build(reading, workspace)
     assert lock.draws == 150
     assert lock.reached["shares.modality.text"] == pytest.approx(0.14, abs=1e-3)

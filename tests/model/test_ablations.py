@@ -18,6 +18,7 @@ from tests.support.small_workspace import (
     sample,
 )
 
+from smolmix.engine.stage import RunOptions
 from smolmix.errors import UsageError
 from smolmix.media import MediaReader
 from smolmix.model.arch.build import build, check_profile
@@ -88,10 +89,10 @@ def test_averaged_frames_are_one_block_with_the_first_ones_time(workspace: Works
 @pytest.mark.parametrize("frames", [1, 2, 4])
 def test_counts_of_averaged_frames_are_what_is_loaded(filled: Workspace, frames: int) -> None:
     wanted = averaging(frames)
-    tokenize_mixture(filled, "m", NANO, 512, quiet=True)
-    made = tokenize_mixture(filled, "m", wanted, 512, quiet=True)
+    tokenize_mixture(filled, "m", NANO, 512, options=RunOptions(quiet=True))
+    made = tokenize_mixture(filled, "m", wanted, 512, options=RunOptions(quiet=True))
     assert made.new_tiles == 0  # tiles stay one a frame
-    ensure_counts(filled, ["seen", "said"], wanted, 0, quiet=True)
+    ensure_counts(filled, ["seen", "said"], wanted, RunOptions(quiet=True))
     dataset, image_tokens, tiles, visual = SequenceDataset(filled, made.folder), 0, 0, 0
     for item in (dataset[i] for i in range(len(dataset))):
         shown = int((item["input_ids"] == special.IMAGE_ID).sum())
@@ -99,7 +100,9 @@ def test_counts_of_averaged_frames_are_what_is_loaded(filled: Workspace, frames:
         assert len(item["tile_groups"]) * 4 == shown
         assert pack(item).tile_groups is None or frames > 1
         image_tokens, tiles = image_tokens + shown, tiles + len(item["tiles"])
-    plain = SequenceDataset(filled, tokenize_mixture(filled, "m", NANO, 512, quiet=True).folder)
+    plain = SequenceDataset(
+        filled, tokenize_mixture(filled, "m", NANO, 512, options=RunOptions(quiet=True)).folder
+    )
     assert tiles == plain.record.tiles
     samples = [sample(n, "seen", [clip_medium(filled, 20)]) for n in range(1)]
     for one, count in zip(samples, encode.count(samples, wanted, tokenizer.load()), strict=True):
@@ -159,7 +162,7 @@ def test_answers_to_averaged_frames_follow_the_trained_embeddings(
 
 
 def test_transformers_batches_of_averaged_frames_are_refused(filled: Workspace) -> None:
-    folder = tokenize_mixture(filled, "m", averaging(2), 512, quiet=True).folder
+    folder = tokenize_mixture(filled, "m", averaging(2), 512, options=RunOptions(quiet=True)).folder
     dataset = SequenceDataset(filled, folder)
     with pytest.raises(UsageError, match="averages frames"):
         collate([dataset[i] for i in range(len(dataset))])
@@ -237,7 +240,7 @@ def pair(shuffle: int, tokens: int) -> dict[str, Any]:
 def test_an_ablation_trains_and_answers(filled: Workspace, changes: Mapping[str, Any]) -> None:
     one = Recipe.model_validate(recipe(**changes))
     wanted = one.full_profile()
-    made = tokenize_mixture(filled, "m", wanted, 512, quiet=True)
+    made = tokenize_mixture(filled, "m", wanted, 512, options=RunOptions(quiet=True))
     done = train(one, Path(filled.run("abl").path), open_stages(filled, one), tensorboard=False)
     assert done.steps == 2
     if wanted.chat.loss == "full":

@@ -1,7 +1,6 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +9,7 @@ from PIL import Image
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.errors import DataError, UsageError
 from smolmix.model.arch.build import build
 from smolmix.model.arch.checkpoint import save
@@ -55,8 +54,8 @@ def sample(number: int, question: str, answer: str, split: Split, media: int = 1
     )  # fmt: skip
 
 
-def _write(unit: Unit, context: UnitContext) -> Result:
-    samples: Any = unit.payload
+def _write(unit: Unit[list[Sample]], context: UnitContext) -> Result:
+    samples = unit.payload
     pq.write_table(to_table(samples), context.out / f"{unit.name}.parquet")
     n = len(samples)
     return Result(accounting=RowAccounting(rows=n, rows_adapted=n, samples=n, kept=n))
@@ -74,7 +73,7 @@ def curated(workspace: Workspace) -> Workspace:
     ]
     unit = Unit(name="part-00000", inputs={"a": "b"}, params={}, payload=samples)
     stage = Stage(name="curate", version=1, run=_write)
-    run_stage(stage, [unit], folder=workspace.curated("toy"), workers=0, quiet=True)
+    run_stage(stage, [unit], folder=workspace.curated("toy"), options=RunOptions(quiet=True))
     return workspace
 
 

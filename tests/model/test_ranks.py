@@ -15,6 +15,7 @@ from tests.support.small_workspace import clip_medium, image_medium, put_curated
 from tests.support.small_workspace import sample as made
 from torch.distributed.tensor import DTensor
 
+from smolmix.engine.stage import RunOptions
 from smolmix.model.arch.build import build
 from smolmix.model.train.recipe import ModelSpec, Recipe
 from smolmix.model.train.sharding import shard
@@ -47,7 +48,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     put_curated(workspace, "said", [made(n, "said") for n in range(60)])
     put_picks(workspace, "m", ["seen", "said"])
     kept = tokenize_mixture(
-        workspace, "m", profile("nano", style="inference"), SEQUENCE, quiet=True
+        workspace, "m", profile("nano", style="inference"), SEQUENCE, options=RunOptions(quiet=True)
     )
     assert kept.record.sequences > 16
     return workspace

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -14,7 +13,7 @@ from PIL import Image
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.model.arch.build import build
 from smolmix.model.arch.checkpoint import save
 from smolmix.model.eval.load import Opened, open_checkpoint
@@ -87,8 +86,8 @@ def samples(workspace: Workspace, instead: Mapping[str, str]) -> list[Sample]:
     return out
 
 
-def _write(unit: Unit, context: UnitContext) -> Result:
-    samples: Any = unit.payload
+def _write(unit: Unit[list[Sample]], context: UnitContext) -> Result:
+    samples = unit.payload
     pq.write_table(to_table(samples), context.out / f"{unit.name}.parquet")
     n = len(samples)
     return Result(accounting=RowAccounting(rows=n, rows_adapted=n, samples=n, kept=n))
@@ -97,7 +96,7 @@ def _write(unit: Unit, context: UnitContext) -> Result:
 def _curate(workspace: Workspace, corpus: str, samples: Sequence[Sample]) -> None:
     unit = Unit(name="part-00000", inputs={"a": corpus}, params={}, payload=list(samples))
     stage = Stage(name="curate", version=1, run=_write)
-    run_stage(stage, [unit], folder=workspace.curated(corpus), workers=0, quiet=True)
+    run_stage(stage, [unit], folder=workspace.curated(corpus), options=RunOptions(quiet=True))
 
 
 def _checkpoint(workspace: Workspace, name: str, seed: int) -> Opened:

@@ -27,7 +27,7 @@ MIXTURE = "name: mix\ncomponents: {a: {corpus: easy-vqa}}\n"
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in RECIPES.glob("*.yaml")))
 def test_every_shipped_recipe_can_set_out(name: str, workspace: Workspace) -> None:
-    journey = plan_journey(name, workspace, workers=0, partial=True)
+    journey = plan_journey(name, workspace, partial=True)
     assert {s.mixture for s in journey.recipe.stages} == set(journey.readings)
     assert journey.mixed
 
@@ -42,8 +42,8 @@ def test_what_was_never_published_is_said_before_anything_is_fetched(
         f"name: mix\ncomponents: {{a: {{corpus: easy-vqa}}, {lost}}}\n"
     )
     with pytest.raises(UsageError, match=r"never published:\n  b: on a disk of theirs\n--partial"):
-        plan_journey(str(recipe), workspace, workers=0)
-    assert plan_journey(str(recipe), workspace, workers=0, partial=True).corpora == ["easy-vqa"]
+        plan_journey(str(recipe), workspace)
+    assert plan_journey(str(recipe), workspace, partial=True).corpora == ["easy-vqa"]
 
 
 def test_a_mixture_without_a_profile_is_solved_under_the_recipes(
@@ -52,10 +52,10 @@ def test_a_mixture_without_a_profile_is_solved_under_the_recipes(
     recipe = tmp_path / "small.yaml"
     recipe.write_text(RECIPE.replace("FOLDER", str(tmp_path)))
     (tmp_path / "mix.yaml").write_text(MIXTURE)
-    journey = plan_journey(str(recipe), workspace, workers=0)
+    journey = plan_journey(str(recipe), workspace)
     (reading,) = journey.readings.values()
     assert spec_profile(reading.spec) == journey.recipe.full_profile()
     assert reading.raw["profile"]["pixel"] == {"split": False}  # so a lock says it too
     (tmp_path / "mix.yaml").write_text(MIXTURE + "profile: 256m\n")
     with pytest.raises(UsageError, match=r"mix\.yaml: profile is 256m-.*write the same profile"):
-        plan_journey(str(recipe), workspace, workers=0)
+        plan_journey(str(recipe), workspace)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from smolmix.engine.stage import RunOptions
 from smolmix.mixtures.built.run import build, spec_profile
 from smolmix.mixtures.spec.load import read_spec
 from smolmix.pipelines.corpora import SOURCES
@@ -30,7 +31,7 @@ def _curated(space: Workspace, corpus: str, workers: int) -> dict[str, str]:
     """Return the curated files' digests; whatever was there is made again."""
     for folder in (space.child("dedup"), space.curated(corpus), space.measured(corpus)):
         folder.remove_tree()
-    run = Run(workspace=space, workers=workers, quiet=True)
+    run = Run(workspace=space, options=RunOptions(workers=workers, quiet=True))
     curate_corpus(SOURCES[corpus], policies.load("default"), run)
     return {f.name: f.digest for m in manifests(space.curated(corpus)) for f in m.files}
 
@@ -72,6 +73,6 @@ def test_a_workspace_on_s3_holds_what_one_on_disk_does(bucket: str, tmp_path: Pa
         for corpus in _CORPORA:
             fetch(SOURCES[corpus], space)
         files = [_curated(space, corpus, workers=0) for corpus in _CORPORA]
-        ensure_counts(space, list(_CORPORA), spec_profile(reading.spec), 0, None)
+        ensure_counts(space, list(_CORPORA), spec_profile(reading.spec))
         found.append((files, build(reading, space).picks))
     assert found[0] == found[1]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.removals import Removal
 from smolmix.workspace import Workspace
 
@@ -13,15 +13,21 @@ from smolmix.workspace import Workspace
 def write_cross_corpus(workspace: Workspace, corpora: Sequence[str], *copies: Removal) -> None:
     """Write the removals across these corpora."""
 
-    def write(unit: Unit, context: UnitContext) -> Result:
+    def write(unit: Unit[None], context: UnitContext) -> Result:
         removals.write(context.out / f"{unit.name}{removals.SUFFIX}", copies)
         return Result(accounting=RowAccounting())
 
     run_stage(
         Stage(name="removals", version=1, run=write),
-        [Unit(name="across-00000", inputs={}, params={"copies": [c.id for c in copies]})],
+        [
+            Unit(
+                name="across-00000",
+                inputs={},
+                params={"copies": [c.id for c in copies]},
+                payload=None,
+            )
+        ],
         folder=removals.set_folder(workspace, corpora),
-        workers=0,
         info={"corpora": sorted(corpora)},
-        quiet=True,
+        options=RunOptions(quiet=True),
     )

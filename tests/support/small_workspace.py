@@ -15,7 +15,7 @@ from PIL import Image
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.mixtures.selection.lock import FORMAT, LOCK_FILE, Lock
 from smolmix.mixtures.selection.table import digest_picks
 from smolmix.sample import Media, MediaRef, Sample, turns_of
@@ -93,9 +93,8 @@ def sample(key: int, corpus: str, media: Sequence[Media] = (), **changes: object
     return structs.replace(one, **changes)
 
 
-def _write(unit: Unit, context: UnitContext) -> Result:
+def _write(unit: Unit[tuple[Sample, ...]], context: UnitContext) -> Result:
     samples = unit.payload
-    assert isinstance(samples, tuple)
     pq.write_table(to_table(samples), context.out / f"{unit.name}.parquet", row_group_size=16)
     return Result(accounting=RowAccounting(samples=len(samples), kept=len(samples)))
 
@@ -115,7 +114,7 @@ def put_curated(workspace: Workspace, corpus: str, samples: Sequence[Sample]) ->
         for i, rows in enumerate((samples[:half], samples[half:]))
         if rows
     ]
-    run_stage(_CURATE, units, folder=workspace.curated(corpus), workers=0, quiet=True)
+    run_stage(_CURATE, units, folder=workspace.curated(corpus), options=RunOptions(quiet=True))
 
 
 def lock_of(mixture: str, spec: Mapping[str, Any], seed: int = 0) -> Lock:

@@ -117,9 +117,8 @@ def _file_texts(name: str) -> Iterator[tuple[str, Hashes]]:
             yield label, words(text)
 
 
-def _run_index(unit: Unit, context: UnitContext) -> Result:
+def _run_index(unit: Unit[IndexPayload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, IndexPayload)
     workspace = Workspace(payload.workspace)
 
     def texts() -> Iterator[tuple[str, Hashes]]:
@@ -139,7 +138,9 @@ def _run_index(unit: Unit, context: UnitContext) -> Result:
 BENCHMARKS = Stage(name="benchmarks", version=2, run=_run_index)
 
 
-def index_units(workspace: Workspace, against: Against, policy: Decontaminate) -> list[Unit]:
+def index_units(
+    workspace: Workspace, against: Against, policy: Decontaminate
+) -> list[Unit[IndexPayload]]:
     """Return the one unit that indexes the texts."""
     return [
         Unit(
@@ -197,9 +198,8 @@ def _shown(payload: Payload, clusters: Clusters) -> dict[str, str]:
     return held
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     clusters = Clusters.load(Folder(payload.clusters)) if payload.clusters else Clusters({})
     held = _shown(payload, clusters)
     index = None
@@ -265,7 +265,7 @@ def units(
     *,
     index: Folder | None,
     clusters: Folder | None,
-) -> list[Unit]:
+) -> list[Unit[Payload]]:
     """Return one unit a part of the corpus."""
     depends = inputs([origin]) | against.inputs(workspace)
     for name, folder in (("index", index), ("clusters", clusters)):

@@ -84,9 +84,8 @@ def _rows(payload: Payload, canonical: Mapping[str, str]) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     clusters = Clusters.load(Folder(payload.clusters)) if payload.clusters else Clusters({})
     rows = _rows(payload, clusters.canonical)
     rows = rows.filter(pl.len().over("key") > 1).sort(_ORDER, descending=_LARGER_FIRST)
@@ -130,7 +129,7 @@ def units(
     clusters: Folder | None,
     same_image: str,
     across: bool = False,
-) -> list[Unit]:
+) -> list[Unit[Payload]]:
     """Return one unit a partition of the samples' keys."""
     count = partitions_for(samples)
     depends = origins.inputs(sources)

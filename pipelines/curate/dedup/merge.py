@@ -134,9 +134,8 @@ def _measured(samples: Iterable[Sample]) -> list[Sample]:
     return found
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     heads, found = list[tuple[_Place, Joined]](), list[Removal]()
     for one, places in _joined(payload):
         found += _removals(one, places)
@@ -198,7 +197,7 @@ def text_hashes(folder: Folder, part: str) -> dict[int, str]:
     return found
 
 
-def units(measured: Folder, origin: Origin, samples: int, policy: Merge) -> list[Unit]:
+def units(measured: Folder, origin: Origin, samples: int, policy: Merge) -> list[Unit[Payload]]:
     """Return one unit a partition of the media.
 
     Args:

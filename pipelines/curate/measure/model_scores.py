@@ -16,7 +16,15 @@ import pyarrow.parquet as pq
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
+from smolmix.engine.stage import (
+    IN_THIS_PROCESS,
+    Result,
+    RunOptions,
+    Stage,
+    Summary,
+    Unit,
+    UnitContext,
+)
 from smolmix.errors import UsageError
 from smolmix.sample import Sample
 from smolmix.schema import from_table
@@ -111,9 +119,8 @@ class Payload:
     scorer: str
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     entry, model = SCORERS[payload.scorer], scorer(payload.scorer)
     start, total = 0, 0.0
     with (
@@ -149,9 +156,7 @@ def score_corpus(
     corpus: str,
     name: str,
     *,
-    workers: int,
-    ray_address: str | None = None,
-    quiet: bool = False,
+    options: RunOptions = IN_THIS_PROCESS,
 ) -> Summary:
     """Score every measured sample of a corpus; what is whole already is skipped."""
     measured = workspace.measured(corpus)
@@ -168,8 +173,6 @@ def score_corpus(
         replace(_STAGE, num_gpus=SCORERS[name].num_gpus),
         units,
         folder=folder_of(workspace, name, corpus),
-        workers=min(workers, len(units)),
-        ray_address=ray_address,
+        options=options,
         info={"corpus": corpus, "scorer": name},
-        quiet=quiet,
     )

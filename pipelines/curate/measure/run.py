@@ -15,7 +15,15 @@ import pyarrow.parquet as pq
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
+from smolmix.engine.stage import (
+    IN_THIS_PROCESS,
+    Result,
+    RunOptions,
+    Stage,
+    Summary,
+    Unit,
+    UnitContext,
+)
 from smolmix.media import MediaReader
 from smolmix.pipelines.curate.measure import media_features
 from smolmix.pipelines.curate.measure.media import FACTS_VERSION, MediaMeasurer
@@ -102,9 +110,8 @@ def _noted(pairs: Iterator[_Pair], stats: dict[str, int]) -> Iterator[_Pair]:
         yield pair
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     workspace = Workspace(payload.workspace)
     media = MediaMeasurer(MediaReader(workspace), look=payload.look)
     measurer = SampleMeasurer(media, _vocabulary())
@@ -138,9 +145,8 @@ def _run(unit: Unit, context: UnitContext) -> Result:
     return Result(accounting=accounting, stats=stats | noted)
 
 
-def _count_rows(unit: Unit) -> int:
+def _count_rows(unit: Unit[Payload]) -> int:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     return count_rows(payload.source, payload.raw, Workspace(payload.workspace))
 
 
@@ -151,21 +157,17 @@ def measure_corpus(
     source: Source,
     workspace: Workspace,
     *,
-    workers: int,
-    ray_address: str | None = None,
+    options: RunOptions = IN_THIS_PROCESS,
     look: bool = True,
-    quiet: bool = False,
 ) -> Summary:
     """Measure a fetched corpus into `measured/<corpus>`; what is whole already is skipped.
 
     Args:
         source: the corpus.
         workspace: where it was fetched to.
-        workers: Ray workers; 0 runs in this process.
-        ray_address: a cluster to join.
+        options: workers, and how much is printed.
         look: decode media too: without, blank, static and broken ones are found only where a
             header shows it, and near duplicates among media are not found.
-        quiet: no progress.
     """
     params = {
         "look": look,
@@ -195,8 +197,6 @@ def measure_corpus(
         STAGE,
         units,
         folder=workspace.measured(source.id),
-        workers=min(workers, len(units)),
-        ray_address=ray_address,
+        options=options,
         info=info,
-        quiet=quiet,
     )

@@ -40,6 +40,7 @@ def ablate(
     Example: smolmix ablate image-splitting --workers 2
     """
     from smolmix.cli.options import open_workspace, print_json
+    from smolmix.engine.stage import RunOptions
     from smolmix.pipelines.ablations import run as ablations
     from smolmix.pipelines.ablations.plan import load_plan
     from smolmix.pipelines.ablations.table import lines
@@ -56,7 +57,7 @@ def ablate(
         return
     open_workspace(workspace, writable=True)
     made = ablations.ablate(
-        loaded, place, workers=workers, ray_address=ray_address,
+        loaded, place, options=RunOptions(workers=workers, ray_address=ray_address),
         say=lambda step: print(f"== {step}", file=sys.stderr),
     )  # fmt: skip
     if as_json:

@@ -54,6 +54,7 @@ def curate(
     import json
 
     from smolmix.cli.options import open_workspace
+    from smolmix.engine.stage import RunOptions
     from smolmix.pipelines.corpora import source_of
     from smolmix.pipelines.curate import policy as policies
     from smolmix.pipelines.curate.decontaminate.run import check_files
@@ -66,7 +67,9 @@ def curate(
     place = open_workspace(workspace, writable=True)
     sources = [source_of(name, place) for name in dict.fromkeys(corpora)]
     run = Run(
-        workspace=place, workers=workers, ray_address=ray_address, against=tuple(against or ())
+        workspace=place,
+        options=RunOptions(workers=workers, ray_address=ray_address),
+        against=tuple(against or ()),
     )
     if other is not None:
         _compare(run, [s.id for s in sources], rules, other, as_json)

@@ -98,13 +98,15 @@ def _ensure_counts(
     workspace: "Workspace", reading: "Reading", workers: int, ray_address: str | None
 ) -> None:
     """Count the spec's curated corpora under its profile, where that is still to be done."""
+    from smolmix.engine.stage import RunOptions
     from smolmix.mixtures.built.run import spec_profile
     from smolmix.mixtures.spec.catalogue import corpora_of
     from smolmix.pipelines.pretokenize.counts import ensure_counts
 
     here = workspace.corpora("curated")
     corpora = [c for c in corpora_of(reading.spec) if c in here]
-    ensure_counts(workspace, corpora, spec_profile(reading.spec), workers, ray_address)
+    options = RunOptions(workers=workers, ray_address=ray_address)
+    ensure_counts(workspace, corpora, spec_profile(reading.spec), options)
 
 
 @mix.command("plan")

@@ -41,11 +41,12 @@ def run(
     Example: smolmix run model/recipes/demo.yaml
     """
     from smolmix.cli.options import open_workspace, print_json
+    from smolmix.engine.stage import RunOptions
     from smolmix.pipelines import run as journeys
 
     place = open_workspace(workspace)
     journey = journeys.plan_journey(
-        recipe, place, workers=workers, ray_address=ray_address, partial=partial
+        recipe, place, options=RunOptions(workers=workers, ray_address=ray_address), partial=partial
     )
     open_workspace(workspace, writable=True)
     outcome = journeys.run(journey, say=lambda step: print(f"== {step}", file=sys.stderr))

@@ -130,6 +130,7 @@ def tokenize(
 
     Example: smolmix tokenize demo --tokens 2048
     """
+    from smolmix.engine.stage import RunOptions
     from smolmix.pipelines.pretokenize.run import tokenize_mixture
 
     here = open_workspace(workspace, writable=True)
@@ -139,8 +140,7 @@ def tokenize(
         _stored(_profile(here, mixture, profile, style, override), codec, resize),
         tokens,
         tiles,
-        workers=workers,
-        ray_address=ray_address,
+        options=RunOptions(workers=workers, ray_address=ray_address),
     )
     if json_:
         print_json(summary(made))

@@ -1,9 +1,9 @@
-"""Units on Ray: started quietly, bounded in flight, bounded in retries, bisected when deadly.
+"""Runs jobs on Ray: at most so many at once, a bounded number of retries, deadly rows isolated.
 
-Ray alone retries a record that kills its worker for ever and loses a whole block for one bad
-row. Here a unit is given three chances; then, where the stage can count its rows, halves of it
-are probed until each guilty row stands alone; those rows are dropped as `worker-killed` and the
-rest of the unit is kept.
+Ray alone retries a record that kills its worker for ever, or loses a block of rows for one bad
+row. Here a unit gets three chances. Then, if the stage can count its rows, halves of it are
+probed until each row that kills a worker is found; those rows are dropped as `worker-killed`,
+and the rest of the unit is kept.
 """
 
 import logging
@@ -13,11 +13,12 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Generic, TypeAlias
 
-from smolmix.engine.run import execute
-from smolmix.engine.stage import Job
+from smolmix.engine.stage import Job, P
 from smolmix.errors import SmolmixError, UsageError, machine_fault
+
+Execute: TypeAlias = Callable[[Job[P]], object]  # runs one job in a worker and commits it
 
 _CHANCES = 3
 _PROBES = 500  # worker deaths are about 1 s each: a bound on how long one unit is bisected
@@ -68,10 +69,10 @@ def stop() -> None:
         ray.shutdown()
 
 
-def _in_worker(job: Job) -> str:
+def _in_worker(execute: Execute[P], job: Job[P]) -> str:
     """Run one job; return why it failed, or an empty string."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    # From here on, since a job may have waited for a worker; the alarm ends whatever runs.
+    # Started here because a job may have waited for a worker; the alarm ends whatever runs.
     signal.setitimer(signal.ITIMER_REAL, job.stage.timeout_s or 0)
     try:
         execute(job)
@@ -90,23 +91,24 @@ def _in_worker(job: Job) -> str:
 class _Worker:
     """An actor: a process that does one job after the other, and keeps what they load."""
 
-    def run(self, job: Job) -> str:
+    def run(self, execute: Execute[P], job: Job[P]) -> str:
         """Run one job; return why it failed, or an empty string."""
-        return _in_worker(job)
+        return _in_worker(execute, job)
 
 
-class _Pool:
-    """Submits jobs, never more than `workers` at once, and tells death from failure."""
+class _Pool(Generic[P]):
+    """Submits jobs and tells a worker's death from a job's failure."""
 
-    def __init__(self, workers: int):
+    def __init__(self, execute: Execute[P]):
         import ray
 
         self.ray = ray
-        self.workers = workers
-        self.flying: dict[Any, tuple[Job, Any]] = {}  # the actor, None for a task
+        self.execute = execute
+        self.running: dict[Any, tuple[Job[P], Any]] = {}  # the actor, None for a task
         self.idle: list[Any] = []  # actors without a job
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job[P]) -> None:
+        """Start the job on a worker, or queue it in Ray until one is free."""
         stage = job.stage
         options = {
             "num_cpus": 1,
@@ -115,21 +117,21 @@ class _Pool:
         }
         actor: Any = None
         if stage.actors:
-            made = self.ray.remote(_Worker).options(**options, max_restarts=0)
-            actor = self.idle.pop() if self.idle else made.remote()
-            ref = actor.run.remote(job)
+            new = self.ray.remote(_Worker).options(**options, max_restarts=0)
+            actor = self.idle.pop() if self.idle else new.remote()
+            ref = actor.run.remote(self.execute, job)
         else:
             name = f"{stage.name}:{job.unit.name}"
-            task = self.ray.remote(_in_worker).options(**options, max_retries=0, name=name)
-            ref = task.remote(job)
-        self.flying[ref] = (job, actor)
+            task: Any = self.ray.remote(_in_worker).options(**options, max_retries=0, name=name)
+            ref = task.remote(self.execute, job)
+        self.running[ref] = (job, actor)
 
-    def finished(self) -> list[tuple[Job, str | None, str]]:
+    def finished(self) -> list[tuple[Job[P], str | None, str]]:
         """Wait a moment; return (job, failure or None where the worker died, how it died)."""
-        ready, _ = self.ray.wait(list(self.flying), num_returns=1, timeout=_POLL_S)
-        results: list[tuple[Job, str | None, str]] = []
+        ready, _ = self.ray.wait(list(self.running), num_returns=1, timeout=_POLL_S)
+        results: list[tuple[Job[P], str | None, str]] = []
         for ref in ready:
-            job, actor = self.flying.pop(ref)
+            job, actor = self.running.pop(ref)
             try:
                 results.append((job, self.ray.get(ref), ""))
             except self.ray.exceptions.RayTaskError as error:
@@ -147,23 +149,23 @@ class _Pool:
         else:
             self.ray.kill(actor)
 
-    def survives(self, job: Job) -> bool:
+    def survives(self, job: Job[P]) -> bool:
         """Whether the job leaves its worker alive (it may still fail)."""
         self.submit(job)
         while True:
             for _, failure, _ in self.finished():
                 return failure is not None
 
-    def rest(self) -> None:
-        """Give back what actors without a job hold."""
+    def stop_idle(self) -> None:
+        """Stop the actors that have no job, so that others get their CPUs and memory."""
         while self.idle:
             self.ray.kill(self.idle.pop())
 
     def close(self) -> None:
-        """Stop what still runs too."""
-        for ref, (_, actor) in self.flying.items():
+        """Stop every worker."""
+        for ref, (_, actor) in self.running.items():
             self._kill(ref, actor)
-        self.rest()
+        self.stop_idle()
 
 
 def _one_line(error: Exception) -> str:
@@ -173,27 +175,34 @@ def _one_line(error: Exception) -> str:
 
 
 def run_jobs(
-    jobs: Sequence[Job], *, workers: int, address: str | None, advance: Callable[[], None]
+    jobs: Sequence[Job[P]],
+    execute: Execute[P],
+    *,
+    workers: int,
+    address: str | None,
+    advance: Callable[[], None],
 ) -> dict[str, str]:
     """Run all jobs; return the names of the units that failed and why.
 
     Args:
         jobs: what to run, in order.
+        execute: runs one job in a worker and commits it; a module's function.
         workers: at most this many at once.
         address: a Ray cluster, or None for a local one.
-        advance: called once for each unit that is finished.
+        advance: called after each unit that is finished.
 
     Raises:
         UsageError: a stage asks for more GPUs than any machine has.
     """
     start(workers, address)
     _check_gpus(jobs)
-    pool = _Pool(workers)
-    waiting, deaths, deadly = list(reversed(jobs)), dict[str, int](), dict[str, tuple[Job, str]]()
+    pool = _Pool(execute)
+    waiting, deaths = list(reversed(jobs)), dict[str, int]()
+    deadly: dict[str, tuple[Job[P], str]] = {}
     failed: dict[str, str] = {}
     try:
-        while waiting or pool.flying:
-            while waiting and len(pool.flying) < workers:
+        while waiting or pool.running:
+            while waiting and len(pool.running) < workers:
                 pool.submit(waiting.pop())
             for job, failure, death in pool.finished():
                 name = job.unit.name
@@ -208,7 +217,7 @@ def run_jobs(
                     failed[name] = failure
                 advance()
             if not waiting:  # an actor that still waits for a CPU gets an idle one's
-                pool.rest()
+                pool.stop_idle()
         for name, (job, death) in sorted(deadly.items()):
             why = _bisect(pool, job, death)
             if why:
@@ -227,18 +236,18 @@ def gpus() -> list[float]:
     return [n["Resources"].get("GPU", 0) for n in nodes() if n["Alive"]]
 
 
-def _check_gpus(jobs: Sequence[Job]) -> None:
-    """Refuse what no machine of the cluster could ever start; Ray would wait for it for ever."""
-    there = max(gpus(), default=0)
+def _check_gpus(jobs: Sequence[Job[P]]) -> None:
+    """Refuse what no machine of the cluster could ever start: Ray would wait without end."""
+    most = max(gpus(), default=0)
     for job in jobs:
-        if job.stage.num_gpus > there:
+        if job.stage.num_gpus > most:
             raise UsageError(
-                f"{job.stage.name}: each worker asks for {job.stage.num_gpus:g} GPUs, the best "
-                f"machine has {there:g}; run it where there are, or with --workers 0"
+                f"{job.stage.name}: each worker needs {job.stage.num_gpus:g} GPUs, the largest "
+                f"machine has {most:g}; use a machine that has them, or --workers 0"
             )
 
 
-def _bisect(pool: _Pool, job: Job, death: str) -> str:
+def _bisect(pool: _Pool[P], job: Job[P], death: str) -> str:
     """Run the job without the rows that kill its worker; return why it failed, if it did."""
     died = f"its worker died {_CHANCES} times ({death})"
     if job.stage.count_rows is None:
@@ -249,7 +258,7 @@ def _bisect(pool: _Pool, job: Job, death: str) -> str:
         rows = halves.pop()
         probes += 1
         if probes > _PROBES:
-            return f"{died}; {len(guilty)} deadly rows found and more are left: gave up"
+            return f"{died}; {len(guilty)} rows that kill a worker found, gave up looking for more"
         if not rows or pool.survives(replace(job, rows=rows)):
             continue
         if len(rows) == 1:
@@ -258,7 +267,9 @@ def _bisect(pool: _Pool, job: Job, death: str) -> str:
         middle = rows.start + len(rows) // 2
         halves += [range(middle, rows.stop), range(rows.start, middle)]
     if not guilty:
-        return f"{died}, but no single row of it kills a worker: probably out of memory"
+        return (
+            f"{died}, but no single row of it kills a worker: the unit probably ran out of memory"
+        )
     pool.submit(replace(job, poison=frozenset(guilty)))
     while True:
         for _, failure, _ in pool.finished():

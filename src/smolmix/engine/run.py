@@ -20,7 +20,17 @@ from typing import Any
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.lock import locked
-from smolmix.engine.stage import Job, Result, Stage, Summary, Unit, UnitContext
+from smolmix.engine.stage import (
+    IN_THIS_PROCESS,
+    Job,
+    P,
+    Result,
+    RunOptions,
+    Stage,
+    Summary,
+    Unit,
+    UnitContext,
+)
 from smolmix.errors import (
     ConservationError,
     DataError,
@@ -42,7 +52,7 @@ from smolmix.workspace import (
 _SCRATCH = ".scratch"
 
 
-def execute(job: Job) -> RowAccounting | None:
+def execute(job: Job[P]) -> RowAccounting | None:
     """Run one job in this process and commit it; a probe (`job.rows`) commits nothing.
 
     Raises:
@@ -66,7 +76,7 @@ def execute(job: Job) -> RowAccounting | None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _commit(folder: Folder, job: Job, scratch: Path, result: Result) -> None:
+def _commit(folder: Folder, job: Job[P], scratch: Path, result: Result) -> None:
     unit, entries = job.unit, []
     before = read_manifest(folder, unit.name)
     folder.remove(f"{MANIFESTS}/{unit.name}.json")
@@ -111,7 +121,7 @@ def _remove_unit(folder: Folder, manifest: Manifest) -> None:
 
 
 def _record(
-    folder: Folder, stage: Stage, units: Sequence[Unit], info: Mapping[str, Any]
+    folder: Folder, stage: Stage[P], units: Sequence[Unit[P]], info: Mapping[str, Any]
 ) -> StageRecord:
     digests, total = {}, RowAccounting()
     for unit in units:
@@ -129,7 +139,7 @@ def _record(
     )
 
 
-def _notes(stage: Stage, accounting: RowAccounting) -> tuple[str, ...]:
+def _notes(stage: Stage[P], accounting: RowAccounting) -> tuple[str, ...]:
     notes = []
     if (accounting.samples or accounting.rows) and not accounting.kept:
         notes.append(f"{stage.name} kept nothing of {accounting.samples or accounting.rows}")
@@ -139,14 +149,12 @@ def _notes(stage: Stage, accounting: RowAccounting) -> tuple[str, ...]:
 
 
 def run_stage(
-    stage: Stage,
-    units: Iterable[Unit],
+    stage: Stage[P],
+    units: Iterable[Unit[P]],
     *,
     folder: Folder,
-    workers: int,
-    ray_address: str | None = None,
+    options: RunOptions = IN_THIS_PROCESS,
     info: Mapping[str, Any] | None = None,
-    quiet: bool = False,
 ) -> Summary:
     """Do every unit that is not whole, check conservation, and write `stage.json`.
 
@@ -154,11 +162,9 @@ def run_stage(
         stage: what to run.
         units: all units of the stage; units on disk that are not among them are removed.
         folder: the stage's own folder.
-        workers: Ray workers; 0 runs in this process.
-        ray_address: a cluster to join; its machines must see `folder`.
+        options: workers, and how much is printed.
         info: what readers of `stage.json` should know; part of the stage's digest. A `corpus` in it
             names the stage's lines of progress.
-        quiet: no progress and no summary line.
 
     Raises:
         LockedError: another run holds the folder.
@@ -173,7 +179,7 @@ def run_stage(
         raise DataError(f"{folder.url}: two units are named {twice}")
     with locked(folder):
         present = frozenset(folder.names())
-        pending, redone = _plan(stage, units, folder, present, quiet)
+        pending, redone = _plan(stage, units, folder, present, options)
         stale = [n[:-5] for n in folder.child(MANIFESTS).names(".json") if n[:-5] not in set(names)]
         if pending or stale:
             folder.remove(STAGE_FILE)
@@ -183,7 +189,7 @@ def run_stage(
                 _remove_unit(folder, manifest)
         if folder.is_local:
             shutil.rmtree(folder.local(_SCRATCH), ignore_errors=True)
-        failed = _run(stage, pending, folder, workers, ray_address, "" if quiet else label)
+        failed = _run(stage, pending, folder, options, label)
         if folder.is_local:
             shutil.rmtree(folder.local(_SCRATCH), ignore_errors=True)
         if failed:
@@ -207,7 +213,7 @@ def run_stage(
         record=record,
         notes=_notes(stage, record.accounting),
     )
-    if not quiet:
+    if options.summarises:
         print(_line(label, summary), file=sys.stderr)
     return summary
 
@@ -218,8 +224,12 @@ def _stage_json(record: StageRecord) -> dict[str, Any]:
 
 
 def _plan(
-    stage: Stage, units: Sequence[Unit], folder: Folder, present: frozenset[str], quiet: bool
-) -> tuple[list[Unit], int]:
+    stage: Stage[P],
+    units: Sequence[Unit[P]],
+    folder: Folder,
+    present: frozenset[str],
+    options: RunOptions,
+) -> tuple[list[Unit[P]], int]:
     pending, reasons = [], dict[str, list[str]]()
     for unit in units:
         why = _why(read_manifest(folder, unit.name), unit.key_parts(stage), present)
@@ -227,7 +237,7 @@ def _plan(
             pending.append(unit)
             reasons.setdefault(why, []).append(unit.name)
     again = {why: done for why, done in reasons.items() if why != "new"}
-    if not quiet:
+    if options.summarises:
         for why, which in again.items():
             more = f" and {len(which) - 1} more" if len(which) > 1 else ""
             print(f"{stage.name}: redoing {which[0]}{more}: {why}", file=sys.stderr)
@@ -235,22 +245,27 @@ def _plan(
 
 
 def _run(
-    stage: Stage,
-    pending: Sequence[Unit],
+    stage: Stage[P],
+    pending: Sequence[Unit[P]],
     folder: Folder,
-    workers: int,
-    ray_address: str | None,
+    options: RunOptions,
     label: str,
 ) -> dict[str, str]:
     """Run the units; return what failed and why."""
     if not pending:
         return {}
     jobs = [Job(unit=unit, stage=stage, url=folder.url) for unit in pending]
-    with progress(label, len(jobs), quiet=not label) as advance:
-        if workers > 0:
+    with progress(label, len(jobs), quiet=options.quiet) as advance:
+        if options.workers > 0:
             from smolmix.engine import ray_pool
 
-            return ray_pool.run_jobs(jobs, workers=workers, address=ray_address, advance=advance)
+            return ray_pool.run_jobs(
+                jobs,
+                execute,
+                workers=options.workers,
+                address=options.ray_address,
+                advance=advance,
+            )
         failed = {}
         for job in jobs:
             try:

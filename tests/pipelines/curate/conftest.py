@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from smolmix.engine.stage import RunOptions
 from smolmix.pipelines.curate import policy as policies
 from smolmix.pipelines.curate.run import Run, curate_corpus
 from smolmix.pipelines.curate.waterfall import Waterfall, waterfall
@@ -155,7 +156,14 @@ def planted(workspace: Workspace) -> Callable[..., Planted]:
 def curated(workspace: Workspace) -> Callable[..., Outcome]:
     def run(source: Source, *, workers: int = 0, policy: str = "default") -> Outcome:
         rules = policies.load(policy)
-        curate_corpus(source, rules, Run(workspace=workspace, workers=workers, quiet=True))
+        curate_corpus(
+            source,
+            rules,
+            Run(
+                workspace=workspace,
+                options=RunOptions(workers=workers, quiet=True),
+            ),
+        )
         return outcome(workspace, source.id)
 
     return run

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from smolmix.engine.stage import RunOptions
 from smolmix.pipelines.curate import policy as policies
 from smolmix.pipelines.curate.across import across
 from smolmix.pipelines.curate.dedup import merged_turns
@@ -172,7 +173,7 @@ def test_another_policy_afterwards_gives_the_unmerged_samples_back(
 def test_merged_conversations_are_compared_whole_across_corpora(
     planted: Make, workspace: Workspace
 ) -> None:
-    run = Run(workspace=workspace, workers=0, quiet=True)
+    run = Run(workspace=workspace, options=RunOptions(quiet=True))
     rules = policies.parse(MERGE, "mine.yaml")
     for name, asked in (("first", "abc"), ("second", "abc"), ("third", "abd")):
         corpus = planted(name)

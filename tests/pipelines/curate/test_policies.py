@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from smolmix.engine.stage import RunOptions
 from smolmix.errors import DataError, IncompleteError, UsageError
 from smolmix.pipelines.curate import policy as policies
 from smolmix.pipelines.curate.across import across
@@ -51,7 +52,7 @@ def test_two_policies_are_compared_on_the_same_measures(
     _texts(corpus)
     curated(corpus.write())
     before = stage_record(workspace.measured("planted")).digest
-    run = Run(workspace=workspace, workers=0, quiet=True)
+    run = Run(workspace=workspace, options=RunOptions(quiet=True))
     workspace.raw("planted").remove_tree()  # measures are enough
     found = compare_policies("planted", policies.load("default"), policies.load("strict-text"), run)
     assert sum(found.other.dropped.values()) == 2
@@ -63,7 +64,7 @@ def test_two_policies_are_compared_on_the_same_measures(
 def test_copies_across_corpora_leave_by_priority_and_rewrite_no_corpus(
     planted: Make, workspace: Workspace
 ) -> None:
-    run = Run(workspace=workspace, workers=0, quiet=True)
+    run = Run(workspace=workspace, options=RunOptions(quiet=True))
     rules = policies.parse("dedup:\n  priority: [second]\n", "mine.yaml")
     for name in ("first", "second", "third"):
         corpus = planted(name)
@@ -89,7 +90,7 @@ def test_copies_across_corpora_leave_by_priority_and_rewrite_no_corpus(
 def test_removals_of_a_corpus_that_was_curated_again_are_not_applied(
     planted: Make, workspace: Workspace
 ) -> None:
-    run = Run(workspace=workspace, workers=0, quiet=True)
+    run = Run(workspace=workspace, options=RunOptions(quiet=True))
     rules = policies.parse("dedup:\n  priority: [first]\n", "mine.yaml")
     for name in ("first", "second"):
         corpus = planted(name)
@@ -131,7 +132,7 @@ def test_near_copies_of_heldout_pictures_leave_whatever_was_run_before(
         images=[corpus.file("held.jpg", _blots(60))], split="heldout",
     )  # fmt: skip
     source, kept = corpus.write(), []
-    run = Run(workspace=workspace, workers=0, quiet=True)
+    run = Run(workspace=workspace, options=RunOptions(quiet=True))
     for exact in ("false", "true", "false"):
         curate_corpus(source, policies.parse(HELDOUT.format(exact=exact), "mine.yaml"), run)
         kept.append([i.split("/")[1].split("-")[0] for i in _kept(workspace)])
@@ -144,7 +145,7 @@ def test_a_medium_that_cannot_be_compared_is_no_original(
     corpus = planted()
     for name, quality in (("one", 90), ("other", 60)):
         corpus.ask(name, corpus.file(f"{name}.jpg", _blots(quality)))
-    source, run = corpus.write(), Run(workspace=workspace, workers=0, quiet=True)
+    source, run = corpus.write(), Run(workspace=workspace, options=RunOptions(quiet=True))
     curate_corpus(source, policies.load("none"), run)
     media = workspace.child(corpus.root, "media").local()
     media.rename(media.with_name("away"))
@@ -174,7 +175,7 @@ def test_a_models_score_drops_what_it_finds_beside_the_point(
     question = "Which animals sleep through the winter?"
     corpus.add("good", ("user", question), ("assistant", "Bears and hedgehogs sleep in winter."))
     corpus.add("bad", ("user", question), ("assistant", "The invoice is due on the third of May."))
-    run = Run(workspace=workspace, workers=0, quiet=True)
+    run = Run(workspace=workspace, options=RunOptions(quiet=True))
     summary = curate_corpus(corpus.write(), policies.parse(SCORED, "mine.yaml"), run)
     assert summary.accounting.dropped == {"score-low": 1}
     assert [i.split("/")[1].split("-")[0] for i in _kept(workspace)] == ["good"]
@@ -193,7 +194,7 @@ def test_a_users_file_is_kept_out_of_training_data(
     corpus = planted()
     corpus.add("leak", ("assistant", "Before it all. " + PROSE.lower() + " And after."))
     corpus.add("clean", ("assistant", "Nothing of that kind was ever said by anybody in here."))
-    run = Run(workspace=workspace, workers=0, quiet=True, against=(str(secret),))
+    run = Run(workspace=workspace, options=RunOptions(quiet=True), against=(str(secret),))
     summary = curate_corpus(corpus.write(), policies.load("default"), run)
     assert summary.accounting.dropped == {"contaminated-text": 1}
     assert summary.accounting.kept == 1
@@ -242,6 +243,6 @@ def test_the_number_of_workers_does_not_change_a_byte(
         workspace.child("dedup").remove_tree()
         workspace.curated("planted").remove_tree()
         workspace.measured("planted").remove_tree()
-        run = Run(workspace=workspace, workers=count, quiet=True)
+        run = Run(workspace=workspace, options=RunOptions(workers=count, quiet=True))
         digests.append(curate_corpus(source, rules, run).record.digest)
     assert digests[0] == digests[1]

@@ -11,6 +11,7 @@ import xxhash
 from msgspec import structs
 from tests.support import small_workspace
 
+from smolmix.engine.stage import RunOptions
 from smolmix.errors import DataError, IntegrityError, UsageError
 from smolmix.pipelines.pretokenize import units
 from smolmix.pipelines.pretokenize.run import tokenize_mixture
@@ -46,7 +47,7 @@ def test_headers_that_lied_damage_and_length_are_told_apart(
     ]
     small_workspace.put_curated(workspace, "c", samples)
     small_workspace.put_picks(workspace, "m", ["c"])
-    made = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+    made = tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
     dropped = pl.read_parquet(made.folder.local("dropped.parquet"))
     reasons = dict(zip(dropped["id"], dropped["reason"], strict=True))
     assert reasons == {
@@ -64,7 +65,7 @@ def test_headers_that_lied_damage_and_length_are_told_apart(
     assert _ids(dataset, workspace) == {"c/good"}
     supervised = sum(int((dataset[i]["labels"] >= 0).sum()) for i in range(len(dataset)))
     assert made.record.supervised_tokens == supervised > 0  # none of a sample that left
-    again = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+    again = tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
     assert (again.new_tiles, again.record) == (0, made.record)
 
 
@@ -75,15 +76,15 @@ def test_a_mixture_that_leaves_nothing_is_refused(workspace: Workspace, nano: Pr
     small_workspace.put_curated(workspace, "c", [small_workspace.sample(0, "c", [gone])])
     small_workspace.put_picks(workspace, "m", ["c"])
     with pytest.raises(DataError, match="none of 1 picks"):
-        tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+        tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
     with pytest.raises(DataError, match="smolmix mix build"):
-        tokenize_mixture(workspace, "absent", nano, 512, quiet=True)
+        tokenize_mixture(workspace, "absent", nano, 512, options=RunOptions(quiet=True))
 
 
 def test_an_unknown_codec_is_refused_before_any_work(filled: Workspace, nano: Profile) -> None:
     wrong = replace(nano, pixel=replace(nano.pixel, codec="webp"))
     with pytest.raises(UsageError, match="known: source, raw, png, jpeg"):
-        tokenize_mixture(filled, "m", wrong, 512, quiet=True)
+        tokenize_mixture(filled, "m", wrong, 512, options=RunOptions(quiet=True))
     assert not filled.child("ids").exists()
 
 
@@ -94,7 +95,7 @@ def test_a_sample_curated_anew_under_its_old_id_is_tokenized_anew(
         changed = turns_of(("user", "Say it."), ("assistant", text))
         small_workspace.put_curated(workspace, "c", [small_workspace.sample(0, "c", turns=changed)])
         small_workspace.put_picks(workspace, "m", ["c"])
-        made = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+        made = tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
         item = SequenceDataset(workspace, made.folder)[0]
         from smolmix.tokenize.chat import tokenizer
 
@@ -118,21 +119,21 @@ def test_media_that_were_away_are_cut_once_they_are_back(
     data = place.read_bytes()
     place.unlink()
     for _ in range(2):
-        made = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+        made = tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
         assert made.record.dropped == {"media-missing": 1}
     place.write_bytes(data)
-    back = tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+    back = tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
     assert (back.new_ids, back.new_tiles, back.record.dropped) == (0, 1, {})
     assert _ids(SequenceDataset(workspace, back.folder), workspace) == {"c/0", "c/1", "c/2"}
 
 
 def test_samples_that_two_runs_made_at_once_are_used_once(filled: Workspace, nano: Profile) -> None:
-    made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    made = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     for store in ("ids", "tiles"):  # what a run that began before this one ended leaves beside it
         for corpus in filled.child(store).local().glob("*/*"):
             for generation in [p for p in corpus.iterdir() if p.is_dir()]:
                 shutil.copytree(generation, generation.with_name(f"z{generation.name}"))
-    again = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    again = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     assert (again.new_ids, again.new_tiles) == (0, 0)
     assert again.record.documents == made.record.documents
     assert again.record.packing_digest == made.record.packing_digest
@@ -142,9 +143,9 @@ def test_samples_that_two_runs_made_at_once_are_used_once(filled: Workspace, nan
 def test_what_an_older_smolmix_made_is_made_anew(
     filled: Workspace, nano: Profile, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    first = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    first = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     monkeypatch.setattr(units, what, 99)
-    again = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    again = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     assert again.new_ids == first.new_ids > 0
     assert again.new_tiles == (first.new_tiles if what == "FACTS_VERSION" else 0)
     assert again.record.packing_digest == first.record.packing_digest
@@ -155,15 +156,15 @@ def test_picks_that_are_not_the_locks_are_refused(filled: Workspace, nano: Profi
     lock, picks = folder.read_bytes("lock.json"), folder.read_bytes("picks.parquet")
     folder.remove("lock.json")  # a build that was killed before its end
     with pytest.raises(DataError, match=r"no lock\.json; run `smolmix mix build`"):
-        tokenize_mixture(filled, "m", nano, 512, quiet=True)
+        tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     small_workspace.put_picks(
         filled, "m", ["said"]
     )  # another build wrote over the first one's picks
     folder.write_bytes("lock.json", lock)
     with pytest.raises(IntegrityError, match=r"lock\.json says .*smolmix mix build"):
-        tokenize_mixture(filled, "m", nano, 512, quiet=True)
+        tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     folder.write_bytes("picks.parquet", picks)
-    assert tokenize_mixture(filled, "m", nano, 512, quiet=True).new_ids > 0
+    assert tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True)).new_ids > 0
 
 
 def test_a_corpus_curated_anew_asks_for_the_mixture_to_be_built_anew(
@@ -175,7 +176,7 @@ def test_a_corpus_curated_anew_asks_for_the_mixture_to_be_built_anew(
     for changed in (samples[1:], samples[:4]):  # rows moved; a part is gone
         small_workspace.put_curated(workspace, "c", changed)
         with pytest.raises(DataError, match=r"curated anew since .*`smolmix mix build`"):
-            tokenize_mixture(workspace, "m", nano, 512, quiet=True)
+            tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
     assert not workspace.child("ids").exists()
 
 
@@ -190,11 +191,11 @@ def test_the_same_bytes_come_out_on_any_number_of_workers(filled: Workspace, nan
             if not p.name.startswith(".")
         }
 
-    tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     alone = digests()
     for kind in ("ids", "tiles", "sequences"):
         filled.child(kind).remove_tree()
-    tokenize_mixture(filled, "m", nano, 512, workers=2, quiet=True)
+    tokenize_mixture(filled, "m", nano, 512, options=RunOptions(workers=2, quiet=True))
     assert digests() == alone
     assert len(alone) > 10
     assert np.all([len(v) == 16 for v in alone.values()])

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from smolmix.engine.stage import RunOptions
 from smolmix.errors import UsageError
 from smolmix.pipelines.pretokenize.export import export
 from smolmix.pipelines.pretokenize.run import tokenize_mixture
@@ -20,7 +21,9 @@ from smolmix.workspace import Workspace
 
 @pytest.fixture
 def dataset(filled: Workspace, nano: Profile) -> SequenceDataset:
-    return SequenceDataset(filled, tokenize_mixture(filled, "m", nano, 512, quiet=True).folder)
+    return SequenceDataset(
+        filled, tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True)).folder
+    )
 
 
 def test_parquet_is_loaded_by_datasets_with_the_same_content(

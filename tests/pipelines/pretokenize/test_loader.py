@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from smolmix.engine.stage import RunOptions
 from smolmix.errors import IncompleteError, IntegrityError, UsageError
 from smolmix.pipelines.pretokenize.run import tokenize_mixture
 from smolmix.profiles import Profile, profile
@@ -24,7 +25,9 @@ from smolmix.workspace import Workspace
 
 @pytest.fixture
 def dataset(filled: Workspace, nano: Profile) -> SequenceDataset:
-    return SequenceDataset(filled, tokenize_mixture(filled, "m", nano, 512, quiet=True).folder)
+    return SequenceDataset(
+        filled, tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True)).folder
+    )
 
 
 def _key(item: dict[str, Any]) -> tuple[Any, ...]:
@@ -98,7 +101,9 @@ def test_a_place_in_other_sequences_is_refused(
     dataset: SequenceDataset, filled: Workspace, nano: Profile
 ) -> None:
     state = Loader(dataset).state_dict()
-    other = SequenceDataset(filled, tokenize_mixture(filled, "m", nano, 256, quiet=True).folder)
+    other = SequenceDataset(
+        filled, tokenize_mixture(filled, "m", nano, 256, options=RunOptions(quiet=True)).folder
+    )
     with pytest.raises(UsageError, match="resume on the mixture"):
         Loader(other).load_state_dict(state)
     with pytest.raises(UsageError, match="seed"):
@@ -154,7 +159,7 @@ def test_damage_is_named_refused_and_repaired(
 ) -> None:
     from smolmix.pipelines.pretokenize.verify import verify
 
-    made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    made = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     assert verify(made.folder, filled, sample=1.0).checked_rows > 60
     path = max(_shards(filled, kind), key=lambda p: p.stat().st_size)
     data = bytearray(path.read_bytes())
@@ -169,7 +174,7 @@ def test_damage_is_named_refused_and_repaired(
         _read_all(filled, made.folder)
     with pytest.raises(IntegrityError, match=path.name):
         verify(made.folder, filled)
-    again = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    again = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     _read_all(filled, again.folder)
     assert again.record == made.record
 
@@ -178,13 +183,13 @@ def test_damage_is_named_refused_and_repaired(
 def test_running_the_verb_again_repairs_what_is_cut_or_gone(
     filled: Workspace, nano: Profile, damage: str
 ) -> None:
-    made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    made = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     for path in (*_shards(filled, "ids")[:1], *_shards(filled, "tiles")[:1]):
         if damage == "missing":
             path.unlink()
         else:
             path.write_bytes(path.read_bytes()[:-100])
-    again = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    again = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     assert again.record == made.record
     assert again.new_ids
     assert again.new_tiles
@@ -192,7 +197,7 @@ def test_running_the_verb_again_repairs_what_is_cut_or_gone(
 
 
 def test_flipping_any_byte_of_a_row_is_noticed(filled: Workspace, nano: Profile) -> None:
-    made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    made = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     rng = np.random.default_rng(0)
     caught = 0
     for path in (_shards(filled, "tiles")[0], _shards(filled, "ids")[0]):
@@ -221,7 +226,7 @@ def test_a_plan_that_is_not_there_is_named(filled: Workspace) -> None:
 def test_a_remote_workspace_is_read_through_a_bounded_cache(
     filled: Workspace, nano: Profile, tmp_path: Path
 ) -> None:
-    made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    made = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     local = SequenceDataset(filled, made.folder)
     memory = fsspec.filesystem("memory")
     memory.put(filled.path, "/loader-test", recursive=True)

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from tests.support import small_workspace
 
 from smolmix.cost import displayed, media_grid
+from smolmix.engine.stage import RunOptions
 from smolmix.media import MediaReader
 from smolmix.pipelines.curate.measure.media import MediaMeasurer
 from smolmix.pipelines.pretokenize.counts import ensure_counts
@@ -89,12 +90,12 @@ def test_counts_sequences_and_tiles_are_of_the_turned_picture(
     samples = [small_workspace.sample(i, "c", [m]) for i, m in enumerate([*media, liar])]
     small_workspace.put_curated(workspace, "c", samples)
     small_workspace.put_picks(workspace, "m", ["c"])
-    ensure_counts(workspace, ["c"], upright, 0, quiet=True)
+    ensure_counts(workspace, ["c"], upright, RunOptions(quiet=True))
     planned = pl.concat(
         pl.read_parquet(workspace.counts(upright.name, "c").local(f"part-{i:05d}.parquet"))
         for i in range(2)
     )
-    made = tokenize_mixture(workspace, "m", upright, 512, quiet=True)
+    made = tokenize_mixture(workspace, "m", upright, 512, options=RunOptions(quiet=True))
     assert made.record.dropped == {"plan-mismatch": 1}
     assert made.record.tokens == planned["tokens"][:8].sum()
     assert made.record.tiles == planned["tiles"][:8].sum()

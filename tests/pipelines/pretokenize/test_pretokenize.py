@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from smolmix.engine.stage import RunOptions
 from smolmix.media import MediaReader
 from smolmix.pipelines.pretokenize.counts import ensure_counts
 from smolmix.pipelines.pretokenize.run import tokenize_mixture
@@ -30,8 +31,8 @@ def _curated(workspace: Workspace, corpus: str) -> Iterator[Sample]:
 def test_counts_are_row_for_row_and_equal_what_is_produced(
     filled: Workspace, nano: Profile
 ) -> None:
-    ensure_counts(filled, ["seen", "said"], nano, 0, quiet=True)
-    made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    ensure_counts(filled, ["seen", "said"], nano, RunOptions(quiet=True))
+    made = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     dataset = SequenceDataset(filled, made.folder)
     counted = {}
     for corpus in ("seen", "said"):
@@ -62,7 +63,7 @@ def test_counts_are_row_for_row_and_equal_what_is_produced(
 
 
 def test_what_is_loaded_is_what_the_samples_encode_to(filled: Workspace, nano: Profile) -> None:
-    made = tokenize_mixture(filled, "m", nano, 4096, quiet=True)
+    made = tokenize_mixture(filled, "m", nano, 4096, options=RunOptions(quiet=True))
     dataset = SequenceDataset(filled, made.folder)
     picks = pl.read_parquet(filled.mixture("m").local("picks.parquet"))
     samples = {s.id: s for c in ("seen", "said") for s in _curated(filled, c)}
@@ -90,31 +91,35 @@ def test_what_is_loaded_is_what_the_samples_encode_to(filled: Workspace, nano: P
 def test_seven_conversations_on_one_clip_store_its_frames_once(
     filled: Workspace, nano: Profile
 ) -> None:
-    made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    made = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     assert made.new_tiles == 8  # six images, two clips
     assert made.new_ids == 69
 
 
 def test_only_what_is_not_cached_is_made(filled: Workspace, nano: Profile) -> None:
-    tokenize_mixture(filled, "m", nano, 512, quiet=True)
-    again = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
+    again = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     assert (again.new_ids, again.new_tiles) == (0, 0)
-    other = tokenize_mixture(filled, "m", nano, 1024, quiet=True)
+    other = tokenize_mixture(filled, "m", nano, 1024, options=RunOptions(quiet=True))
     assert (other.new_ids, other.new_tiles) == (0, 0)
 
 
 def test_changing_the_prompt_re_tiles_nothing(filled: Workspace, nano: Profile) -> None:
-    tokenize_mixture(filled, "m", nano, 512, quiet=True)
-    other = tokenize_mixture(filled, "m", profile("nano", style="paper"), 512, quiet=True)
+    tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
+    other = tokenize_mixture(
+        filled, "m", profile("nano", style="paper"), 512, options=RunOptions(quiet=True)
+    )
     assert (other.new_ids, other.new_tiles) == (69, 0)
 
 
 @pytest.mark.parametrize("codec", ["raw", "png", "jpeg:90"])
 def test_codecs_keep_what_they_promise(filled: Workspace, nano: Profile, codec: str) -> None:
-    exact = SequenceDataset(filled, tokenize_mixture(filled, "m", nano, 4096, quiet=True).folder)
+    exact = SequenceDataset(
+        filled, tokenize_mixture(filled, "m", nano, 4096, options=RunOptions(quiet=True)).folder
+    )
     other = replace(nano, pixel=replace(nano.pixel, codec=codec))
     assert other.name == nano.name  # ids are shared
-    made = tokenize_mixture(filled, "m", other, 4096, quiet=True)
+    made = tokenize_mixture(filled, "m", other, 4096, options=RunOptions(quiet=True))
     assert made.new_ids == 0
     stored = SequenceDataset(filled, made.folder)
     worst = 0

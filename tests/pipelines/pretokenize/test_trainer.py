@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration, Trainer, TrainingArguments
 
+from smolmix.engine.stage import RunOptions
 from smolmix.pipelines.pretokenize.run import tokenize_mixture
 from smolmix.profiles import Profile
 from smolmix.tokenize.collate import collate
@@ -37,7 +38,7 @@ def _tiny() -> SmolVLMForConditionalGeneration:
 def test_the_hugging_face_trainer_learns_from_the_sequences(
     filled: Workspace, nano: Profile, tmp_path: Path, rows: int
 ) -> None:
-    made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    made = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     dataset = SequenceDataset(filled, made.folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # transformers' own, on a CPU
@@ -60,7 +61,7 @@ def test_the_hugging_face_trainer_learns_from_the_sequences(
 def test_documents_of_a_packed_sequence_do_not_see_each_other_in_transformers(
     filled: Workspace, nano: Profile
 ) -> None:
-    made = tokenize_mixture(filled, "m", nano, 512, quiet=True)
+    made = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
     dataset = SequenceDataset(filled, made.folder)
     item = next(i for i in (dataset[n] for n in range(len(dataset))) if len(i["corpora"]) > 2)
     model: Any = _tiny()

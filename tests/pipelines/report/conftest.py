@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from smolmix.accounting import RowAccounting
+from smolmix.engine.stage import RunOptions
 from smolmix.mixtures.built.run import build
 from smolmix.mixtures.spec.load import parse_spec
 from smolmix.pipelines.pretokenize.counts import ensure_counts
@@ -198,7 +199,7 @@ def mix(workspace: Workspace, spec: dict[str, Any]) -> None:
     """Count the spec's corpora and build its mixture."""
     rates = profile("nano", style="inference")
     corpora = [c["corpus"] for c in spec["components"].values()]
-    ensure_counts(workspace, corpora, rates, 0, quiet=True)
+    ensure_counts(workspace, corpora, rates, RunOptions(quiet=True))
     whole = {"profile": {"preset": "nano", "style": "inference"}, **spec}
     build(parse_spec(whole, "spec.yaml"), workspace)
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from smolmix.accounting import RowAccounting
 from smolmix.cli import app
 from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, Stage, Unit, UnitContext
+from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.errors import DataError, SmolmixError, UsageError
 from smolmix.pipelines.report.figures.training import runs
 from smolmix.pipelines.report.page.page import json_text
@@ -120,8 +120,8 @@ def test_raw_files_counts_and_runs_have_numbers_too(shop: Workspace) -> None:
     assert one["losses_last"] == {"modality/image": 0.1, "modality/text": 5 / 30}
 
 
-def _turned(unit: Unit, context: UnitContext) -> Result:
-    table = pq.read_table(str(unit.payload))
+def _turned(unit: Unit[str], context: UnitContext) -> Result:
+    table = pq.read_table(unit.payload)
     rows = table.num_rows
     turned = table.take(list(range(rows - 1, -1, -1)))
     pq.write_table(turned, context.out / f"{unit.name}.parquet")
@@ -136,7 +136,7 @@ def test_counts_and_picks_of_other_rows_are_refused_though_they_are_as_many(
     before = again.curated("shots").local("part-00000.parquet").rename(tmp_path / "old.parquet")
     unit = Unit(name="part-00000", inputs={"rows": "turned"}, params={}, payload=str(before))
     stage = Stage(name="curate", version=99, run=_turned)
-    run_stage(stage, [unit], folder=again.curated("shots"), workers=0, quiet=True)
+    run_stage(stage, [unit], folder=again.curated("shots"), options=RunOptions(quiet=True))
     with pytest.raises(DataError, match="curated again since"):
         scan(again, "curated", ["shots"])
     with pytest.raises(DataError, match="small: picks rows of shots, which was curated again"):

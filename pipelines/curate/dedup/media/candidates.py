@@ -118,9 +118,8 @@ def _columns(payload: Payload) -> Iterator[tuple[Column, Column, bool]]:
             yield a, b, mirrored
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     found, aside, crowd = 0, 0, set[str]()
     with pq.ParquetWriter(context.out / f"{unit.name}{SUFFIX}", SCHEMA, compression="zstd") as out:
         for one, other, mirrored in _columns(payload):
@@ -149,9 +148,9 @@ def _run(unit: Unit, context: UnitContext) -> Result:
 STAGE = Stage(name="propose", version=3, run=_run)
 
 
-def units(places: Places, dedup: Dedup, against: Places | None = None) -> list[Unit]:
+def units(places: Places, dedup: Dedup, against: Places | None = None) -> list[Unit[Payload]]:
     """Return one unit a band of each kind of medium that the policy compares."""
-    found: list[Unit] = []
+    found: list[Unit[Payload]] = []
     inputs = places.inputs() | (against.inputs() if against else {})
     others, images = against or places, dedup.images
     pictures, clips = (tuple(p.count(k) for p in (places, others)) for k in _KINDS.values())

@@ -229,9 +229,8 @@ class _Judge:
         return read_video(self._read(look.refs[0]), look_px=_DECODE_PX).looks
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     pairs = _pairs(payload)
     looks = payload.places.looks({*pairs["one"], *pairs["other"]} if len(pairs) else set())
     judge, union, rows = _Judge(payload, looks), UnionFind(), list[dict[str, str]]()
@@ -256,7 +255,7 @@ STAGE = Stage(name="compare", version=5, run=_run, timeout_s=3600.0)
 
 def units(
     workspace: Workspace, pairs: Folder, crowds: Folder, places: Places, dedup: Dedup
-) -> list[Unit]:
+) -> list[Unit[Payload]]:
     """Return one unit a partition of the proposed pairs."""
     proposed = sum(int(m.stats["pairs"]) for f in (pairs, crowds) for m in manifests(f))
     count = max(1, -(-proposed // PARTITION_PAIRS))

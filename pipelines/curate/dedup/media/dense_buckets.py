@@ -191,9 +191,8 @@ def _alike(items: list[_Item]) -> tuple[list[_Item], list[tuple[str, str]]]:
     return list(first.values()), sorted(pairs)
 
 
-def _run(unit: Unit, context: UnitContext) -> Result:
+def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     folder = Folder(payload.pairs)
     names = crowded(folder, payload.kind)
     groups: dict[tuple[int, int], list[_Item]] = {}
@@ -222,7 +221,9 @@ def _run(unit: Unit, context: UnitContext) -> Result:
 STAGE = Stage(name="crowds", version=1, run=_run)
 
 
-def units(pairs: Folder, places: Places, dedup: Dedup, against: Places | None) -> list[Unit]:
+def units(
+    pairs: Folder, places: Places, dedup: Dedup, against: Places | None
+) -> list[Unit[Payload]]:
     """Return one unit a kind of medium that was proposed."""
     kinds = sorted({str(m.stats["kind"]) for m in manifests(pairs)})
     return [

@@ -81,9 +81,8 @@ def _proposed(groups: pl.DataFrame) -> Iterator[tuple[int, int]]:
             yield from pairwise(texts)
 
 
-def _run_band(unit: Unit, context: UnitContext) -> Result:
+def _run_band(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     column = _column(payload, f"band{payload.band:02d}")
     groups = (
         column.filter(pl.len().over("value") > 1)
@@ -136,9 +135,8 @@ def _signatures(
     return signatures, numbers
 
 
-def _run_alike(unit: Unit, context: UnitContext) -> Result:
+def _run_alike(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     pairs = _of_partition(payload)
     ends = pairs.to_numpy().reshape(-1, 2)
     wanted = np.unique(ends)
@@ -192,9 +190,8 @@ def _groups(pairs: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({"text": texts, "group": groups, "best": best})
 
 
-def _run_join(unit: Unit, context: UnitContext) -> Result:
+def _run_join(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    assert isinstance(payload, Payload)
     folder = Folder(payload.pairs)
     frames = [pl.DataFrame(schema={"one": pl.Int64, "other": pl.Int64, "similarity": pl.Float32})]
     for name in part_files(folder, PAIRS):
@@ -231,7 +228,7 @@ def _two(value: float) -> str:
 TEXTS = Stage(name="texts", version=2, run=_run_join)
 
 
-def band_units(sources: Sequence[Origin], policy: TextDedup) -> list[Unit]:
+def band_units(sources: Sequence[Origin], policy: TextDedup) -> list[Unit[Payload]]:
     """Return one unit a band."""
     depends = origins.inputs(sources)
     return [
@@ -245,7 +242,7 @@ def band_units(sources: Sequence[Origin], policy: TextDedup) -> list[Unit]:
     ]
 
 
-def alike_units(sources: Sequence[Origin], policy: TextDedup, bands: Folder) -> list[Unit]:
+def alike_units(sources: Sequence[Origin], policy: TextDedup, bands: Folder) -> list[Unit[Payload]]:
     """Return one unit a partition of the proposed pairs."""
     proposed = sum(int(m.stats["proposed"]) for m in manifests(bands))
     count = max(1, -(-proposed // PARTITION_PAIRS))
@@ -268,7 +265,7 @@ def alike_units(sources: Sequence[Origin], policy: TextDedup, bands: Folder) -> 
 
 def join_units(
     sources: Sequence[Origin], policy: TextDedup, pairs: Folder, *, across: bool = False
-) -> list[Unit]:
+) -> list[Unit[Payload]]:
     """Return the one unit that turns pairs into removals; it holds no more than those pairs."""
     return [
         Unit(
@@ -281,7 +278,7 @@ def join_units(
 
 
 def find(
-    run: Callable[[Stage, list[Unit], Folder], Summary],
+    run: Callable[[Stage[Payload], list[Unit[Payload]], Folder], Summary],
     work: Folder,
     name: str,
     sources: Sequence[Origin],
