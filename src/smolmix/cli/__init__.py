@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from smolmix import __version__
-from smolmix.errors import SmolmixError, machine_fault
+from smolmix.errors import SmolmixError, machine_error
 
 # In the order of a day's work, which is the order of `smolmix --help`.
 _DAY = (
@@ -78,7 +78,7 @@ def main() -> None:
         print(f"smolmix: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        said = machine_fault(error)
+        said = machine_error(error)
         if said is None:
             raise
         print(f"smolmix: {said}; what is whole is kept, run the same again", file=sys.stderr)

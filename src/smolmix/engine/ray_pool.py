@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeAlias
 
 from smolmix.engine.stage import Job, P
-from smolmix.errors import SmolmixError, UsageError, machine_fault
+from smolmix.errors import SmolmixError, UsageError, machine_error
 
 Execute: TypeAlias = Callable[[Job[P]], object]  # runs one job in a worker and commits it
 
@@ -79,7 +79,7 @@ def _in_worker(execute: Execute[P], job: Job[P]) -> str:
     except SmolmixError as error:
         return str(error)
     except OSError as error:
-        said = machine_fault(error)
+        said = machine_error(error)
         if said is None:
             raise
         return said

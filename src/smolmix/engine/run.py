@@ -35,7 +35,7 @@ from smolmix.errors import (
     ConservationError,
     DataError,
     SmolmixError,
-    machine_fault,
+    machine_error,
 )
 from smolmix.progress import progress
 from smolmix.storage import Folder, digest_file, digest_json
@@ -273,7 +273,7 @@ def _run(
             except SmolmixError as error:
                 failed[job.unit.name] = str(error)
             except OSError as error:
-                said = machine_fault(error)
+                said = machine_error(error)
                 if said is None:
                     raise
                 failed[job.unit.name] = said
