@@ -21,10 +21,10 @@ def _child(scratch: Path, kind: str, count: int, codec: str) -> None:
     from benchmarks.tokenize.frames import clip
     from benchmarks.tokenize.images import jpeg
 
+    from smolmix.pipelines.pretokenize.tiles import tiles_row
     from smolmix.profiles import PixelProfile, pixel_preset
     from smolmix.sample import Media
     from smolmix.tokenize.shards import shards
-    from smolmix.tokenize.tiles import cutting
 
     pixel = pixel_preset("256m")
     pixel = PixelProfile(**{**{f: getattr(pixel, f) for f in pixel.__slots__}, "codec": codec})
@@ -42,12 +42,12 @@ def _child(scratch: Path, kind: str, count: int, codec: str) -> None:
             if kind == "video":
                 medium = Media(kind="video", refs=(), digest=str(i), frames=5400, fps=30.0,
                                duration_s=180.0, width=320, height=180)  # fmt: skip
-                yield cutting.cut(medium, [film], pixel)
+                yield tiles_row(medium, [film], pixel)
                 continue
             data = files[i % 12]
             size = 448 + 32 * (i % 12), 336 + 16 * (i % 12)
             medium = Media(kind="image", refs=(), digest=str(i), width=size[0], height=size[1])
-            yield cutting.cut(medium, [data], pixel)
+            yield tiles_row(medium, [data], pixel)
 
     thread = threading.Thread(target=watch)
     thread.start()

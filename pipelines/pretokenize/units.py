@@ -14,6 +14,7 @@ from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError
 from smolmix.media import MediaReader
 from smolmix.pipelines.curate.measure.media import FACTS_VERSION
+from smolmix.pipelines.pretokenize.tiles import tiles_row
 from smolmix.profiles import Profile
 from smolmix.sample import Dropped, Media, MediaRef, Sample
 from smolmix.schema import SAMPLE_SCHEMA, dropped_table, from_table
@@ -317,7 +318,7 @@ def _run_tiles(unit: Unit[_Payload], context: UnitContext) -> Result:
                     drop(medium, "worker-killed", "its decoding killed or stalled a worker")
                     continue
                 try:
-                    cut = cutting.cut(medium, reader.read_all(medium), pixel)
+                    cut = tiles_row(medium, reader.read_all(medium), pixel)
                 except cutting.CUT_ERRORS as error:
                     drop(medium, error.reason, error.detail)
                     continue

@@ -8,13 +8,13 @@ import polars as pl
 
 from smolmix.errors import IntegrityError, SmolmixError
 from smolmix.media import MediaReader
+from smolmix.pipelines.pretokenize.tiles import tiles_row
 from smolmix.pipelines.pretokenize.units import curated_samples
 from smolmix.sample import Sample
 from smolmix.storage import Folder, digest_file
 from smolmix.tokenize.chat import encode, tokenizer
 from smolmix.tokenize.loader import SequenceDataset
 from smolmix.tokenize.shards.packing_plan import PLAN_FILE, PackedDocument, PackingRecord
-from smolmix.tokenize.tiles.cutting import cut
 from smolmix.workspace import Workspace, verify_files
 
 
@@ -110,7 +110,7 @@ def _compare(
         encoded.media, document.tile_shards, document.tile_rows, strict=True
     ):
         medium = sample.media[index]
-        if cut(medium, reader.read_all(medium), record.profile.pixel).checksum() != (
+        if tiles_row(medium, reader.read_all(medium), record.profile.pixel).checksum() != (
             dataset.tiles_row(shard, row).checksum()
         ):
             raise IntegrityError(

@@ -1,4 +1,4 @@
-"""How many frames a video shows and how fast, by its packets alone: nothing is decoded."""
+"""How many frames a video has and how fast it shows them, from its packets; nothing is decoded."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -6,36 +6,36 @@ from typing import Any
 
 import av
 
-# What PyAV was seen to raise on damaged files.
+# What PyAV raises on damaged files, by observation.
 AV_ERRORS = (av.FFmpegError, OSError, ValueError, ArithmeticError, LookupError, MemoryError)
 
-_RATE_GAP = 0.1  # relative, between the rate a container states and that of its time stamps
+_RATE_GAP = 0.1  # relative difference between the container's rate and that of its time stamps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipIndex:
-    """What the packets of a video stream say."""
+    """Frames and timing of a video stream, by its packets."""
 
     packets: int
-    frames: int  # those that are shown
+    frames: int  # that a player shows
     fps: float
-    last_s: float  # when the last one is shown
+    last_s: float  # time of the last shown frame
 
     @property
     def duration_s(self) -> float:
-        """Seconds of the clip: frames / fps, as transformers reckons it."""
+        """Seconds of the clip: frames / fps, as transformers computes it."""
         return self.frames / self.fps
 
 
 def read_index(container: Any, stream: Any) -> ClipIndex:
-    """Return what the stream's packets say; of a damaged file, those that can be read.
+    """Return the index of a video stream; of a damaged file, of the packets that can be read.
 
-    An edit list hides the frames before the first one wanted: a clip cut out of another without
-    encoding it anew carries them to decode from.
+    Packets that an edit list hides are not counted: a clip that was cut out of another without
+    re-encoding carries the frames before its first one, because the decoder needs them.
 
     Args:
         container: opened by PyAV, at its start.
-        stream: of its pictures.
+        stream: its video stream.
     """
     packets = frames = 0
     stamps: list[float] = []
@@ -49,16 +49,16 @@ def read_index(container: Any, stream: Any) -> ClipIndex:
                 if packet.pts is not None and packet.time_base:
                     stamps.append(float(packet.pts * packet.time_base))
     except AV_ERRORS:
-        pass  # what was read until then counts
+        pass  # the packets before the damage count
     first, last = min(stamps, default=0.0), max(stamps, default=0.0)
     fps = _rate(stream, frames, last - first)
     return ClipIndex(packets=packets, frames=frames, fps=fps, last_s=max(last, 0.0))
 
 
 def _rate(stream: Any, frames: int, shown_s: float) -> float:
-    """Return frames per second: as the container says, unless its time stamps say otherwise.
+    """Return frames per second: the container's rate, unless its time stamps contradict it.
 
-    Matroska states the rate that a recorder aimed at, whatever the rate that it reached.
+    Matroska states a recorder's nominal rate, even where it recorded fewer frames.
     """
     rate: Fraction | None = stream.average_rate or stream.guessed_rate
     stamped = (frames - 1) / shown_s if frames > 1 and shown_s > 0 else 0.0

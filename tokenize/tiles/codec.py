@@ -1,8 +1,8 @@
-"""How tiles are stored: as the image's own bytes, raw, or encoded tile by tile.
+"""Codecs of stored tiles: the image's own bytes, raw pixels, or one PNG or JPEG a tile.
 
-`source` keeps an image's original bytes; its tiles are cut when they are loaded, exactly as they
-would have been before. It is the default: the smallest by far and without loss, at the price of
-one decode and two resizes in the loader's worker (figures in benchmarks/tokenize/RESULTS.md).
+`source` keeps an image's original bytes, and the loader cuts them into tiles; the pixels are the
+same. It is the default: lossless and by far the smallest, at the cost of one decode and two
+resizes in the loader's worker (measured in benchmarks/tokenize/RESULTS.md).
 """
 
 import io
@@ -20,10 +20,10 @@ _JPEG = re.compile(r"jpeg:(\d{1,3})")
 
 
 def check(codec: str) -> str:
-    """Return the codec if it is one.
+    """Return the codec's name if it is known.
 
     Raises:
-        UsageError: it is not; the message says what is allowed.
+        UsageError: it is unknown; the message lists the known codecs.
     """
     quality = _JPEG.fullmatch(codec)
     if codec in ("source", "raw", "png") or (quality and 1 <= int(quality[1]) <= 100):
@@ -32,7 +32,12 @@ def check(codec: str) -> str:
 
 
 def encode_tiles(tiles: Tiles, codec: str) -> list[bytes]:
-    """Return the blobs of tiles (n, edge, edge, 3): one for "raw", else one a tile."""
+    """Return the encoded tiles: one blob for all of them for "raw", else one a tile.
+
+    Args:
+        tiles: (tiles, tile_px, tile_px, 3) uint8.
+        codec: raw, png or jpeg:Q; "source" keeps the file's bytes and encodes nothing.
+    """
     if codec == "raw":
         return [tiles.tobytes()]
     quality = _JPEG.fullmatch(codec)
@@ -41,7 +46,7 @@ def encode_tiles(tiles: Tiles, codec: str) -> list[bytes]:
         stream = io.BytesIO()
         image = Image.fromarray(tile)
         if quality:
-            image.save(stream, "JPEG", quality=int(quality[1]), subsampling=0)  # chroma kept
+            image.save(stream, "JPEG", quality=int(quality[1]), subsampling=0)  # full chroma
         else:
             image.save(stream, "PNG", compress_level=1)
         out.append(stream.getvalue())
@@ -49,7 +54,19 @@ def encode_tiles(tiles: Tiles, codec: str) -> list[bytes]:
 
 
 def decode_tiles(blobs: Sequence[bytes], codec: str, profile: PixelProfile) -> Tiles:
-    """Return the tiles (n, edge, edge, 3) in blobs written by `encode_tiles`, or cut them now."""
+    """Return the tiles of stored blobs.
+
+    Args:
+        blobs: as `encode_tiles` returned them; for "source", the image file's bytes.
+        codec: that they were stored with.
+        profile: tile size and, for "source", how the image is cut.
+
+    Returns:
+        (tiles, tile_px, tile_px, 3) uint8.
+
+    Raises:
+        ImageError: a "source" image cannot be decoded.
+    """
     edge = profile.tile_px
     if codec == "source":
         return split(decode(blobs[0], exif=profile.exif), profile)[1]

@@ -1,29 +1,39 @@
-"""One medium to the row of a tile shard, held against what was planned for it."""
+"""A medium cut into tiles as they are stored, compared with what was measured of it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from smolmix.cost import Grid, clip_frames, displayed, image_grid, media_grid
 from smolmix.profiles import PixelProfile
 from smolmix.sample import Media
-from smolmix.tokenize.shards.shards import TilesRow
 from smolmix.tokenize.tiles.codec import encode_tiles
 from smolmix.tokenize.tiles.image import ImageError, decode, split
 from smolmix.tokenize.tiles.video import VideoError, clip_tiles
 
-CUT_ERRORS = (ImageError, VideoError)  # what `cut` raises; both carry `reason` and `detail`
+CUT_ERRORS = (ImageError, VideoError)  # what `cut` raises; both have a `reason` and a `detail`
 
 
-def cut(media: Media, blobs: Sequence[bytes], profile: PixelProfile) -> TilesRow:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutMedium:
+    """The stored tiles of one image or clip."""
+
+    grid: Grid  # 0 x 0 for a clip, and for an image that is not split
+    tiles: int  # sub-images and the global image, or frames
+    codec: str
+    blobs: tuple[bytes, ...]  # see `codec.encode_tiles`; of "source", the image file
+
+
+def cut(media: Media, blobs: Sequence[bytes], profile: PixelProfile) -> CutMedium:
     """Return the medium's tiles as they are stored.
 
     Args:
-        media: as measured: its size or its frames were planned with.
+        media: as measured at curation: its size or frames decided how many tiles were counted.
         blobs: the bytes of each of its references.
         profile: sizes, frame sampling and codec.
 
     Raises:
-        ImageError: an image cannot be decoded, or is not of the size its header said.
-        VideoError: a clip cannot be decoded, or is shorter than its header said.
+        ImageError: an image cannot be decoded, or is not of the measured size.
+        VideoError: a clip cannot be decoded, or has fewer frames than measured.
     """
     if media.kind != "image":
         codec = profile.frame_codec if profile.codec == "source" else profile.codec
@@ -31,7 +41,7 @@ def cut(media: Media, blobs: Sequence[bytes], profile: PixelProfile) -> TilesRow
         planned = len(clip_frames(media, profile))
         if len(tiles) != planned:
             raise VideoError("plan-mismatch", f"{len(tiles)} frames; {planned} planned")
-        return _row(media, Grid(rows=0, cols=0), len(tiles), codec, encode_tiles(tiles, codec))
+        return _stored(Grid(rows=0, cols=0), len(tiles), codec, encode_tiles(tiles, codec))
     image = decode(blobs[0], exif=profile.exif)
     grid = image_grid(image.width, image.height, profile)
     if grid != media_grid(media, profile):
@@ -41,25 +51,17 @@ def cut(media: Media, blobs: Sequence[bytes], profile: PixelProfile) -> TilesRow
             f"{image.width} × {image.height} pixels; measured as {width} × {height}",
         )
     if profile.codec == "source":
-        return _row(media, grid, grid.tiles, "source", [blobs[0]])
+        return _stored(grid, grid.tiles, "source", [blobs[0]])
     tiles = split(image, profile)[1]
-    return _row(media, grid, len(tiles), profile.codec, encode_tiles(tiles, profile.codec))
+    return _stored(grid, len(tiles), profile.codec, encode_tiles(tiles, profile.codec))
 
 
-def _row(media: Media, grid: Grid, tiles: int, codec: str, blobs: Sequence[bytes]) -> TilesRow:
-    return TilesRow(
-        digest=media.digest,
-        kind=media.kind,
-        rows=grid.rows,
-        cols=grid.cols,
-        tiles=tiles,
-        codec=codec,
-        blobs=tuple(blobs),
-    )
+def _stored(grid: Grid, tiles: int, codec: str, blobs: Sequence[bytes]) -> CutMedium:
+    return CutMedium(grid=grid, tiles=tiles, codec=codec, blobs=tuple(blobs))
 
 
 def stored_bytes(media: Media, profile: PixelProfile) -> int:
-    """Return about how many bytes the medium's tiles will take: enough to size shards by."""
+    """Return an estimate of the bytes that the medium's tiles will take, to size shards by."""
     if media.kind == "image" and profile.codec == "source":
         return max(media.bytes_on_disk, 1024)
     one = profile.tile_px**2 * 3

@@ -1,8 +1,8 @@
-"""Images to sub-images, equal bit for bit to transformers' PIL SmolVLM image processor.
+"""Images as tiles, equal bit for bit to transformers' PIL SmolVLM image processor.
 
-Two resizes (to the longest edge, then to whole tiles), crops in row-major order, and the whole
-image squashed to one tile last. What leaves here is uint8; rescaling and normalising to [-1, 1]
-belong to the device.
+An image is resized twice (to the longest edge, then to a multiple of the tile) and cut into
+sub-images row by row; the last tile is the full image, squashed to a square. Tiles are uint8:
+rescaling and normalising to [-1, 1] are done on the device.
 """
 
 import io
@@ -22,10 +22,10 @@ from smolmix.tokenize.tiles.resample import Pixels, resize
 
 Tiles = NDArray[np.uint8]  # (tiles, tile_px, tile_px, 3)
 
-# Formats with a trustworthy signature and no outside program (EPS would start one). MPO opens
+# Formats with a reliable signature that need no external program (EPS would start one). MPO opens
 # as JPEG.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO")
-# What Pillow's decoders were seen to raise on damaged files.
+# What Pillow's decoders raise on damaged files, by observation.
 DECODER_ERRORS = (
     OSError,
     ValueError,
@@ -41,33 +41,33 @@ DECODER_ERRORS = (
     zlib.error,
 )
 
-MAX_PIXELS = 178_956_970  # Pillow's own bound: a header beyond it is refused before decoding
+MAX_PIXELS = 178_956_970  # Pillow's own bound; a larger header is refused before decoding
 
 
 class ImageError(DataError):
-    """An image cannot be decoded; `reason` is a word fit for `Dropped.reason`."""
+    """An image cannot be decoded; `reason` is the sample's `Dropped.reason`."""
 
     def __init__(self, reason: str, detail: str):
-        """Carry a short reason and the decoder's words."""
+        """Take a short fixed reason and the decoder's message."""
         super().__init__(f"image: {reason}: {detail}; its sample is dropped")
         self.reason = reason
         self.detail = detail
 
 
 def decode(data: bytes, *, exif: str = "ignore") -> Image.Image:
-    """Return the RGB image in `data`; transparency is laid on white.
+    """Return the image as RGB, transparent pixels on white.
 
     Args:
-        data: one of `FORMATS`; of an animation, the first frame.
-        exif: "apply" turns the image upright; "ignore" leaves it, as transformers does.
+        data: a file in one of `FORMATS`; of an animation, the first frame is read.
+        exif: "apply" turns the image upright; "ignore" leaves it as stored, as transformers does.
 
     Raises:
-        ImageError: the bytes are not a whole image, or claim more than `MAX_PIXELS`.
+        ImageError: the bytes are not a complete image, or its header claims over `MAX_PIXELS`.
     """
     Image.init()  # registers every format: `open` otherwise knows only the common ones
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on odd but readable metadata
+            warnings.simplefilter("ignore")  # about odd but readable metadata
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ImageError("image-too-large", f"{image.width} × {image.height} pixels")
@@ -84,7 +84,7 @@ def decode(data: bytes, *, exif: str = "ignore") -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return the image in RGB, what is transparent laid on white.
+    """Return the image as RGB, transparent pixels on white.
 
     Source: transformers `image_transforms.convert_to_rgb`.
     """
@@ -96,15 +96,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def split(image: Image.Image | Pixels, profile: PixelProfile) -> tuple[Grid, Tiles]:
-    """Return the image's grid and its tiles, sub-images row by row and the global one last.
+    """Return the image's grid and tiles: the sub-images row by row, then the global image.
 
     Args:
-        image: RGB, of Pillow or (height, width, 3) uint8.
+        image: RGB; a Pillow image or (height, width, 3) uint8.
         profile: sizes, whether to split, and whether to resize in the two steps of the release
-            (`exact`) or straight from the source (`fast`).
+            (`exact`) or directly from the source (`fast`).
 
     Returns:
-        The grid, and tiles (rows · cols + 1, tile_px, tile_px, 3) uint8.
+        The grid, and (rows * cols + 1, tile_px, tile_px, 3) uint8.
     """
     source: Pixels = np.asarray(image)
     height, width = source.shape[:2]
@@ -113,25 +113,25 @@ def split(image: Image.Image | Pixels, profile: PixelProfile) -> tuple[Grid, Til
     first = source if fast else resize(source, *resized(width, height, profile))
     if grid.rows == 0 and (fast or not profile.split):
         return grid, resize(first, tile, tile)[None]
-    whole = resize(first, *split_size(width, height, profile))
+    enlarged = resize(first, *split_size(width, height, profile))
     if grid.rows == 0:
-        return grid, resize(whole, tile, tile)[None]
+        return grid, resize(enlarged, tile, tile)[None]
     tiles = np.empty((grid.tiles, tile, tile, 3), dtype=np.uint8)
-    # The view has the shape of the cut image, so that pixels are copied once.
-    tiles[:-1].reshape(grid.rows, grid.cols, tile, tile, 3).swapaxes(1, 2)[...] = whole.reshape(
+    # Writing through a view in the shape of the enlarged image copies each pixel once.
+    tiles[:-1].reshape(grid.rows, grid.cols, tile, tile, 3).swapaxes(1, 2)[...] = enlarged.reshape(
         grid.rows, tile, grid.cols, tile, 3
     )
-    # As released, the global tile is made from the enlarged image; fast makes it from the source.
-    tiles[-1] = resize(source if fast else whole, tile, tile)
+    # The release resizes the enlarged image to the global tile; `fast` resizes the source.
+    tiles[-1] = resize(source if fast else enlarged, tile, tile)
     return grid, tiles
 
 
 def squash(frame: Pixels, profile: PixelProfile) -> Pixels:
-    """Return a video frame as one tile: to the tile's edge, then to a square.
+    """Return a video frame as one tile, resized to the tile's edge and then to a square.
 
     Args:
         frame: (height, width, 3) uint8.
-        profile: its tile size, and whether to resize in two steps.
+        profile: tile size, and whether to resize in two steps.
 
     Returns:
         (tile_px, tile_px, 3) uint8.

@@ -1,13 +1,13 @@
-"""Pillow's Lanczos resizing, bit for bit and several times faster: integers, in vector registers.
+"""Pillow's Lanczos resizing, bit for bit equal and several times faster.
 
-Pillow blends each output sample from `taps` input samples with weights of 22 bits, along rows
-first and then along columns, and rounds to 8 bits after each. The same integers are summed here
-in an order that a compiler turns into vector instructions: columns blend whole rows of memory,
-and rows are turned on their side in strips so that they are columns too.
+Pillow computes each output sample as a weighted sum of `taps` input samples with 22-bit integer
+weights, along rows first and then along columns, and rounds to 8 bits after each pass. This module
+adds the same integers in an order that a compiler can vectorise: the column pass adds complete
+rows of memory, and the row pass transposes strips of rows so that it is a column pass too.
 
-Numba compiles on first use (some seconds, kept on disk) and releases the GIL.
-Source: Pillow's documentation of `Image.resize`; `tests/tokenize/test_resample.py` holds the two
-equal, and `pillows_order` asks again in every process that resizes.
+Numba compiles on first use (some seconds, cached on disk) and releases the GIL.
+Source: Pillow's documentation of `Image.resize`. `tests/tokenize/tiles/test_resample.py` compares
+the two, and `pillows_order` compares them again in every process that resizes.
 """
 
 import math
@@ -26,11 +26,11 @@ Pixels = NDArray[np.uint8]  # (height, width, 3)
 _Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]  # first, count, weights
 
 _SUPPORT = 3.0  # of Lanczos, in input samples when enlarging
-_BITS = 22  # of a weight: 32 less 8 of a sample and 2 for sums beyond one
+_BITS = 22  # of a weight: 32 bits less 8 of a sample and 2 for sums beyond one
 _HALF = np.int32(1 << (_BITS - 1))
 _SHIFT = np.int32(_BITS)
-_LANES = 384  # samples blended at once; a constant, so that loops over them have no tail
-_STRIP = _LANES // 3  # rows of RGB turned on their side at once
+_LANES = 384  # samples added at once; a constant, so that loops over them have no remainder
+_STRIP = _LANES // 3  # RGB rows transposed at once
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -39,7 +39,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def _compiled(function: _F) -> _F:
     try:
         return cast(_F, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # no folder can be written to: every process compiles for itself
+    except RuntimeError:  # no writable cache folder: every process compiles for itself
         return cast(_F, numba.njit(nogil=True)(function))
 
 
@@ -55,7 +55,7 @@ def _lanczos(x: float) -> float:
 
 @_compiled
 def _taps(before: int, after: int) -> _Taps:
-    """Return which input samples make each output sample, and with what integer weights."""
+    """Return each output sample's first input sample, number of input samples, and weights."""
     scale = before / after
     stretch = max(scale, 1.0)
     support = _SUPPORT * stretch
@@ -81,18 +81,21 @@ def _taps(before: int, after: int) -> _Taps:
 
 @_compiled
 def _blend(source: Pixels, taps: _Taps, out: Pixels) -> None:
-    """Fill `out` (after, lanes) from `source` (before, lanes), blending rows; lanes ≥ _LANES."""
+    """Fill `out` (after, lanes) with weighted sums of `source`'s (before, lanes) rows.
+
+    `lanes` is at least `_LANES`.
+    """
     first, count, weights = taps
     after, lanes = out.shape
     sums = np.empty(_LANES, np.int32)
     for start in range(0, lanes, _LANES):
-        left = min(start, lanes - _LANES)  # the last block overlaps the one before
+        left = min(start, lanes - _LANES)  # the last block overlaps the previous one
         for y in range(after):
             low, many = first[y], count[y]
             for i in range(_LANES):
                 sums[i] = _HALF
             k = 0
-            while k + 1 < many:  # two rows a turn halve the traffic of the sums
+            while k + 1 < many:  # two rows a step halve the reads and writes of the sums
                 w0, w1 = weights[y, k], weights[y, k + 1]
                 row0 = source[low + k, left : left + _LANES]
                 row1 = source[low + k + 1, left : left + _LANES]
@@ -134,15 +137,15 @@ def _blend_rows(source: Pixels, taps: _Taps, out: Pixels) -> None:
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Return the image in another size, as `Image.resize(…, LANCZOS)` of Pillow returns it.
+    """Return the image in another size, as Pillow's `Image.resize(…, LANCZOS)` returns it.
 
     Args:
         pixels: (h, w, 3) uint8.
-        width: at least 1 px.
-        height: at least 1 px.
+        width: in pixels, at least 1.
+        height: in pixels, at least 1.
 
     Returns:
-        (height, width, 3) uint8; the image itself where it has that size already.
+        (height, width, 3) uint8; `pixels` itself where it already has that size.
     """
     if pixels.shape[:2] == (height, width):
         return pixels
@@ -151,12 +154,15 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
 
 
 def rows_first(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Resize along rows, then along columns: Pillow before version 13."""
+    """Return the image resized along rows, then along columns: Pillow before version 13."""
     return _columns(_rows(pixels, width), height)
 
 
 def cheaper_first(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Resize along columns first where far more of the height goes: Pillow since version 13."""
+    """Return the image resized, along columns first where the height shrinks far more.
+
+    Pillow since version 13.
+    """
     shrinks_by = pixels.shape[0] - height
     if shrinks_by > 0 and shrinks_by > 2 * (pixels.shape[1] - width):
         return _rows(_columns(pixels, height), width)
@@ -199,9 +205,9 @@ def _pillow(pixels: Pixels, width: int, height: int) -> Pixels:
 
 @cache
 def pillows_order() -> Callable[[Pixels, int, int], Pixels] | None:
-    """Return the order of passes that gives what the installed Pillow gives, asked of three sizes.
+    """Return the order of passes that equals the installed Pillow on three sizes, or None.
 
-    Where none does, `resize` leaves the work to Pillow: equal pixels come before speed.
+    Without one, `resize` calls Pillow: equal pixels come before speed.
     """
     pattern = (np.arange(45 * 37 * 3, dtype=np.uint32) * 2654435761 >> 7).astype(np.uint8)
     pixels = pattern.reshape(45, 37, 3)
@@ -212,8 +218,8 @@ def pillows_order() -> Callable[[Pixels, int, int], Pixels] | None:
         ):
             return order
     warnings.warn(
-        f"Pillow {PIL.__version__} resizes in a way that smolmix does not know; images are left to "
-        "it, several times slower",
+        f"Pillow {PIL.__version__} resizes in an order that smolmix does not know; Pillow itself "
+        "resizes images now, several times slower",
         stacklevel=2,
     )
     return None

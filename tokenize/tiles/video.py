@@ -1,7 +1,7 @@
-"""Frames of a clip by native index, behind one small function with two backends.
+"""Frames of a clip by index: one function, two backends.
 
-`read_frames` is all the rest of smolmix knows of video decoding. PyAV is the default (measured
-in benchmarks/tokenize); decord, through its maintained fork decord2, gives the same frames.
+The rest of smolmix decodes video through `read_frames` alone. PyAV is the default (measured in
+benchmarks/tokenize); decord, through its maintained fork decord2, returns the same frames.
 """
 
 import io
@@ -22,15 +22,15 @@ Backend = Literal["pyav", "decord"]
 Frame = NDArray[np.uint8]  # (height, width, 3) RGB, upright
 
 DEFAULT_BACKEND: Backend = "pyav"
-_STAMPED = frozenset({"mp4", "matroska"})  # containers whose packets say when each is shown
-_SKIPPING = frozenset({"h264", "hevc"})  # of AV1, dropping a packet changes what is shown later
+_STAMPED = frozenset({"mp4", "matroska"})  # containers whose packets carry presentation times
+_SKIPPING = frozenset({"h264", "hevc"})  # skipping an AV1 packet changes later frames
 
 
 class VideoError(DataError):
-    """A clip cannot be decoded as planned; `reason` is a word fit for `Dropped.reason`."""
+    """A clip cannot be decoded as planned; `reason` is the sample's `Dropped.reason`."""
 
     def __init__(self, reason: str, detail: str):
-        """Carry a short reason and what was found."""
+        """Take a short fixed reason and what was found."""
         super().__init__(f"video: {reason}: {detail}; its sample is dropped")
         self.reason = reason
         self.detail = detail
@@ -43,19 +43,20 @@ def clip_tiles(
     *,
     backend: Backend = DEFAULT_BACKEND,
 ) -> Tiles:
-    """Return the tiles of a clip, one a sampled frame.
+    """Return the tiles of a clip: one for each sampled frame.
 
     Args:
-        media: a video, or a folder of numbered frames; its measures decide which frames.
+        media: a video, or a folder of numbered frames; its measured frames and rate decide which
+            frames are sampled.
         blobs: the bytes of each of its references.
-        profile: frame rate, maximum and tile size.
-        backend: who decodes a video.
+        profile: frame rate, maximum number of frames and tile size.
+        backend: decoder of a video.
 
     Returns:
         (frames, tile_px, tile_px, 3) uint8.
 
     Raises:
-        VideoError: the clip holds fewer frames than its header said, or cannot be decoded.
+        VideoError: the clip has fewer frames than measured, or cannot be decoded.
         ImageError: a numbered frame cannot be decoded.
     """
     wanted = clip_frames(media, profile)
@@ -73,16 +74,19 @@ def clip_tiles(
 def read_frames(
     data: bytes, indices: Sequence[int], *, backend: Backend = DEFAULT_BACKEND
 ) -> Iterator[Frame]:
-    """Yield the frames at native indices, in presentation order, turned upright.
+    """Yield the frames at the given indices, in presentation order, turned upright.
 
     Args:
         data: a video file.
-        indices: ascending, without repeats, counted over all frames the file holds.
+        indices: ascending, without repeats, counted over all frames of the file.
         backend: "pyav" or "decord".
+
+    Yields:
+        (height, width, 3) uint8, RGB.
 
     Raises:
         VideoError: an index is beyond the clip, or the bytes cannot be decoded.
-        UsageError: no such backend.
+        UsageError: the backend is unknown.
     """
     if backend not in _BACKENDS:
         raise UsageError(f"video backend {backend!r}; known: {', '.join(_BACKENDS)}")
@@ -102,7 +106,7 @@ def _array(frame: Any) -> Frame:
 
 
 def _pyav(data: bytes, indices: list[int]) -> Iterator[Frame]:
-    """Decode with PyAV: list the time stamps, then seek wherever a key frame saves decoding."""
+    """Decode with PyAV: list the time stamps, then seek where a key frame saves decoding."""
     import av
     import av.error
 
@@ -118,7 +122,7 @@ def _pyav(data: bytes, indices: list[int]) -> Iterator[Frame]:
             stamps, keys = _time_stamps(container, stream)
             if indices and indices[-1] >= len(stamps):
                 raise VideoError(
-                    "plan-mismatch", f"frame {indices[-1]} wanted; the clip holds {len(stamps)}"
+                    "plan-mismatch", f"frame {indices[-1]} sampled; the clip has {len(stamps)}"
                 )
             yield from _decode_at(container, stream, [stamps[i] for i in indices], keys)
     except (av.error.FFmpegError, ValueError, IndexError, EOFError) as error:
@@ -126,13 +130,13 @@ def _pyav(data: bytes, indices: list[int]) -> Iterator[Frame]:
 
 
 def _counted(container: Any, stream: Any, indices: Iterable[int]) -> Iterator[Frame]:
-    """Yield frames by their number: AVI and transport streams cannot be sought by time."""
-    left = iter(indices)
-    wanted = next(left, None)
+    """Yield frames by counting: AVI and transport streams cannot be sought by time."""
+    remaining = iter(indices)
+    wanted = next(remaining, None)
     for number, frame in enumerate(container.decode(stream)):
         if number == wanted:
             yield _array(frame)
-            wanted = next(left, None)
+            wanted = next(remaining, None)
         if wanted is None:
             return
 
@@ -150,7 +154,7 @@ def _time_stamps(container: Any, stream: Any) -> tuple[list[int], list[int]]:
 
 
 def _decode_at(container: Any, stream: Any, wanted: list[int], keys: list[int]) -> Iterator[Frame]:
-    """Yield the frame shown at each time stamp, seeking only forward over whole groups."""
+    """Yield the frame at each time stamp; seek forward to a key frame where that saves decoding."""
     last = None  # time stamp of the last frame decoded
     frames: Iterator[Any] = iter(())
     for target in wanted:
@@ -169,7 +173,7 @@ def _decode_at(container: Any, stream: Any, wanted: list[int], keys: list[int]) 
 
 
 def _decoded(container: Any, stream: Any, wanted: Set[int]) -> Iterator[Any]:
-    """Yield frames from here on; those that no other frame needs only if they are wanted."""
+    """Yield the frames from here on; unwanted frames that no other frame needs are not decoded."""
     for packet in container.demux(stream):
         if stream.codec_context.name in _SKIPPING:
             unwanted = packet.pts is not None and packet.pts not in wanted
@@ -184,12 +188,12 @@ def _decord(data: bytes, indices: list[int]) -> Iterator[Frame]:
         reader = decord.VideoReader(io.BytesIO(data), num_threads=1)
         if indices and indices[-1] >= len(reader):
             raise VideoError(
-                "plan-mismatch", f"frame {indices[-1]} wanted; the clip holds {len(reader)}"
+                "plan-mismatch", f"frame {indices[-1]} sampled; the clip has {len(reader)}"
             )
         for number, index in enumerate(indices):
             frame = reader[index].asnumpy()
             if frame.shape[-1] != 3:
-                # decord2 3.4.0 misreads some sizes (96 × 64 comes with four channels).
+                # decord2 3.4.0 misreads some sizes: 96 × 64 comes with four channels.
                 yield from _pyav(data, indices[number:])
                 return
             yield frame

@@ -68,7 +68,7 @@ def test_what_is_planned_and_cut_is_what_pillow_turns(
         medium = measured(workspace, f"{orientation}.{kind}", data)
         grid, wanted = pillow(data, pixel)
         row = cut(medium, [data], replace(pixel, codec=codec))
-        assert (row.rows, row.cols) == (grid.rows, grid.cols)
+        assert row.grid == grid
         assert media_grid(medium, pixel) == grid
         assert np.array_equal(decode_tiles([bytes(b) for b in row.blobs], codec, pixel), wanted)
         turned += grid.rows > grid.cols
@@ -79,7 +79,7 @@ def test_left_alone_by_default_as_transformers_does(workspace: Workspace, nano: 
     medium = measured(workspace, "6.jpg", picture(6))
     assert (medium.width, medium.height, medium.orientation) == (150, 40, 6)
     assert displayed(medium, nano.pixel) == (150, 40)
-    assert cut(medium, [picture(6)], nano.pixel).cols == 2
+    assert cut(medium, [picture(6)], nano.pixel).grid.cols == 2
 
 
 def test_counts_sequences_and_tiles_are_of_the_turned_picture(
