@@ -23,12 +23,7 @@ from smolmix.profiles import PixelProfile
 from smolmix.storage import Folder
 from smolmix.tokenize.chat.encode import IGNORE
 from smolmix.tokenize.shards.local import LocalCopies
-from smolmix.tokenize.shards.packing_plan import (
-    PLAN_FILE,
-    PackedDocument,
-    PackingPlan,
-    PackingRecord,
-)
+from smolmix.tokenize.shards.packing_plan import PackedDocument, PackingPlan, PackingRecord
 from smolmix.tokenize.shards.shards import IdsRow, Shard, TilesRow
 from smolmix.tokenize.tiles.codec import decode_tiles
 from smolmix.tokenize.tiles.image import ImageError
@@ -71,9 +66,7 @@ class SequenceDataset(Dataset[dict[str, Any]]):
         self._open()
 
     def _open(self) -> None:
-        at = self._folder.path[len(self._workspace.path) :].strip("/")
-        path = self._copies.path(f"{at}/{PLAN_FILE}", version=self.record.plan_digest)
-        self.plan = PackingPlan(path, self.record)
+        self.plan = PackingPlan.open(self._copies, self._workspace, self._folder, self.record)
         self._shards: OrderedDict[tuple[str, int], Shard] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import Recipe, StageSpec
 from smolmix.model.train.train import OpenData, StageData
 from smolmix.tokenize.loader import Loader, SequenceDataset
-from smolmix.tokenize.shards.packing_plan import RECORD_FILE
+from smolmix.tokenize.shards.packing_plan import is_plan, sequences_folder
 from smolmix.workspace import Workspace
 
 
@@ -20,9 +20,8 @@ def open_stages(workspace: Workspace, recipe: Recipe) -> OpenData:
     profile = recipe.full_profile()
 
     def open_stage(stage: StageSpec, group: ProcessGroup) -> StageData:
-        name = f"{profile.name}-{stage.sequence_tokens}"
-        folder = workspace.child("sequences", stage.mixture, name)
-        if not folder.exists(RECORD_FILE):
+        folder = sequences_folder(workspace, stage.mixture, profile, stage.sequence_tokens)
+        if not is_plan(folder):
             mixture = workspace.mixture(stage.mixture)
             built = mixture.exists()
             raise IncompleteError(

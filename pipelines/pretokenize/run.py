@@ -6,10 +6,8 @@ header said is dropped with that reason, and counted.
 """
 
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,19 +30,14 @@ from smolmix.pipelines.pretokenize.units import (
 )
 from smolmix.profiles import Profile
 from smolmix.sample import MODALITIES, Dropped
-from smolmix.schema import dropped_table
 from smolmix.storage import Folder, digest_json
 from smolmix.tokenize.chat import tokenizer
 from smolmix.tokenize.shards import cache
 from smolmix.tokenize.shards.packing import Packing, SequenceBudget, pack, pack_evenly
 from smolmix.tokenize.shards.packing_plan import (
-    DROPPED_FILE,
-    PLAN_FILE,
     PLAN_VERSION,
-    RECORD_FILE,
     PackedDocument,
     PackingRecord,
-    packing_digest,
     sequences_folder,
     write_plan,
 )
@@ -153,15 +146,7 @@ def _plan(
     tiles = [
         sum(int(usable["n_tiles"][s.sample]) for s in sequence) for sequence in packing.sequences
     ]
-    folder.remove(RECORD_FILE)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / PLAN_FILE
-        documents = shards.documents(packing)
-        digest = write_plan(path, documents, tiles)
-        folder.write_bytes(PLAN_FILE, path.read_bytes())
-        table = Path(scratch) / DROPPED_FILE
-        pl.DataFrame(dropped_table(dropped)).write_parquet(table)
-        folder.write_bytes(DROPPED_FILE, table.read_bytes())
+    documents = shards.documents(packing)
     reasons = sorted({d.reason for d in dropped})
     record = PackingRecord(
         version=PLAN_VERSION,
@@ -187,11 +172,10 @@ def _plan(
         modalities=MODALITIES,
         ids_shards=shards.ids_shards,
         tile_shards=shards.tile_shards,
-        plan_digest=digest,
-        packing_digest=packing_digest(documents),
+        plan_digest="",
+        packing_digest="",
     )
-    record.write(folder)
-    return record
+    return write_plan(folder, documents, tiles, dropped, record)
 
 
 class _Shards:
@@ -327,16 +311,3 @@ def ids_cache(workspace: Workspace, profile: Profile, corpus: str) -> Folder:
 def tiles_cache(workspace: Workspace, profile: Profile, corpus: str) -> Folder:
     """`tiles/<pixel profile>/<corpus>`: generations of tiles."""
     return workspace.child("tiles", f"{profile.pixel.name}-{profile.pixel.digest()}", corpus)
-
-
-def mixtures_tokenized(workspace: Workspace) -> Iterator[tuple[str, Folder]]:
-    """Yield (mixture, folder) of every packing plan in the workspace."""
-    root = workspace.child("sequences")
-    if not root.exists():
-        return
-    for mixture in sorted(root.fs.ls(root.path, detail=False)):
-        name = mixture.rstrip("/").rsplit("/", 1)[-1]
-        for plan in sorted(root.fs.ls(mixture, detail=False)):
-            folder = root.child(name, plan.rstrip("/").rsplit("/", 1)[-1])
-            if folder.exists(RECORD_FILE):
-                yield name, folder

@@ -11,10 +11,10 @@ from smolmix.media import MediaReader
 from smolmix.pipelines.pretokenize.tiles import tiles_row
 from smolmix.pipelines.pretokenize.units import curated_samples
 from smolmix.sample import Sample
-from smolmix.storage import Folder, digest_file
+from smolmix.storage import Folder
 from smolmix.tokenize.chat import encode, tokenizer
 from smolmix.tokenize.loader import SequenceDataset
-from smolmix.tokenize.shards.packing_plan import PLAN_FILE, PackedDocument, PackingRecord
+from smolmix.tokenize.shards.packing_plan import PackedDocument, PackingRecord, withdraw_if_damaged
 from smolmix.workspace import Workspace, verify_files
 
 
@@ -56,13 +56,8 @@ def verify(
             files += verify_files(stage)
         except SmolmixError as error:
             damaged.append(str(error))
-    with_plan = folder.exists(PLAN_FILE)
-    if with_plan:
-        with folder.open(PLAN_FILE) as stream:
-            with_plan = digest_file(stream) == record.plan_digest
-    if not with_plan:
-        folder.remove("plan.json")
-        damaged.append(f"{folder.at(PLAN_FILE)}: missing or changed; withdrawn: tokenize again")
+    if wrong := withdraw_if_damaged(folder, record):
+        damaged.append(wrong)
     if damaged:
         raise IntegrityError("; ".join(damaged))
     dataset = SequenceDataset(workspace, folder)

@@ -19,6 +19,7 @@ from smolmix.pipelines.stats.places import Place
 from smolmix.pipelines.stats.selection import scan_picks
 from smolmix.pipelines.stats.summary import Summary, summarise
 from smolmix.pipelines.stats.values import Distribution, Histogram
+from smolmix.tokenize.shards.packing_plan import is_plan
 from smolmix.workspace import STAGE_FILE
 
 
@@ -45,7 +46,7 @@ def _shape(value: Mapping[str, Any]) -> Distribution:
 
 def _of_stage(place: Place) -> Answer:
     folder = place.folder
-    if folder.exists("plan.json"):
+    if is_plan(folder):
         return _of_plan(place)
     if not folder.exists(STAGE_FILE):
         rows = cache_numbers(folder)

@@ -14,6 +14,7 @@ from smolmix.errors import DataError
 from smolmix.pipelines.stats.measures import sources
 from smolmix.pipelines.stats.values import Distribution, distribution, value_counts
 from smolmix.storage import Folder
+from smolmix.tokenize.shards.packing_plan import PackingRecord, sequence_sizes
 from smolmix.workspace import STAGE_FILE, Workspace, manifests, stage_record
 
 
@@ -116,10 +117,8 @@ def cache_numbers(folder: Folder) -> list[dict[str, Any]]:
 
 def plan_numbers(folder: Folder) -> dict[str, Any]:
     """Return a packing plan's record, and the distributions of its sequences' tokens and tiles."""
-    record = folder.read_json("plan.json")
-    with folder.open("plan.arrow") as stream:
-        table = ipc.open_file(stream.read()).read_all().select(["tokens", "tiles"])
-    plan = pl.DataFrame(table)
+    record = asdict(PackingRecord.read(folder))
+    plan = pl.DataFrame(sequence_sizes(folder))
     shown = {k: v for k, v in record.items() if isinstance(v, int | float | str)}
     columns = {n: asdict(distribution(value_counts(plan[n]))) for n in ("tokens", "tiles")}
     return {**shown, "dropped": record["dropped"], "columns": columns}

@@ -3,12 +3,11 @@
 from typing import Any
 
 import polars as pl
-import pyarrow.ipc as ipc
 
 from smolmix.pipelines.report.figures.shapes import label
 from smolmix.pipelines.stats.others import read_lines
 from smolmix.storage import Folder
-from smolmix.tokenize.shards.packing_plan import PLAN_FILE, RECORD_FILE
+from smolmix.tokenize.shards.packing_plan import PackingRecord, plans, sequence_sizes
 from smolmix.workspace import Workspace
 
 _POINTS = 120  # of a curve; a longer one is thinned to block means
@@ -24,30 +23,25 @@ def _children(folder: Folder) -> list[str]:
 def packing(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
     """Return each packing plan of the mixture: how many sequences, and how full they are."""
     out = []
-    for name in _children(workspace.child("sequences", mixture)):
-        folder = workspace.child("sequences", mixture, name)
-        if not folder.exists(RECORD_FILE):
-            continue
-        record = folder.read_json(RECORD_FILE)
-        with folder.open(PLAN_FILE) as stream:
-            table = ipc.open_file(stream.read()).read_all().select(["tokens", "tiles"])
-        plan = pl.DataFrame(table)
-        budget = int(record["budget_tokens"])
+    for folder in plans(workspace, mixture):
+        record = PackingRecord.read(folder)
+        plan = pl.DataFrame(sequence_sizes(folder))
+        budget = record.budget_tokens
         full = (plan["tokens"] * _FULLNESS_BINS // budget).clip(0, _FULLNESS_BINS - 1)
         counts = full.value_counts().sort("tokens").rows()
         bins = dict.fromkeys(range(_FULLNESS_BINS), 0) | {int(k): int(n) for k, n in counts}
         step = 100 // _FULLNESS_BINS
         out.append(
             {
-                "name": name,
+                "name": folder.name,
                 "budget_tokens": budget,
-                "budget_tiles": record["budget_tiles"],
+                "budget_tiles": record.budget_tiles,
                 "sequences": plan.height,
-                "documents": record["documents"],
+                "documents": record.documents,
                 "tokens": int(plan["tokens"].sum()),
                 "tiles": int(plan["tiles"].sum()),
                 "fill": float(plan["tokens"].sum()) / (plan.height * budget),
-                "dropped": record["dropped"],
+                "dropped": record.dropped,
                 "bins": [
                     {"at": k, "full": label(step * k, step * (k + 1)) + " %", "sequences": n}
                     for k, n in bins.items()

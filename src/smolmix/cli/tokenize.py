@@ -235,12 +235,13 @@ def verify(
 
     Example: smolmix verify curated/easy-vqa
     """
+    from smolmix.tokenize.shards.packing_plan import is_plan
     from smolmix.workspace import verify_files
 
     here = open_workspace(workspace)
     folder = _inside(here, path)
     result: dict[str, object]
-    if folder.exists("plan.json"):
+    if is_plan(folder):
         from smolmix.pipelines.pretokenize.verify import verify as verify_tokens
 
         done = verify_tokens(folder, here, sample=sample)
