@@ -1,6 +1,7 @@
 """Every verb explains itself with an example, and refuses a wrong call in one line."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,8 +97,14 @@ def test_a_missing_spec_is_named(tmp_path: Path, verb: tuple[str, ...]) -> None:
         ("fetch easy-vqa --max-bytes 3X", "--max-bytes 3X: not a size"),
         ("fetch easy-vqa --revision main", "--revision chooses among published files"),
         ("fetch easy-vqa --files *.png", "--files chooses among published files"),
-        ("curate easy-vqa --against none.txt", "--against none.txt: no such file"),
-        ("curate easy-vqa --against here.csv", "--against here.csv: .csv; give a .txt"),
+        (
+            "curate easy-vqa --contamination-set none.txt",
+            "--contamination-set none.txt: no such file",
+        ),
+        (
+            "curate easy-vqa --contamination-set here.csv",
+            "--contamination-set here.csv: .csv; give a .txt",
+        ),
         ("curate easy-vqa --compare nope", "--policy nope: no such policy"),
         ("curate easy-vqa --policy folder.yaml", "folder.yaml: cannot be read (Is a directory)"),
         ("fetch a --catalogue s4.yaml", "a.path is 's4://b/c'; no store is known as 's4'"),
@@ -119,13 +126,35 @@ def test_a_wrong_option_is_one_line_before_any_work(tmp_path: Path, call: str, s
     assert {p.name for p in left} <= {"here.csv", "s4.yaml", "workspace", "raw", "easy-vqa"}
 
 
+@pytest.mark.parametrize(
+    ("older", "now"),
+    [
+        ("curate easy-vqa --against none.txt", "--contamination-set none.txt: no such file"),
+        ("curate easy-vqa --against=none.txt", "--contamination-set none.txt: no such file"),
+        ("tokenize none --tokens 512", "mixtures/none: no lock.json"),
+        ("evaluate none easy-vqa --against other", "curated/easy-vqa: not there"),
+        ("export none --out folder", "none: no plan"),
+    ],
+)
+def test_an_earlier_spelling_is_accepted_and_hidden_from_help(
+    tmp_path: Path, older: str, now: str
+) -> None:
+    done = _smolmix(*older.split(), cwd=tmp_path)
+    assert "No such option" not in done.stderr
+    assert now in done.stderr
+    verb, option = older.split()[0], next(w for w in older.split() if w.startswith("--"))
+    shown = CliRunner().invoke(app, [verb, "--help"]).output
+    assert not re.search(rf"{option.split('=')[0]}(?![a-z-])", shown)
+
+
 def test_training_on_what_is_not_tokenized_names_the_commands_that_are_missing(
     tmp_path: Path,
 ) -> None:
     done = _smolmix("train", "demo", cwd=tmp_path)
     assert done.returncode == 1
-    assert "`smolmix mix build demo-look` and `smolmix tokenize demo-look --tokens 2048`" in (
-        done.stderr
+    assert (
+        "`smolmix mix build demo-look` and `smolmix tokenize demo-look --sequence-length 2048`"
+        in (done.stderr)
     )
     assert len(done.stderr.strip().splitlines()) == 1
 

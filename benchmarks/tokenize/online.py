@@ -56,7 +56,7 @@ def make(scratch: Path, samples: int) -> None:
         ["fetch", "bench", "--catalogue", str(scratch / "own.yaml")],
         ["curate", "bench", "--policy", "none"],
         ["mix", "build", str(scratch / "bench.yaml")],
-        ["tokenize", "bench", "--tokens", str(BUDGET)],
+        ["tokenize", "bench", "--sequence-length", str(BUDGET)],
     ):
         work = ["--workspace", str(scratch / "workspace")]
         command = str(Path(sys.executable).with_name("smolmix"))

@@ -34,20 +34,20 @@ def compare(first: pa.Table, second: pa.Table, metric: str) -> dict[str, Any]:
         lost = sorted(a.keys() ^ b.keys())
         sample, turn = lost[0]
         raise UsageError(
-            f"--against: the two did not answer the same questions: {len(a)} and {len(b)}, "
+            f"--baseline: the two did not answer the same questions: {len(a)} and {len(b)}, "
             f"{len(lost)} in one alone, the first of them {sample} turn {turn}; evaluate both on "
-            "the same corpus with the same --limit"
+            "the same corpus with the same --questions"
         )
     for key, row in a.items():
         for name in _SAME:
             if row[name] != b[key][name]:
                 raise UsageError(
-                    f"--against: {key[0]} turn {key[1]}: {name} was {row[name]!r} for one and "
+                    f"--baseline: {key[0]} turn {key[1]}: {name} was {row[name]!r} for one and "
                     f"{b[key][name]!r} for the other; evaluate both on the same curated corpus"
                 )
     keys = [k for k in a if a[k][metric] is not None and b[k][metric] is not None]
     if not keys:
-        raise UsageError(f"--against: no question has a score of {metric} from both")
+        raise UsageError(f"--baseline: no question has a score of {metric} from both")
     scores = np.array([[t[k][metric] for t in (a, b)] for k in keys], np.float64)
     clusters = np.array([a[k]["cluster"] for k in keys], np.int64)
     apart = scores[:, 0] - scores[:, 1]

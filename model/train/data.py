@@ -27,7 +27,7 @@ def open_stages(workspace: Workspace, recipe: Recipe) -> OpenData:
             raise IncompleteError(
                 f"{recipe.name}: stage {stage.name}: {folder.url} is not there; run "
                 + ("" if built else f"`smolmix mix build {stage.mixture}` and ")
-                + f"`smolmix tokenize {stage.mixture} --tokens {stage.sequence_tokens}`"
+                + f"`smolmix tokenize {stage.mixture} --sequence-length {stage.sequence_tokens}`"
                 + (folder if built else mixture).instead()
             )
         dataset = SequenceDataset(workspace, folder)

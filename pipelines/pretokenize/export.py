@@ -74,7 +74,7 @@ def export(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {out}: {error.strerror}; name a folder to be made") from error
+        raise UsageError(f"--output {out}: {error.strerror}; name a folder to be made") from error
     (out / RECORD).unlink(missing_ok=True)  # not whole until it is there again
     write = _write_tar if form == "webdataset" else _write_parquet
     suffix = "tar" if form == "webdataset" else "parquet"

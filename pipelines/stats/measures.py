@@ -65,7 +65,7 @@ def choose_profile(
         matches = [n for n in known if n == wanted or n.startswith(f"{wanted}-")]
         if len(matches) != 1:
             raise UsageError(
-                f"--profile {wanted}: {len(matches)} counted profiles match; counted are "
+                f"--counted-for {wanted}: {len(matches)} counted profiles match; counted are "
                 f"{', '.join(known) or 'none'}{nearest(wanted, known)}"
             )
         return matches[0], ()
@@ -73,7 +73,9 @@ def choose_profile(
         note = "no counts yet: tokens are the text's own, tiles unknown; `smolmix mix build` counts"
         return None, (note,)
     if len(known) > 1:
-        return known[0], (f"counted for {', '.join(known)}; --profile chooses, this is {known[0]}",)
+        return known[0], (
+            f"counted for {', '.join(known)}; --counted-for chooses, this is {known[0]}",
+        )
     return known[0], ()
 
 

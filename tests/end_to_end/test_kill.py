@@ -25,7 +25,7 @@ components:
   problems: {corpus: word-problems}
 """
 CURATE = ("curate", CORPUS, "--workers", "2")
-TOKENIZE = ("tokenize", "killed", "--tokens", "1024", "--workers", "2")
+TOKENIZE = ("tokenize", "killed", "--sequence-length", "1024", "--workers", "2")
 DEADLINE_S = 240.0
 
 
@@ -154,7 +154,7 @@ def test_tiles_cut_by_a_killed_driver_or_worker_are_the_same_bytes(
     )
     put_picks(place, "seen", ["seen"])
     shutil.copytree(workspace, whole)
-    verb = ("tokenize", "seen", "--codec", "png", "--tokens", "2048", "--workers", "2")
+    verb = ("tokenize", "seen", "--codec", "png", "--sequence-length", "2048", "--workers", "2")
     _smolmix(*verb, workspace=whole)
     assert _disturb(kill, "tokenize-tiles", verb, workspace) == code
     _smolmix(*verb, workspace=workspace)

@@ -57,9 +57,11 @@ def check_files(files: Sequence[str]) -> None:
     wanted = 'a .txt of one text a line, or a .jsonl of {"text": ..., "id": ...}'
     for name in files:
         if not Path(name).is_file():
-            raise UsageError(f"--against {name}: no such file; give {wanted}")
+            raise UsageError(f"--contamination-set {name}: no such file; give {wanted}")
         if Path(name).suffix not in (".txt", ".jsonl"):
-            raise UsageError(f"--against {name}: {Path(name).suffix or 'no ending'}; give {wanted}")
+            raise UsageError(
+                f"--contamination-set {name}: {Path(name).suffix or 'no ending'}; give {wanted}"
+            )
 
 
 def benchmarks(workspace: Workspace, corpus: str, files: Sequence[str] = ()) -> Against:

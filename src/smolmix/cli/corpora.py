@@ -76,7 +76,6 @@ def fetch(
     ] = None,
     revision: Annotated[str | None, typer.Option(help="A branch, tag or commit to pin.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say files and bytes only.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Files brought at once.")] = 4,
     catalogue: CatalogueOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -118,7 +117,6 @@ def fetch(
             revision=pinned,
             media=os.path.abspath(media) if media and "://" not in media else media,
             dry_run=dry_run,
-            jobs=jobs,
             say=lambda text, name=source.id: print(f"{name}: {text}", file=sys.stderr),  # type: ignore[misc]
         )
         done.append(bring(source, space, options))

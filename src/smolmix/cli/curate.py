@@ -9,6 +9,7 @@ from smolmix.cli.options import (
     DEFAULT_WORKSPACE,
     JsonOption,
     RayAddressOption,
+    Verb,
     WorkersOption,
     WorkspaceOption,
 )
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command("curate", short_help="Measure, filter and deduplicate them.")(curate)
+    app.command("curate", cls=Verb, short_help="Measure, filter and deduplicate them.")(curate)
 
 
 def curate(
@@ -32,9 +33,12 @@ def curate(
         str | None,
         typer.Option("--compare", help="Another policy on the same measures; writes no corpus."),
     ] = None,
-    against: Annotated[
+    contamination_set: Annotated[
         list[str] | None,
-        typer.Option("--against", help="A .txt or .jsonl whose texts must not be in the data."),
+        typer.Option(
+            "--contamination-set",
+            help="A .txt or .jsonl file whose texts must not be in the data; may be repeated.",
+        ),
     ] = None,
     across: Annotated[
         bool, typer.Option("--across", help="Also find duplicates across these corpora.")
@@ -63,13 +67,13 @@ def curate(
 
     rules = policies.load(policy)
     other = policies.load(compare) if compare is not None else None
-    check_files(against or ())
+    check_files(contamination_set or ())
     place = open_workspace(workspace, writable=True)
     sources = [source_of(name, place) for name in dict.fromkeys(corpora)]
     run = Run(
         workspace=place,
         options=RunOptions(workers=workers, ray_address=ray_address),
-        against=tuple(against or ()),
+        against=tuple(contamination_set or ()),
     )
     if other is not None:
         _compare(run, [s.id for s in sources], rules, other, as_json)

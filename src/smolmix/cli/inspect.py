@@ -16,9 +16,9 @@ DroppedOption = Annotated[bool, typer.Option("--dropped", help="Count what left,
 ReasonOption = Annotated[
     str | None, typer.Option("--reason", help="With --dropped: show examples of this reason.")
 ]
-ProfileOption = Annotated[
+CountedForOption = Annotated[
     str | None,
-    typer.Option("--profile", help="Use the counts of this profile; a preset's name will do."),
+    typer.Option("--counted-for", help="Show the token counts of this profile or preset."),
 ]
 
 
@@ -29,8 +29,10 @@ def stats(
     by: ByOption = "corpus",
     dropped: DroppedOption = False,
     reason: ReasonOption = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Examples to show.")] = 20,
-    profile: ProfileOption = None,
+    examples: Annotated[
+        int, typer.Option("--examples", min=1, help="With --reason: examples to show.")
+    ] = 20,
+    counted_for: CountedForOption = None,
     csv: CsvOption = False,
     json: JsonOption = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -51,9 +53,9 @@ def stats(
     open_workspace(workspace)
     place = locate(path or workspace, workspace)
     if dropped:
-        found = dropped_answer(place, reason=reason, limit=limit)
+        found = dropped_answer(place, reason=reason, limit=examples)
     else:
-        found = answer(place, by=by, profile=profile)
+        found = answer(place, by=by, profile=counted_for)
     if json:
         print_json(found.value)
     elif csv:
@@ -67,8 +69,8 @@ def report(
         str | None, typer.Argument(help="A built mixture; none: a page of the whole workspace.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the draw of samples to show.")] = 0,
-    samples: Annotated[
-        int, typer.Option("--samples", min=0, help="Kept samples to show of each corpus.")
+    examples: Annotated[
+        int, typer.Option("--examples", min=0, help="Kept samples to show of each corpus.")
     ] = 24,
     json: JsonOption = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -94,7 +96,7 @@ def report(
             said = ", ".join(f"{n} {what}" for what, n in overview.totals.items())
             print(f"{overview.page}: {said}")
         return
-    made = build_report(place, name, seed=seed, budget=Budget(kept=samples))
+    made = build_report(place, name, seed=seed, budget=Budget(kept=examples))
     if json:
         print_json(
             {
@@ -119,7 +121,7 @@ def browse(
         typer.Option("--host", help="Address to bind to; other machines reach it if not loopback."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 8765,
-    profile: ProfileOption = None,
+    counted_for: CountedForOption = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Browse and search all samples in a web browser, until interrupted.
@@ -131,7 +133,7 @@ def browse(
 
     print("smolmix browse: indexing what is not indexed yet", file=sys.stderr)
     place = open_workspace(workspace)
-    server = open_browser(place, tuple(corpora or ()), profile=profile, host=host, port=port)
+    server = open_browser(place, tuple(corpora or ()), profile=counted_for, host=host, port=port)
     with server:
         print(server.url, flush=True)
         if server.open_to_others:

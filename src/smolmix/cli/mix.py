@@ -113,9 +113,12 @@ def _ensure_counts(
 def _plan(
     spec: SpecArgument,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    counts: Annotated[
+    declared_counts: Annotated[
         Path | None,
-        typer.Option(help="CSV of declared counts: component, samples, text_tokens, duration_s..."),
+        typer.Option(
+            "--declared-counts",
+            help="CSV of declared counts: component, samples, text_tokens, duration_s...",
+        ),
     ] = None,
     count: Annotated[
         bool, typer.Option("--count", help="Count curated corpora first, to plan on measures.")
@@ -148,7 +151,7 @@ def _plan(
         reading,
         workspace=place if place.exists() else None,
         catalogue=_catalogue(place, corpora_of(reading.spec)),
-        counts=read_counts(counts) if counts is not None else None,
+        counts=read_counts(declared_counts) if declared_counts is not None else None,
     )
     if as_json:
         print_json(plan.to_json())

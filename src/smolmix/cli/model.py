@@ -9,6 +9,7 @@ from smolmix.cli.options import (
     JsonOption,
     RayAddressOption,
     RecipeArgument,
+    Verb,
     WorkspaceOption,
 )
 
@@ -20,15 +21,15 @@ def add(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command(short_help="Build a model to train from.")(build)
     app.command(short_help="Train a recipe's stages.")(train)
-    app.command(short_help="Score a checkpoint on what is held out.")(evaluate)
+    app.command(cls=Verb, short_help="Score a checkpoint on what is held out.")(evaluate)
     app.command(short_help="Ask a checkpoint a question.")(generate)
 
 
 def train(
     recipe: RecipeArgument,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Training processes; more than 1 uses Ray.")
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="Training processes; more than 1 uses Ray.")
     ] = 1,
     ray_address: RayAddressOption = None,
     as_json: JsonOption = False,
@@ -47,10 +48,10 @@ def train(
     place = open_workspace(workspace, writable=True)
     run = local_run(place.run(loaded.name))
     with locked(place.run(loaded.name)):
-        if workers > 1 or ray_address is not None:
+        if processes > 1 or ray_address is not None:
             from smolmix.model.train.distributed import train_on_ray
 
-            done = train_on_ray(loaded, place, workers=workers, ray_address=ray_address)
+            done = train_on_ray(loaded, place, workers=processes, ray_address=ray_address)
         else:
             from smolmix.model.train.data import open_stages
             from smolmix.model.train.train import train as train_here
@@ -76,7 +77,9 @@ def evaluate(
     checkpoint: Annotated[str, typer.Argument(help="A run's name, a folder, or a hub id.")],
     corpora: Annotated[list[str], typer.Argument(help="Corpora with held-out samples.")],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    limit: Annotated[int | None, typer.Option(min=1, help="Answer this many questions.")] = None,
+    questions: Annotated[
+        int | None, typer.Option("--questions", min=1, help="Answer at most this many questions.")
+    ] = None,
     metric: Annotated[
         str,
         typer.Option(
@@ -84,8 +87,9 @@ def evaluate(
             "category); separate several by commas, the first is the primary metric."
         ),
     ] = "exact_match",
-    against: Annotated[
-        str | None, typer.Option(help="Another checkpoint, compared on the same questions.")
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="Another checkpoint, compared on the same questions."),
     ] = None,
     judge: Annotated[
         str | None,
@@ -112,7 +116,7 @@ def evaluate(
     Every prediction is kept beside the run, in evaluation/CORPUS.parquet. Intervals draw whole
     media, since questions on one image are not independent.
 
-    Example: smolmix evaluate demo easy-vqa --metric auto --against baseline
+    Example: smolmix evaluate demo easy-vqa --metric auto --baseline previous
     """
     from smolmix.cli.model import print_comparison, print_scores
     from smolmix.cli.options import open_workspace, print_json
@@ -127,7 +131,7 @@ def evaluate(
     for corpus in corpora:
         stage_record(place.curated(corpus))  # before a model is loaded
     opened = _opened(checkpoint, workspace, profile)
-    other = _opened(against, workspace, profile) if against is not None else None
+    other = _opened(baseline, workspace, profile) if baseline is not None else None
     extractor = open_judge(judge, judge_model) if judge is not None else None
     results = []
     for corpus in corpora:
@@ -135,7 +139,7 @@ def evaluate(
             if one is None:
                 continue
             result = evaluate_corpus(
-                one, place, corpus, limit=limit, metric=metric, max_new_tokens=max_new_tokens,
+                one, place, corpus, limit=questions, metric=metric, max_new_tokens=max_new_tokens,
                 batching=Batching(prompts=batch, tiles=batch_tiles), judge=extractor,
             )  # fmt: skip
             results.append(result)

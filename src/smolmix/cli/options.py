@@ -3,9 +3,10 @@
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from smolmix.errors import UsageError
 
@@ -31,6 +32,27 @@ RecipeArgument = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+# Earlier spellings that scripts still use, by verb. They work, and help does not show them.
+_OLDER_SPELLINGS = {
+    "curate": {"--against": "--contamination-set"},
+    "tokenize": {"--tokens": "--sequence-length", "--tiles": "--max-tiles"},
+    "evaluate": {"--against": "--baseline"},
+    "export": {"--out": "--output"},
+}
+
+
+class Verb(TyperCommand):
+    """A verb that also accepts the earlier spellings of its options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return the arguments that are no options, as the base class does."""
+        older = _OLDER_SPELLINGS.get(self.name or "", {})
+        names = [arg.partition("=") for arg in args]
+        return super().parse_args(
+            ctx, [f"{older.get(n, n)}{is_}{value}" for n, is_, value in names]
+        )
+
 
 DEFAULT_WORKSPACE = "workspace"
 DEFAULT_WORKERS = os.cpu_count() or 1

@@ -9,6 +9,7 @@ from smolmix.cli.options import (
     DEFAULT_WORKSPACE,
     JsonOption,
     RayAddressOption,
+    Verb,
     WorkersOption,
     WorkspaceOption,
     open_workspace,
@@ -97,11 +98,15 @@ def tokenize(
             "--override", help="Let --profile and --style differ from the mixture's spec."
         ),
     ] = False,
-    tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of a sequence.")] = 8192,
-    tiles: Annotated[
+    sequence_length: Annotated[
+        int, typer.Option("--sequence-length", min=1, help="Tokens in a packed sequence.")
+    ] = 8192,
+    max_tiles: Annotated[
         int | None,
         typer.Option(
-            "--tiles", min=0, help="Most tiles in a sequence; 0: no bound; default: evens them out."
+            "--max-tiles",
+            min=0,
+            help="Most tiles in a sequence; 0: no bound; default: evens them out.",
         ),
     ] = None,
     codec: Annotated[
@@ -128,7 +133,7 @@ def tokenize(
 
     Only what no earlier run has made is made.
 
-    Example: smolmix tokenize demo --tokens 2048
+    Example: smolmix tokenize demo --sequence-length 2048
     """
     from smolmix.engine.stage import RunOptions
     from smolmix.pipelines.pretokenize.run import tokenize_mixture
@@ -138,8 +143,8 @@ def tokenize(
         here,
         mixture,
         _stored(_profile(here, mixture, profile, style, override), codec, resize),
-        tokens,
-        tiles,
+        sequence_length,
+        max_tiles,
         options=RunOptions(workers=workers, ray_address=ray_address),
     )
     if json_:
@@ -185,7 +190,7 @@ def export(
         str,
         typer.Argument(help="Folder that `tokenize` printed: sequences/MIXTURE/PROFILE-TOKENS."),
     ],
-    out: Annotated[str, typer.Option("--out", "-o", help="Local folder to write into.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Local folder to write into.")],
     form: Annotated[
         str, typer.Option("--to", help="webdataset (tar) or parquet (for `datasets`).")
     ] = "parquet",
@@ -197,18 +202,18 @@ def export(
 ) -> None:
     """Write packed sequences for those who train elsewhere.
 
-    Example: smolmix export sequences/demo/nano-inference-d3c2bd8022c8-2048 --out parquet
+    Example: smolmix export sequences/demo/nano-inference-d3c2bd8022c8-2048 --output parquet
     """
     from pathlib import Path
 
     from smolmix.pipelines.pretokenize.export import export as write
 
     here = open_workspace(workspace)
-    made = write(here, _inside(here, plan), Path(out), form, codec=codec)  # type: ignore[arg-type]
+    made = write(here, _inside(here, plan), Path(output), form, codec=codec)  # type: ignore[arg-type]
     if json_:
         print_json({"files": made.files, "sequences": made.sequences})
     else:
-        print(f"{made.sequences:,} sequences in {len(made.files)} files under {out}")
+        print(f"{made.sequences:,} sequences in {len(made.files)} files under {output}")
 
 
 def _inside(workspace: "Workspace", plan: str) -> "Folder":
@@ -260,6 +265,6 @@ def verify(
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command(short_help="Make ids, tiles and packed sequences.")(tokenize)
-    app.command(short_help="Write sequences for other trainers.")(export)
+    app.command(cls=Verb, short_help="Make ids, tiles and packed sequences.")(tokenize)
+    app.command(cls=Verb, short_help="Write sequences for other trainers.")(export)
     app.command(short_help="Check a stage's output again.")(verify)

@@ -73,7 +73,16 @@ def test_curate_across_two_corpora_and_against_a_file(
 
     held = tmp_path / "held.txt"
     held.write_text(LEAK + "\n")
-    asked = ("curate", "mine", "yours", "--against", str(held), "--across", "--workers", "0")
+    asked = (
+        "curate",
+        "mine",
+        "yours",
+        "--contamination-set",
+        str(held),
+        "--across",
+        "--workers",
+        "0",
+    )
     done = _call(*asked, "--json", *fetched)
     for fall in json.loads(done.stdout):
         assert fall["kept"] == 2
@@ -94,10 +103,10 @@ def test_headers_only_opens_no_pixels(fetched: tuple[str, ...]) -> None:
 
 
 def test_a_file_to_keep_out_that_is_not_there_is_refused(fetched: tuple[str, ...]) -> None:
-    asked = ["curate", "mine", "--against", "none.txt", "--workers", "0", *fetched]
+    asked = ["curate", "mine", "--contamination-set", "none.txt", "--workers", "0", *fetched]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code != 0
-    assert "--against none.txt" in str(done.exception)
+    assert "--contamination-set none.txt" in str(done.exception)
 
 
 def test_two_policies_side_by_side_rewrite_no_corpus(

@@ -159,7 +159,7 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_picks_is_brought(
     planned = _picks(space)
     assert len(planned) == 15
     assert "served: media of 23 measured samples are not fetched" in run("stats", "small")[1]
-    code, _, err = run("tokenize", "small", "--tokens", "1024")
+    code, _, err = run("tokenize", "small", "--sequence-length", "1024")
     assert code == 1
     assert "media of 10 picks are not fetched" in err
     assert "smolmix fetch served --for small" in err
@@ -189,7 +189,7 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_picks_is_brought(
     assert run("mix", "build", str(spec))[0] == 0
     assert _picks(space) == planned, "half of the packed ones, not half of that half"
     assert run("mix", "build", space.mixture("small").at("lock.json"))[0] == 0
-    code, out, err = run("tokenize", "small", "--tokens", "1024")
+    code, out, err = run("tokenize", "small", "--sequence-length", "1024")
     assert code == 0, err
     assert "15 documents" in out
 

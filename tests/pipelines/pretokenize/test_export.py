@@ -90,7 +90,7 @@ def test_an_unknown_form_or_codec_is_refused(
         with pytest.raises(UsageError, match=r"codec .*jpeg:1 to jpeg:100"):
             export(filled, dataset._folder, tmp_path, "parquet", codec=codec)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UsageError, match=r"--out .*file: File exists; name a folder"):
+    with pytest.raises(UsageError, match=r"--output .*file: File exists; name a folder"):
         export(filled, dataset._folder, tmp_path / "file", "parquet")
 
 

@@ -23,7 +23,7 @@ def _call(*words: str) -> Any:
 
 def test_tokenize_verify_and_export(filled: Workspace, tmp_path: Path) -> None:
     here = ("--workspace", filled.path)
-    asked = ("tokenize", "m", "--tokens", "512", "--workers", "0", *here)
+    asked = ("tokenize", "m", "--sequence-length", "512", "--workers", "0", *here)
     made = _call(*asked, "--json")
     assert made["documents"] == 72
     assert made["new_samples"] == 69
@@ -51,7 +51,16 @@ def test_the_profile_is_the_specs_unless_another_is_insisted_on(filled: Workspac
     folder = filled.mixture("m")
     lock = folder.read_json("lock.json")
     folder.write_json("lock.json", {**lock, "spec": {"profile": said}})
-    asked = ("tokenize", "m", "--tokens", "512", "--workers", "0", "--workspace", filled.path)
+    asked = (
+        "tokenize",
+        "m",
+        "--sequence-length",
+        "512",
+        "--workers",
+        "0",
+        "--workspace",
+        filled.path,
+    )
 
     def made(*words: str) -> Profile:
         below = Path(_call(*asked, *words, "--json")["folder"]).relative_to(filled.path)

@@ -38,7 +38,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         ("fetch", *CORPORA),
         ("curate", *CORPORA, "--workers", "0"),
         ("mix", "build", str(SPEC), "--workers", "0"),
-        ("tokenize", "demo", "--tokens", "2048", "--workers", "0"),
+        ("tokenize", "demo", "--sequence-length", "2048", "--workers", "0"),
     ):
         done = CliRunner().invoke(app, [*verb, "--workspace", workspace])
         assert done.exit_code == 0, (verb, done.output, done.exception)

@@ -173,7 +173,7 @@ def test_dropped_counts_and_examples(shop: Workspace) -> None:
         ("shots//006", "shots//007"),
         ("shots//008", "shots//009"),
     ]
-    only = asked(shop.path, "--dropped", "--reason", "duplicate-near", "--limit", "1")
+    only = asked(shop.path, "--dropped", "--reason", "duplicate-near", "--examples", "1")
     assert len(only) == 1
 
 
@@ -189,7 +189,7 @@ def test_dropped_counts_and_examples(shop: Workspace) -> None:
         (("curated/shots", "--reason", "x"), "add --dropped"),
         (("curated/shots", "--csv", "--json"), "choose one"),
         (("curated/shots", "--dropped", "--reason", "blank"), "reasons are"),
-        (("curated/shots", "--profile", "nanoo"), "counted profiles match"),
+        (("curated/shots", "--counted-for", "nanoo"), "counted profiles match"),
         (("runs/first", "--dropped"), "keeps no dropped rows"),
     ],
 )
