@@ -10,8 +10,7 @@ from smolmix.pipelines.report.page.dataset_card import dataset_card
 from smolmix.pipelines.report.page.page import report_page
 from smolmix.pipelines.report.samples.answers import answer_cards
 from smolmix.pipelines.report.samples.cards import Card, CardMaker
-from smolmix.pipelines.report.samples.chosen import Budget
-from smolmix.pipelines.report.samples.gallery import corpus_cards
+from smolmix.pipelines.report.samples.gallery import Budget, corpus_cards
 from smolmix.pipelines.stats.selection import read_picks
 from smolmix.storage import Folder
 from smolmix.workspace import Workspace

@@ -1,7 +1,8 @@
-"""`smolmix browse`: the sample browser over all samples, as a web app on this machine.
+"""`smolmix browse`: the sample browser over all samples, as a local web app.
 
-Answers GET alone, to callers that name this machine as the host, so that a page elsewhere cannot
-read samples through a visitor's browser (DNS rebinding). Media leave only as re-encoded pictures.
+It answers GET requests only, and only if the Host header names this machine, so that another web
+page cannot read samples through a visitor's browser (DNS rebinding). Media are served only as
+re-encoded thumbnails.
 """
 
 import json
@@ -33,7 +34,7 @@ _SCRIPTS = ("cards.js", "browser.js", "browse.js")
 
 @dataclass(slots=True)
 class Library:
-    """The samples behind the web app; one request at a time reads them."""
+    """The samples behind the web app; requests read them one at a time."""
 
     workspace: Workspace
     index: TextIndex
@@ -43,11 +44,11 @@ class Library:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def card(self, hit: Hit, *, brief: bool = False) -> Card:
-        """Return a sample's card, its pictures made ready to be asked for.
+        """Return a sample's card; its pictures can then be requested.
 
         Args:
-            hit: where it lies.
-            brief: for a list: the first picture alone, no tokens.
+            hit: the sample's entry in the index.
+            brief: for a list: only the first picture, no tokens.
         """
         key = (hit.n, brief)
         with self._lock:
@@ -78,7 +79,7 @@ class Library:
             card = maker.card(sample, state=hit.state, dropped=dropped, brief=brief)
         else:
             assert dropped is not None
-            card = maker.lost(dropped, hit.corpus)
+            card = maker.row_card(dropped, hit.corpus)
         card["key"] = str(hit.n)
         partner = self.index.by_id(hit.kept_id) if hit.kept_id else None
         if partner is not None:
@@ -86,7 +87,7 @@ class Library:
         return card, maker.pictures
 
     def picture(self, name: str) -> bytes | None:
-        """Return a picture that some card named."""
+        """Return a picture that a recent card references, or None."""
         with self._lock:
             for _card, pictures in reversed(self._cards.values()):
                 if name in pictures:
@@ -95,7 +96,7 @@ class Library:
 
 
 def browse_page(title: str) -> tuple[str, str]:
-    """Return the app's page and its content policy."""
+    """Return the app's HTML page and its content security policy."""
     scripts = [asset(n) for n in _SCRIPTS]
     rules = policy(scripts, connect="'self'", images="'self'")
     page = (
@@ -117,19 +118,23 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer one request."""
         if not self._host_is_ours():
-            self._send(HTTPStatus.FORBIDDEN, "text/plain", b"only by this machine's name\n")
+            self._send(
+                HTTPStatus.FORBIDDEN,
+                "text/plain",
+                b"requests must name this machine as their host\n",
+            )
             return
         parts = urlsplit(self.path)
         try:
             kind, body = self._answer(parts.path, dict(parse_qsl(parts.query)))
         except (SmolmixError, ValueError, OverflowError, OSError) as error:
-            asked_wrong = isinstance(error, ValueError | OverflowError)
-            status = HTTPStatus.BAD_REQUEST if asked_wrong else HTTPStatus.INTERNAL_SERVER_ERROR
+            bad_request = isinstance(error, ValueError | OverflowError)
+            status = HTTPStatus.BAD_REQUEST if bad_request else HTTPStatus.INTERNAL_SERVER_ERROR
             text = json.dumps({"error": str(error)}).encode()
             self._send(status, "application/json", text)
             return
         if body is None:
-            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"nothing here\n")
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
         else:
             self._send(HTTPStatus.OK, kind, body)
 
@@ -171,16 +176,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing of single requests."""
+        """Do not log single requests."""
 
 
 class BrowseServer(ThreadingHTTPServer):
-    """The web app; `serve_forever` runs it."""
+    """The web app's server; `serve_forever` runs it."""
 
     daemon_threads = True
 
     def __init__(self, library: Library, host: str, port: int, title: str):
-        """Bind to `host` and `port`; port 0 takes any that is free."""
+        """Bind to `host` and `port`; port 0 takes any free port."""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
         self.library = library
@@ -190,7 +195,7 @@ class BrowseServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the app answers."""
+        """The address of the app."""
         host, port = self.server_address[:2]
         name = host if isinstance(host, str) else host.decode()
         return f"http://{f'[{name}]' if ':' in name else name}:{port}/"

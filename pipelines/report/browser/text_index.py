@@ -1,7 +1,7 @@
 """A full-text index of curated and dropped samples, for `smolmix browse`.
 
-SQLite's FTS5, from the standard library. The index holds words and a few columns to filter by; the
-samples themselves stay in their parquet files. It is built once for a state of the corpora.
+It uses SQLite's FTS5 from the standard library. The index holds words and a few columns to filter
+by; the samples stay in their parquet files. It is rebuilt when a corpus changes.
 """
 
 import os
@@ -40,13 +40,13 @@ _COLUMNS = ("id", "modality", "category", "cot")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """Where one sample lies, and why it left if it did."""
+    """One sample's place, and the reason if it was dropped."""
 
     n: int
     corpus: str
     state: str  # kept | dropped
     id: str
-    stage_folder: str  # measured | curated, or "" of a row that never became a sample
+    stage_folder: str  # measured | curated, or "" for a row that never became a sample
     row: int
     stage: str
     reason: str
@@ -55,7 +55,7 @@ class Hit:
 
 
 def state_digest(workspace: Workspace, corpora: Sequence[str]) -> str:
-    """Return the identity of what the index is over."""
+    """Return a digest of the corpora's state that an index belongs to."""
     return digest_json([FORMAT, [stage_record(workspace.curated(c)).digest for c in corpora]])
 
 
@@ -87,20 +87,20 @@ def _kept(workspace: Workspace, corpus: str) -> Iterator[tuple[tuple[Any, ...], 
                 at += 1
 
 
-def _left(workspace: Workspace, corpus: str) -> Iterator[tuple[tuple[Any, ...], str]]:
+def _dropped(workspace: Workspace, corpus: str) -> Iterator[tuple[tuple[Any, ...], str]]:
     table = scan_dropped(workspace, [corpus]).collect(engine="streaming")
-    before: SampleRows | None = None
+    measured: SampleRows | None = None
     places: dict[str, int] = {}
     if workspace.measured(corpus).exists(STAGE_FILE):
-        before = SampleRows(workspace.measured(corpus))
-        places = before.find(table["id"].to_list())
-    # In the order in which they lie: a row group is then read once.
+        measured = SampleRows(workspace.measured(corpus))
+        places = measured.find(table["id"].to_list())
+    # Sorted by row, so that each row group is read once.
     where = pl.col("id").replace_strict(places, default=-1, return_dtype=pl.Int64)
     for one in table.sort(where, "id").iter_rows(named=True):
         at, folder, text = places.get(one["id"]), "", ""
         modality = category = cot = ""
-        if before is not None and at is not None:
-            sample = before.read(at)
+        if measured is not None and at is not None:
+            sample = measured.read(at)
             folder = "measured"
             modality, category, cot = sample.modality, sample.category, sample.cot
             text = "\n".join(t.text for t in sample.turns)
@@ -111,12 +111,12 @@ def _left(workspace: Workspace, corpus: str) -> Iterator[tuple[tuple[Any, ...], 
 
 
 def build_index(workspace: Workspace, corpora: Sequence[str], path: Path) -> bool:
-    """Write the index unless `path` holds that of the present state; return whether it was written.
+    """Write the index unless it is up to date; return whether it was written.
 
     Args:
         workspace: holds the curated corpora.
-        corpora: to index.
-        path: a SQLite file on a local disk.
+        corpora: ids of the corpora to index.
+        path: the SQLite file, on a local disk.
     """
     digest = state_digest(workspace, corpora)
     if path.exists():
@@ -128,7 +128,7 @@ def build_index(workspace: Workspace, corpora: Sequence[str], path: Path) -> boo
         if found == (digest, FORMAT):
             return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.new")  # another process may write it too
+    fresh = path.with_suffix(f".{os.getpid()}.new")  # another process may write the same index
     fresh.unlink(missing_ok=True)
     store = sqlite3.connect(fresh)
     try:
@@ -137,7 +137,7 @@ def build_index(workspace: Workspace, corpora: Sequence[str], path: Path) -> boo
         store.executescript(_TABLE)
         n = 0
         for corpus in corpora:
-            for read in (_kept, _left):
+            for read in (_kept, _dropped):
                 for row, text in read(workspace, corpus):
                     marks = ",".join("?" * (len(row) + 1))
                     store.execute(f"insert into sample values ({marks})", (n, *row))
@@ -153,8 +153,8 @@ def build_index(workspace: Workspace, corpora: Sequence[str], path: Path) -> boo
 
 
 def _match(words: str) -> str:
-    """Return a query that means these words as text, the last one as a beginning."""
-    known = words.replace("\0", " ")  # SQLite's text ends there
+    """Return an FTS query for all of these words; the last one matches as a prefix."""
+    known = words.replace("\0", " ")  # SQLite's text ends at a NUL
     quoted = ['"' + w.replace('"', '""') + '"' for w in known.split()]
     return " ".join(quoted) + "*" if quoted else ""
 
@@ -175,11 +175,11 @@ def _where(filters: dict[str, str]) -> tuple[str, list[Any]]:
 
 
 class TextIndex:
-    """Queries of an index; each call opens it anew, so any thread may ask."""
+    """Queries over an index. Each call opens its own connection, so any thread may call."""
 
     def __init__(self, path: Path):
-        """Read the index at `path`."""
-        self._uri = f"{path.resolve().as_uri()}?mode=ro"  # a folder may hold # or %
+        """Use the index at `path`."""
+        self._uri = f"{path.resolve().as_uri()}?mode=ro"  # the path may contain # or %
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         store = sqlite3.connect(self._uri, uri=True)
@@ -189,19 +189,19 @@ class TextIndex:
             store.close()
 
     def facets(self) -> dict[str, list[str]]:
-        """Return the values that each filter can have."""
+        """Return the values that each filter can take."""
         return {
             f: [v for (v,) in self._rows(f"select distinct {f} from sample order by 1") if v]
             for f in FACETS
         }
 
     def query(self, filters: dict[str, str], page: int, size: int) -> tuple[int, list[Hit]]:
-        """Return how many samples there are, and one page of them.
+        """Return the number of matching samples, and one page of them.
 
         Args:
-            filters: of `FACETS`, `state` (kept, dropped or pair) and `q`, words of the text.
-            page: from 0.
-            size: samples on a page.
+            filters: values of `FACETS`, `state` (kept, dropped or pair) and `q` (words of text).
+            page: page number, from 0.
+            size: samples per page.
         """
         where, values = _where(filters)
         total = self._rows(f"select count(*) from sample{where}", values)[0][0]
@@ -209,12 +209,12 @@ class TextIndex:
         return total, [_hit(r) for r in self._rows(sql, [*values, size, page * size])]
 
     def get(self, n: int) -> Hit | None:
-        """Return one sample's place."""
+        """Return the sample with that number, or None."""
         rows = self._rows("select * from sample where n = ?", [n])
         return _hit(rows[0]) if rows else None
 
     def by_id(self, id_: str) -> Hit | None:
-        """Return the place of the sample of that id, the kept one first."""
+        """Return the sample with that id, preferably a kept one, or None."""
         sql = "select * from sample where id = ? order by state desc limit 1"
         rows = self._rows(sql, [id_])
         return _hit(rows[0]) if rows else None

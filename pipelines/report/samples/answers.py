@@ -1,4 +1,4 @@
-"""Cards of what runs answered: a seeded draw of right and wrong answers beside their samples."""
+"""Cards of runs' answers: a seeded selection of right and wrong answers with their samples."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,15 +22,15 @@ def answer_cards(
 ) -> list[Card]:
     """Return cards of runs' answers to held-out questions.
 
-    An answer is right where its score is at least a half; a sample that is no longer curated is
-    left out.
+    An answer counts as right if its score is at least 0.5. Samples that are no longer in the
+    curated corpus are skipped.
 
     Args:
         workspace: holds the runs, their evaluations and the curated corpora.
-        runs: names.
-        maker: of cards.
-        seed: of the draw.
-        each: right answers and wrong ones shown of each run and corpus, at most.
+        runs: names of runs.
+        maker: makes the cards.
+        seed: of the selection.
+        each: most right and most wrong answers shown for each run and corpus.
     """
     cards: list[Card] = []
     for run in runs:
@@ -38,7 +38,7 @@ def answer_cards(
         for name in folder.names(".parquet"):
             corpus = name.removesuffix(".parquet")
             if workspace.curated(corpus).exists(STAGE_FILE):
-                chosen = _drawn(_table(folder, name), f"{run}/{corpus}", seed, each)
+                chosen = _select(_table(folder, name), f"{run}/{corpus}", seed, each)
                 cards += _cards(workspace, run, corpus, chosen, maker)
     return cards
 
@@ -48,8 +48,8 @@ def _table(folder: Folder, name: str) -> pl.DataFrame:
         return pl.read_parquet(stream.read())
 
 
-def _drawn(table: pl.DataFrame, name: str, seed: int, each: int) -> list[dict[str, Any]]:
-    """Return rows, right ones first, drawn evenly over categories and subsets."""
+def _select(table: pl.DataFrame, name: str, seed: int, each: int) -> list[dict[str, Any]]:
+    """Return rows selected evenly over categories and subsets, right answers first."""
     rng = np.random.default_rng([seed, xxhash.xxh3_64_intdigest(name.encode())])
     keys = ["right", "category", "subset"]
     shuffled = table[rng.permutation(table.height)].with_columns(right=pl.col("score") >= 0.5)

@@ -1,4 +1,4 @@
-"""Samples as the browser shows them: plain JSON values, no markup, pictures by name."""
+"""Samples as JSON cards for the browser: no markup; pictures are referenced by name."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ Card = dict[str, Any]
 
 
 def card_key(state: str, corpus: str, id_: str) -> str:
-    """Return the name a card is linked by: stable, and fit for a URL's fragment."""
+    """Return a stable key that links to the card and fits a URL fragment."""
     return xxhash.xxh3_64_hexdigest(f"{state}\n{corpus}\n{id_}".encode())
 
 
@@ -46,9 +46,9 @@ class CardMaker:
 
         Args:
             sample: measured.
-            state: kept | dropped | partner (the copy that a duplicate was matched with).
-            dropped: why it left.
-            brief: for a list: the first picture alone, no tokens.
+            state: kept, dropped, or partner (the kept copy of a duplicate).
+            dropped: why it was dropped.
+            brief: for a list: only the first picture, no tokens.
         """
         key = card_key(state, sample.corpus, sample.id)
         card: Card = {
@@ -88,7 +88,7 @@ class CardMaker:
             card |= _why(dropped)
         return card
 
-    def lost(self, dropped: Dropped, corpus: str) -> Card:
+    def row_card(self, dropped: Dropped, corpus: str) -> Card:
         """Return the card of a row that never became a sample."""
         return {
             "key": card_key("dropped", corpus, dropped.id),

@@ -1,4 +1,4 @@
-"""Whole samples by their row in a corpus, read one row group at a time."""
+"""Random access to a corpus's samples by row number, reading one row group at a time."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class SampleRows:
     """Random access to the samples of one corpus at one stage."""
 
     def __init__(self, folder: Folder):
-        """Read the footers of a whole stage's parts."""
+        """Read the footers of a finished stage's parts."""
         self.names = part_files(folder)
         self._sources = sources(folder, self.names)
         self.starts = np.concatenate([[0], np.cumsum(row_counts(folder, self.names))])
@@ -32,16 +32,16 @@ class SampleRows:
         return int(self.starts[-1])
 
     def place(self, row: int) -> tuple[str, int]:
-        """Return the part and the row in it of a row over all parts."""
+        """Return (part, row within the part) of a row number that counts over all parts."""
         part = int(np.searchsorted(self.starts, row, side="right")) - 1
         return self.names[part].removesuffix(".parquet"), row - int(self.starts[part])
 
     def row(self, part: str, row: int) -> int:
-        """Return the row over all parts of a row in a part."""
+        """Return the row number over all parts of a row within a part."""
         return int(self.starts[self.names.index(f"{part}.parquet")]) + row
 
     def read(self, row: int) -> Sample:
-        """Return the sample at a row over all parts."""
+        """Return the sample at a row number that counts over all parts."""
         part = int(np.searchsorted(self.starts, row, side="right")) - 1
         inside = row - int(self.starts[part])
         file = self._files.get(part)
@@ -59,13 +59,13 @@ class SampleRows:
         return next(from_table(table.slice(inside, 1), where=self.names[part]))
 
     def scan(self, columns: Sequence[str]) -> pl.LazyFrame:
-        """Return columns of all rows with `at`, the row over all parts."""
+        """Return columns of all rows with `at`, the row number over all parts."""
         if not self.names:
             return pl.LazyFrame(schema={"at": pl.UInt32, **dict.fromkeys(columns, pl.String)})
         return pl.scan_parquet(self._sources).select(columns).with_row_index("at")
 
     def find(self, ids: Sequence[str]) -> dict[str, int]:
-        """Return the row of each id that is there."""
+        """Return the row number of each id that exists."""
         if not ids:
             return {}
         wanted = pl.Series(ids, dtype=pl.String).implode()

@@ -1,4 +1,4 @@
-"""Small re-encoded pictures of media: the only form in which the report shows data's pixels."""
+"""Thumbnails: small re-encoded pictures, the only form in which the report shows pixels."""
 
 import hashlib
 import io
@@ -27,12 +27,12 @@ FRAMES_SHOWN = 16
 class Thumbnail:
     """One re-encoded picture."""
 
-    name: str  # from its content: equal pictures share a file
+    name: str  # derived from the content, so equal pictures share a file
     data: bytes  # WebP
 
 
 def thumbnail(image: Image.Image, edge_px: int) -> Thumbnail:
-    """Return the picture shrunk to `edge_px` and encoded anew; metadata is left behind."""
+    """Return the picture scaled down to `edge_px` and re-encoded without its metadata."""
     small = image.copy()
     small.thumbnail((edge_px, edge_px), Image.Resampling.BICUBIC)
     out = io.BytesIO()
@@ -42,7 +42,7 @@ def thumbnail(image: Image.Image, edge_px: int) -> Thumbnail:
 
 
 def shown_frames(media: Media, pixel: PixelProfile, most: int) -> tuple[list[int], list[int]]:
-    """Return the frames the profile samples, and at most `most` of them that are shown."""
+    """Return the frames that the profile samples, and at most `most` of them to show."""
     sampled = clip_frames(media, pixel)
     if len(sampled) <= most:
         return sampled, sampled
@@ -59,18 +59,18 @@ def _video(media: Media, blobs: Sequence[bytes], frames: list[int]) -> list[Imag
 def describe(
     media: Media, reader: MediaReader, pixel: PixelProfile | None, *, frames: int = FRAMES_SHOWN
 ) -> tuple[dict[str, Any], list[Thumbnail]]:
-    """Return a medium as the browser shows it, and its pictures.
+    """Return how the browser shows a medium, and its thumbnails.
 
     Args:
-        media: one of a sample's.
-        reader: gets its bytes.
-        pixel: cuts tiles and samples frames; None falls back to the smallest released preset and
-            draws no tile grid.
-        frames: of a clip that are shown at most.
+        media: one medium of a sample.
+        reader: reads its bytes.
+        pixel: defines sub-images and frames; None falls back to the smallest released preset and
+            shows no sub-image grid.
+        frames: most frames of a clip to show.
 
     Returns:
-        `{kind, width, height, format, ...}` with `grid` and `picture` of an image, `frames` with
-        their times of a clip, or `fault` where it cannot be read.
+        `{kind, width, height, format, ...}` with `grid` and `picture` for an image, `frames` with
+        their times for a clip, or `error` if the medium cannot be read.
     """
     rates = pixel or PIXEL_PRESETS["256m"]
     about: dict[str, Any] = {
@@ -92,7 +92,7 @@ def describe(
         about |= {"duration_s": round(seconds, 3), "fps": round(fps, 3), "native": media.frames}
         sampled, shown = shown_frames(media, rates, frames)
         if not sampled:
-            return {**about, "fault": "no frame"}, []
+            return {**about, "error": "no frame"}, []
         reader_blobs = reader.read_all(media)
         pictures = [thumbnail(frame, FRAME_EDGE_PX) for frame in _video(media, reader_blobs, shown)]
         about["sampled"] = len(sampled)
@@ -102,4 +102,4 @@ def describe(
         ]
         return about, pictures
     except (SmolmixError, OSError, ValueError, IndexError) as error:
-        return {**about, "fault": f"{type(error).__name__}: {error}"}, []
+        return {**about, "error": f"{type(error).__name__}: {error}"}, []

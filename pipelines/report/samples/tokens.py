@@ -1,4 +1,4 @@
-"""A sample's tokens as a model reads them: each with its kind and whether the loss counts it."""
+"""A sample's tokens as the model reads them, with their kind and whether the loss counts them."""
 
 from functools import lru_cache
 from typing import Any
@@ -18,10 +18,10 @@ _SPECIAL = frozenset(special.SPECIAL.values())
 
 @lru_cache(maxsize=1)
 def _byte_of() -> dict[str, int]:
-    """Return the byte that each character of a byte-level vocabulary stands for.
+    """Return the byte that each character of a byte-level vocabulary represents.
 
-    Source: GPT-2's `bytes_to_unicode`: printable bytes stand for themselves, the others are
-    counted up from 256.
+    Source: GPT-2's `bytes_to_unicode`: printable bytes represent themselves, the others are
+    numbered from 256.
     """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     table = {chr(b): b for b in printable}
@@ -30,7 +30,7 @@ def _byte_of() -> dict[str, int]:
 
 
 def readable(token: str) -> str:
-    """Return a byte-level token as text; bytes that are no whole character as \\xNN."""
+    """Return a byte-level token as text, with incomplete characters written as \\xNN."""
     table = _byte_of()
     if not all(c in table for c in token):
         return token
@@ -40,18 +40,18 @@ def readable(token: str) -> str:
 def token_runs(
     sample: Sample, profile: Profile, vocabulary: Vocabulary, *, limit: int = 1500
 ) -> dict[str, Any]:
-    """Return the sample's tokens in runs of one kind and one side of the loss mask.
+    """Return the sample's tokens in runs of equal kind and equal loss mask.
 
     Args:
-        sample: measured.
-        profile: style and tiles.
-        vocabulary: what turns text into ids.
-        limit: tokens spelled out; runs of image tokens count as one.
+        sample: a measured sample.
+        profile: chat style and pixel settings.
+        vocabulary: encodes text to ids.
+        limit: most tokens to list; a run of image tokens counts as one.
 
     Returns:
-        `runs`: [kind, supervised, tokens] with kind `t` text, `s` special, `m` image marker or
-        `i` image (then `tokens` is their number); `tokens`, `supervised` in all; `more`: how
-        many are not spelled out.
+        `runs`: [kind, supervised, tokens], where kind is `t` (text), `s` (special), `m` (image
+        marker) or `i` (image; `tokens` is then their number); `tokens` and `supervised`: totals;
+        `more`: how many tokens are not listed.
     """
     encoded = next(encode([sample], profile, vocabulary))
     labels = encoded.labels()

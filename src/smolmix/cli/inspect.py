@@ -82,7 +82,7 @@ def report(
     from smolmix.cli.options import open_workspace
     from smolmix.pipelines.report.page.workspace import build_overview
     from smolmix.pipelines.report.run import build_report
-    from smolmix.pipelines.report.samples.chosen import Budget
+    from smolmix.pipelines.report.samples.gallery import Budget
 
     place = open_workspace(workspace)
     if not place.exists():
@@ -129,7 +129,7 @@ def browse(
     Example: smolmix browse easy-vqa --port 8765
     """
     from smolmix.cli.options import open_workspace
-    from smolmix.pipelines.report.browser.browse import open_browser
+    from smolmix.pipelines.report.browser.run import open_browser
 
     print("smolmix browse: indexing what is not indexed yet", file=sys.stderr)
     place = open_workspace(workspace)

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from smolmix.errors import IncompleteError, UsageError
-from smolmix.pipelines.report.browser.browse import index_path, open_browser
+from smolmix.pipelines.report.browser.run import index_path, open_browser
 from smolmix.pipelines.report.browser.server import PAGE, BrowseServer
 from smolmix.pipelines.report.browser.text_index import TextIndex, build_index
 from smolmix.workspace import Workspace

@@ -159,7 +159,7 @@ def test_deep_links_open_a_view_and_a_pair_side_by_side(report: Report, visit: V
     assert other.page.locator("dialog[open]").count() == 0
     other.page.goto(f"{_url(report)}#sample=%E0%A4<script>")
     other.page.wait_for_selector("dialog[open] .note")
-    assert other.page.text_content("dialog .note") == "There is no such sample here."
+    assert other.page.text_content("dialog .note") == "No such sample."
     other.page.keyboard.press("Escape")
     other.page.locator("#cards a").first.focus()
     other.page.keyboard.press("Enter")
@@ -167,7 +167,7 @@ def test_deep_links_open_a_view_and_a_pair_side_by_side(report: Report, visit: V
     assert here.faults + other.faults == []
 
 
-def test_a_sample_is_shown_as_the_model_reads_it(report: Report, visit: Visits) -> None:
+def test_a_sample_is_shown_as_the_model_sees_it(report: Report, visit: Visits) -> None:
     here = visit()
     here.open(_url(report))
     cards = json.loads(here.page.text_content("#samples"))
@@ -178,7 +178,7 @@ def test_a_sample_is_shown_as_the_model_reads_it(report: Report, visit: Visits) 
     page.goto(f"{_url(report)}#sample={picture['key']}")
     page.wait_for_selector("dialog[open] svg.grid")
     assert page.locator("dialog svg.grid line").count() == 12
-    assert "2 × 2 tiles" in page.get_attribute("dialog .picture img", "alt")
+    assert "2 × 2 sub-images" in page.get_attribute("dialog .picture img", "alt")
     learned = page.eval_on_selector_all(
         "dialog .tokens:not(.legend) .on", "s => s.map(e => e.textContent).join('')"
     )

@@ -41,13 +41,13 @@ function smolmixBrowser(source, pictures) {
     const card = await source.get(key).catch(() => null);
     document.getElementById("sample-title").textContent = card ? card.id : "Sample";
     if (!card) {
-      body.replaceChildren(make("p", { class: "note" }, "There is no such sample here."));
+      body.replaceChildren(make("p", { class: "note" }, "No such sample."));
     } else {
       const pair = make("div", { class: "pair" }, full(card, pictures));
       const partner = card.partner ? await source.get(card.partner) : null;
       if (partner) {
         const box = full(partner, pictures);
-        box.prepend(make("h4", {}, "The copy it was matched with"));
+        box.prepend(make("h4", {}, "The copy that was kept"));
         pair.append(box);
       }
       body.replaceChildren(pair);

@@ -23,8 +23,8 @@ const smolmixCards = (() => {
     if (card.cot && card.cot !== "none") add("CoT " + card.cot);
     if (card.split === "heldout") add("held out");
     if (card.picked) add("in the mixture");
-    if (card.reason) add(card.reason, "left");
-    if (card.answered) add(card.state, card.state === "answered wrong" ? "left" : "");
+    if (card.reason) add(card.reason, "dropped");
+    if (card.answered) add(card.state, card.state === "answered wrong" ? "dropped" : "");
     if (card.answered) add(card.answered.run);
     return box;
   }
@@ -67,7 +67,7 @@ const smolmixCards = (() => {
 
   function image(medium, index, pictures) {
     const [rows, cols] = medium.grid || [0, 0];
-    const cut = rows ? `cut into ${rows} × ${cols} tiles and one of the whole` : medium.grid ? "one tile" : "";
+    const cut = rows ? `split into ${rows} × ${cols} sub-images and a downscaled one` : medium.grid ? "not split" : "";
     const alt = `Image ${index + 1} of the sample, ${medium.width} × ${medium.height} pixels${cut ? ", " + cut : ""}`;
     const box = make("div", { class: "picture" }, make("img", { src: pictures + medium.picture, alt, loading: "lazy", class: Math.max(medium.width, medium.height) < 200 ? "tiny" : "" }));
     if (rows) box.append(gridLines(rows, cols));
@@ -85,14 +85,14 @@ const smolmixCards = (() => {
   }
 
   function medium(one, index, pictures) {
-    if (one.fault) return make("p", { class: "note" }, `Medium ${index + 1} cannot be shown: ${one.fault}`);
+    if (one.error) return make("p", { class: "note" }, `Image or clip ${index + 1} cannot be shown: ${one.error}`);
     return one.kind === "image" ? image(one, index, pictures) : video(one, index, pictures);
   }
 
   function turn(one) {
     const box = make("div", { class: "turn " + one.role, tabIndex: 0, role: "group", "aria-label": "Turn of the " + one.role }, make("b", {}, one.role));
     for (const part of one.parts) {
-      if (part.media !== undefined) box.append(make("span", { class: "badge" }, `medium ${part.media + 1}`));
+      if (part.media !== undefined) box.append(make("span", { class: "badge" }, `image or clip ${part.media + 1}`));
       else box.append(part.text + (part.more ? ` … (${part.more} more characters)` : ""));
     }
     return box;
@@ -104,16 +104,16 @@ const smolmixCards = (() => {
     const box = make("div", { class: "tokens", tabIndex: 0, role: "group", "aria-label": "Rendered tokens" });
     for (const [kind, on, run] of rendered.runs) {
       const look = kind + (on ? " on" : "");
-      const title = kinds[kind] + (on ? ", learned from" : ", not learned from");
+      const title = kinds[kind] + (on ? ", counted in the loss" : ", not counted in the loss");
       if (kind === "i") box.append(make("span", { class: look, title }, `<image> × ${run}`));
       else for (const token of run) box.append(make("span", { class: look, title }, token.replaceAll("\n", "⏎\n")));
     }
     if (rendered.more) box.append(make("em", {}, ` … ${rendered.more} more tokens`));
     const legend = make("div", { class: "tokens legend" });
     for (const [kind, name] of Object.entries(kinds)) legend.append(make("span", { class: kind }, name));
-    legend.append(make("span", { class: "t on" }, "learned from (in the loss)"));
-    const count = `${rendered.tokens} tokens, ${rendered.supervised} of them learned from`;
-    return make("div", {}, make("h4", {}, "As the model reads it: " + count), legend, box);
+    legend.append(make("span", { class: "t on" }, "counted in the loss"));
+    const count = `${rendered.tokens} tokens, ${rendered.supervised} supervised`;
+    return make("div", {}, make("h4", {}, "As the model sees it: " + count), legend, box);
   }
 
   function answered(one) {
@@ -122,12 +122,12 @@ const smolmixCards = (() => {
     add("question", one.question);
     add("expected", one.expected);
     add(`answer of ${one.run}`, one.answer);
-    add("from the question alone", one.baseline_answer);
+    add("answer from the question alone", one.baseline_answer);
     add(one.metric, Math.round(1000 * one.score) / 1000);
-    add("the judge found", one.judge_answer);
-    add("the judge's score", one.judge_score);
-    add("the judge said", one.judge_reply);
-    add("no verdict", one.judge_error || null);
+    add("judge's answer", one.judge_answer);
+    add("judge's score", one.judge_score);
+    add("judge's reply", one.judge_reply);
+    add("judge failed", one.judge_error || null);
     return list;
   }
 
@@ -152,7 +152,7 @@ const smolmixCards = (() => {
     const box = make("article", { "data-key": card.key }, badges(card));
     if (card.answered) box.append(answered(card.answered));
     box.append(make("div", { class: "media" }, ...card.media.map((one, index) => medium(one, index, pictures))));
-    if (card.media_more) box.append(make("p", { class: "about" }, `${card.media_more} more media not shown`));
+    if (card.media_more) box.append(make("p", { class: "about" }, `${card.media_more} more images or clips are not shown`));
     card.turns.forEach((one) => box.append(turn(one)));
     if (card.rendered) box.append(tokens(card.rendered));
     box.append(facts(card));

@@ -1,5 +1,5 @@
 "use strict";
-// Draws the Vega-Lite plots in the page's colours, and again when the colours change.
+// Draws the Vega-Lite plots in the page's colours, and redraws them when the colours change.
 (() => {
   const plots = JSON.parse(document.getElementById("plots").textContent);
   const palette = JSON.parse(document.getElementById("palette").textContent);
@@ -26,12 +26,12 @@
     for (const [id, spec] of Object.entries(plots)) {
       const place = document.getElementById("vega-" + id);
       if (!place) continue;
-      const whole = { ...spec, autosize: { type: "fit-x", contains: "padding" } };
+      const full = { ...spec, autosize: { type: "fit-x", contains: "padding" } };
       try {
-        await vegaEmbed(place, whole, { actions: false, renderer: "svg", ast: true, config: config(), tooltip: { theme: root.dataset.theme } });
+        await vegaEmbed(place, full, { actions: false, renderer: "svg", ast: true, config: config(), tooltip: { theme: root.dataset.theme } });
       } catch (error) {
         failed += 1;
-        place.textContent = "This plot could not be drawn; the table below says the same.";
+        place.textContent = "This plot could not be drawn; the table below has the same data.";
         console.error(id, error);
       }
     }

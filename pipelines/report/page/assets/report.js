@@ -1,5 +1,5 @@
 "use strict";
-// The report's samples lie in the page itself.
+// The report's samples are embedded in the page.
 (() => {
   const all = JSON.parse(document.getElementById("samples").textContent);
   const byKey = new Map(all.map((card) => [card.key, card]));

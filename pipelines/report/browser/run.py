@@ -1,4 +1,4 @@
-"""Opens the sample browser over a workspace."""
+"""Opens the sample browser for a workspace, building its index first if needed."""
 
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from smolmix.workspace import Workspace
 
 
 def index_path(workspace: Workspace, corpora: Sequence[str]) -> Path:
-    """Return where the index of these corpora lies: beside a local workspace's reports."""
+    """Return the path of these corpora's index: among the reports of a local workspace."""
     name = f"browse-{digest_json(list(corpora))[:12]}.sqlite"
     if workspace.is_local:
         return workspace.child("reports", ".browse").local(name)
@@ -29,14 +29,14 @@ def open_browser(
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> BrowseServer:
-    """Return a server, bound and ready, over curated corpora; indexes them first where needed.
+    """Return a bound server for curated corpora; builds their index first if needed.
 
     Args:
-        workspace: holds them.
-        corpora: their ids; none for all that are curated.
-        profile: counts whose tiles and tokens to show, as for `stats`.
-        host: the address to bind to; loopback unless somebody chose otherwise.
-        port: 0 for any that is free.
+        workspace: holds the curated corpora.
+        corpora: ids; empty for all curated corpora.
+        profile: the profile whose counts to show, as for `stats`.
+        host: the address to bind to; loopback by default.
+        port: 0 for any free port.
 
     Raises:
         UsageError: a corpus is not curated here, or the address cannot be bound.
@@ -44,11 +44,13 @@ def open_browser(
     """
     known = workspace.corpora("curated")
     if not known:
-        raise IncompleteError(f"{workspace.url}: no corpus is curated; run `smolmix curate` first")
+        raise IncompleteError(
+            f"{workspace.url}: no corpus is curated; run `smolmix curate CORPUS` first"
+        )
     for name in corpora:
         if name not in known:
             raise UsageError(
-                f"browse {name}: not curated here; curated are {', '.join(known)}"
+                f"browse {name}: no such curated corpus; curated: {', '.join(known)}"
                 f"{nearest(name, known)}"
             )
     shown = sorted(corpora) or known
