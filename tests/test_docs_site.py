@@ -131,3 +131,29 @@ def test_every_command_of_the_documents_is_one_that_smolmix_takes() -> None:
             pytest.fail(f"{document}: {line}: {error}")
         checked += 1
     assert checked >= 40
+
+
+# Options of other programs that the documents mention.
+_FOREIGN = {"--batch_size", "--data", "--model", "--model_args", "--no-deps",
+            "--tasks", "--work-dir", "--help"}  # fmt: skip
+
+
+def test_every_option_of_the_documents_is_one_that_help_shows() -> None:
+    known = set(_FOREIGN)
+
+    def walk(command: Any) -> None:
+        for param in command.params:
+            if not getattr(param, "hidden", False):
+                known.update(param.opts)
+        for child in getattr(command, "commands", {}).values():
+            walk(child)
+
+    walk(typer.main.get_command(app))
+    checked, unknown = 0, []
+    for document in _documents():
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z_-]+", document.read_text()):
+            checked += 1
+            if option not in known:
+                unknown.append(f"{document.relative_to(ROOT)}: {option}")
+    assert checked >= 150
+    assert unknown == []
