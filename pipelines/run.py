@@ -14,7 +14,8 @@ from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.errors import UsageError
 from smolmix.mixtures.built import run as mixing
 from smolmix.mixtures.built import summary
-from smolmix.mixtures.selection.lock import LOCK_FILE, PICKS_FILE, Lock, read_lock
+from smolmix.mixtures.selection.lock import Lock, read_lock
+from smolmix.mixtures.selection.reader import is_built
 from smolmix.mixtures.spec.catalogue import corpora_of
 from smolmix.mixtures.spec.load import Reading, parse_spec, read_spec
 from smolmix.model.train.recipe import Recipe, load_recipe
@@ -173,7 +174,7 @@ def mix_and_tokenize(journey: Journey, outcome: Outcome, say: Callable[[str], No
 def _build(reading: Reading, workspace: Workspace, partial: bool) -> Lock:
     """Build the mixture, unless the one there was built from the same spec and data."""
     folder = workspace.mixture(reading.spec.name)
-    if folder.exists(LOCK_FILE) and folder.exists(PICKS_FILE):
+    if is_built(folder):
         lock = read_lock(folder)
         if lock.spec == reading.raw and not mixing.changes(lock, workspace):
             return lock

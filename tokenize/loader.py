@@ -90,7 +90,7 @@ class SequenceDataset(Dataset[dict[str, Any]]):
             (documents + 1,) int32, cumulative lengths. `tiles` (tiles, 3, edge, edge) uint8.
             `tile_groups` (blocks,) int64: how many tiles each visual block averages, in order;
             ones unless the profile averages frames. `corpora` and `modalities`, one name a
-            document. `samples`, the index of each in the mixture's picks.
+            document. `samples`, the index of each in the mixture's selection.
 
         Raises:
             IntegrityError: a shard is missing or damaged; it is named.

@@ -3,8 +3,8 @@
     python benchmarks/mixtures/large.py [ROWS...]
 
 Each size runs in a process of its own, so that its peak memory is its own. Printed: seconds to
-plan (load, solve), seconds to build (load, solve, order, write picks and lock), peak memory, and
-how far the worst share is off.
+plan (load, solve), seconds to build (load, solve, order, write selection and lock), peak memory,
+and how far the worst share is off.
 """
 
 import json
@@ -86,9 +86,9 @@ def run(url: str) -> dict[str, float]:
         "plan_s": planned - started,
         "build_s": done - planned,
         "peak_gb": peak_gb(),
-        "draws": lock.draws,
-        "share_error_pp": 100 * max(abs(lock.reached[k] - v) for k, v in wished.items()),
-        "cot_share": lock.reached["caps.cot"],
+        "samples": lock.samples,
+        "share_error_pp": 100 * max(abs(lock.achieved[k] - v) for k, v in wished.items()),
+        "cot_share": lock.achieved["caps.cot"],
     }
 
 
@@ -107,7 +107,7 @@ def main() -> None:
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         r = json.loads(said.splitlines()[-1])
         print(
-            f"| {rows:,} | {r['draws']:,} | {r['plan_s']:.1f} | {r['build_s']:.1f} | "
+            f"| {rows:,} | {r['samples']:,} | {r['plan_s']:.1f} | {r['build_s']:.1f} | "
             f"{r['peak_gb']:.2f} | {r['share_error_pp']:.4f} | {100 * r['cot_share']:.4f} % |",
             flush=True,
         )

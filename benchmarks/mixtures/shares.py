@@ -123,7 +123,7 @@ def by_blend(pool: Pool, seed: int) -> Draws:
 
 
 def by_smolmix(pool: Pool, seed: int) -> Draws:
-    """Draw what the spec's picks say."""
+    """Draw what the spec's selection says."""
     spec: dict[str, Any] = {
         "name": "shares",
         "seed": seed,

@@ -6,16 +6,15 @@ from typing import Any
 import polars as pl
 
 from smolmix.mixtures.built.summary import by_family, shares, whole
-from smolmix.mixtures.selection.lock import PICKS_FILE, Lock, read_lock
+from smolmix.mixtures.selection.lock import Lock
+from smolmix.mixtures.selection.reader import Selection, read_selection
 from smolmix.storage import Folder
 
 _FAMILIES = ("modality", "component", "cot", "corpus")
 
 
-def _draws(folder: Folder) -> pl.DataFrame:
-    with folder.open(PICKS_FILE) as stream:
-        frame = pl.read_parquet(stream, columns=["id"])
-    return frame.group_by("id").len("draws")
+def _copies(selection: Selection) -> pl.DataFrame:
+    return selection.samples.group_by("id").len("copies")
 
 
 def _changed(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -39,21 +38,22 @@ def diff(a: Folder, b: Folder) -> dict[str, Any]:
     Raises:
         DataError: one of them holds no built mixture.
     """
-    lock_a, lock_b = read_lock(a), read_lock(b)
-    joined = _draws(a).join(_draws(b), on="id", how="full", suffix="_b", coalesce=True)
-    left = joined.select(
-        samples_in=pl.col("draws").is_null().sum(),
-        samples_out=pl.col("draws_b").is_null().sum(),
-        samples_kept=(pl.col("draws").is_not_null() & pl.col("draws_b").is_not_null()).sum(),
-        drawn_more=(pl.col("draws_b") > pl.col("draws")).sum(),
-        drawn_less=(pl.col("draws_b") < pl.col("draws")).sum(),
+    first, second = read_selection(a), read_selection(b)
+    lock_a, lock_b = first.lock, second.lock
+    joined = _copies(first).join(_copies(second), on="id", how="full", suffix="_b", coalesce=True)
+    moved = joined.select(
+        samples_in=pl.col("copies").is_null().sum(),
+        samples_out=pl.col("copies_b").is_null().sum(),
+        samples_kept=(pl.col("copies").is_not_null() & pl.col("copies_b").is_not_null()).sum(),
+        drawn_more=(pl.col("copies_b") > pl.col("copies")).sum(),
+        drawn_less=(pl.col("copies_b") < pl.col("copies")).sum(),
     ).row(0, named=True)
     tokens = [whole(lock.solution).tokens for lock in (lock_a, lock_b)]
     return {
-        "same": lock_a.picks == lock_b.picks,
-        "samples": [lock_a.draws, lock_b.draws],
+        "same": lock_a.selection == lock_b.selection,
+        "samples": [lock_a.samples, lock_b.samples],
         "tokens": tokens,
-        **{k: int(v) for k, v in left.items()},
+        **{k: int(v) for k, v in moved.items()},
         "shares": {
             family: {
                 value: [pair_a.get(value, (0.0, 0.0)), pair_b.get(value, (0.0, 0.0))]
@@ -66,7 +66,7 @@ def diff(a: Folder, b: Folder) -> dict[str, Any]:
             ]
         },
         "components": {
-            name: [a_.draws if a_ else 0, b_.draws if b_ else 0]
+            name: [a_.drawn if a_ else 0, b_.drawn if b_ else 0]
             for name in sorted({s.component for s in (*lock_a.solution, *lock_b.solution)})
             for a_, b_ in [
                 (
@@ -74,7 +74,7 @@ def diff(a: Folder, b: Folder) -> dict[str, Any]:
                     by_family(lock_b.solution, "component").get(name),
                 )
             ]
-            if (a_.draws if a_ else 0) != (b_.draws if b_ else 0)
+            if (a_.drawn if a_ else 0) != (b_.drawn if b_ else 0)
         },
         "licences": _changed(lock_a.licences, lock_b.licences),
         "inputs": _inputs(lock_a, lock_b),
@@ -86,7 +86,7 @@ def diff(a: Folder, b: Folder) -> dict[str, Any]:
 def lines(found: Mapping[str, Any]) -> list[str]:
     """Return the differences as lines for a person."""
     if found["same"]:
-        return ["the same picks in the same order"]
+        return ["the same selection in the same order"]
     a, b = found["samples"]
     ta, tb = found["tokens"]
     out = [

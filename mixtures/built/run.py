@@ -1,26 +1,27 @@
-"""Write a mixture: `picks.parquet` and `lock.json`."""
+"""Build a mixture: solve it, and write `selection.parquet` and `lock.json`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
+import pyarrow as pa
 
 import smolmix
 from smolmix.errors import DataError, IncompleteError, IntegrityError, UsageError
 from smolmix.mixtures.candidates.pool import Pool, lacking, load_pool
-from smolmix.mixtures.candidates.previous_selection import picked_before
+from smolmix.mixtures.candidates.previous_selection import previous_selection
 from smolmix.mixtures.candidates.strata import Sorted, stratify
 from smolmix.mixtures.candidates.supply import QUANTITIES, Ints
 from smolmix.mixtures.selection.lock import (
     FORMAT,
     LOCK_FILE,
-    PICKS_FILE,
     CorpusLock,
     Lock,
     StratumLock,
     corpus_lock,
 )
-from smolmix.mixtures.selection.table import write_picks
+from smolmix.mixtures.selection.reader import SELECTION_SCHEMA, write_selection
 from smolmix.mixtures.solve.solve import Mix, arrange, solve_spec
 from smolmix.mixtures.spec.catalogue import Catalogue, check_corpora, check_gated, published
 from smolmix.mixtures.spec.catalogue import corpora_of as corpora_of
@@ -30,6 +31,8 @@ from smolmix.profiles import Profile
 from smolmix.removals import across_corpora
 from smolmix.workspace import Workspace
 
+_ROWS = 1 << 17  # of the selection, held as a table at a time
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -38,7 +41,7 @@ class Measured:
     pool: Pool
     ordered: Sorted
     mix: Mix
-    removals: str
+    removals: str  # digest of the removals across corpora, or ""
 
 
 def spec_profile(spec: Spec) -> Profile:
@@ -78,7 +81,7 @@ def measure(reading: Reading, workspace: Workspace) -> Measured:
         published(spec),
         reading.path,
         leaving=removals.ids,
-        before=picked_before(spec, reading.raw, workspace),
+        before=previous_selection(spec, reading.raw, workspace),
     )
     for name in published(spec):
         if not (pool.component == pool.components.index(name)).any():
@@ -122,7 +125,7 @@ def _solution(mix: Mix) -> tuple[StratumLock, ...]:
             component=s.component,
             tags=s.tags,
             available=s.available,
-            draws=int(mix.draws[i]),
+            drawn=int(mix.draws[i]),
             totals={q: round(float(totals[q][i]), 3) for q in QUANTITIES},
         )
         for i, s in enumerate(mix.supply.strata)
@@ -176,16 +179,46 @@ def build(
     measured = measure(reading, workspace)
     stratum, within = arrange(spec, measured.mix)
     folder = workspace.mixture(spec.name)
-    # The lock there stays until the new one is whole: it may be the one that is built from.
-    digest = write_picks(folder, PICKS_FILE, measured.pool, measured.ordered, stratum, within)
+    # The previous lock stays until the new one is complete: it may be what is rebuilt here.
+    digest = write_selection(folder, _tables(measured, stratum, within), spec.seed)
     lock = _lock(reading, workspace, measured, digest, len(stratum), missing)
-    lock = replace(lock, assumed=_assumed(measured, stratum, within))
+    lock = replace(lock, not_fetched=_not_fetched(measured, stratum, within))
     folder.write_json(LOCK_FILE, lock.to_json())
     return lock
 
 
-def _assumed(measured: Measured, stratum: Ints, within: Ints) -> dict[str, int]:
-    """Return how many picks of each corpus have media that are not fetched."""
+def _tables(measured: Measured, stratum: Ints, within: Ints) -> Iterator[pa.Table]:
+    """Yield the selection in order, a piece at a time.
+
+    Args:
+        measured: the candidates.
+        stratum: (samples drawn,) each position's stratum.
+        within: (samples drawn,) which of its stratum's draws stands there.
+    """
+    pool, ordered = measured.pool, measured.ordered
+    size = np.diff(ordered.starts)
+    corpora = pa.array([corpus for corpus, _ in pool.parts], pa.string())
+    units = pa.array([unit for _, unit in pool.parts], pa.string())
+    chunks = [c.cast(pa.large_string()) for c in pool.ids.chunks]
+    ids = pa.concat_arrays(chunks or [pa.array([], pa.large_string())])
+    for at in range(0, len(stratum), _ROWS):
+        here, draw = stratum[at : at + _ROWS], within[at : at + _ROWS]
+        rows = ordered.rows[ordered.starts[here] + draw % size[here]]
+        part = pa.array(pool.part[rows], pa.int32())
+        yield pa.table(
+            [
+                ids.take(pa.array(rows)).cast(pa.string()),
+                corpora.take(part).dictionary_encode(),
+                units.take(part).dictionary_encode(),
+                pa.array(pool.row[rows]),
+                pa.array((draw // size[here]).astype(np.int32)),
+            ],
+            schema=SELECTION_SCHEMA,
+        )
+
+
+def _not_fetched(measured: Measured, stratum: Ints, within: Ints) -> dict[str, int]:
+    """Return how many samples drawn from each corpus have media that are not fetched."""
     pool, ordered = measured.pool, measured.ordered
     if not pool.not_fetched.any():
         return {}
@@ -203,7 +236,7 @@ def _lock(
     workspace: Workspace,
     measured: Measured,
     digest: str,
-    draws: int,
+    samples: int,
     missing: dict[str, str],
 ) -> Lock:
     spec, name = reading.spec, spec_profile(reading.spec).name
@@ -219,14 +252,14 @@ def _lock(
         profile=name,
         corpora={c: corpus_lock(workspace, c, name) for c in corpora_of(spec)},
         removals=measured.removals,
-        left_out=dict(measured.pool.left_out),
-        there={n: c for n, c in measured.mix.supply.there.items() if c},
+        excluded=dict(measured.pool.left_out),
+        available={n: c for n, c in measured.mix.supply.there.items() if c},
         unpublished=missing,
         solution=_solution(measured.mix),
-        reached={r.key: r.value for r in measured.mix.reached},
+        achieved={r.key: r.value for r in measured.mix.reached},
         licences=_licences(measured),
-        draws=draws,
-        picks=digest,
+        samples=samples,
+        selection=digest,
     )
 
 
@@ -241,7 +274,9 @@ def changes(lock: Lock, workspace: Workspace) -> list[str]:
                 found.append(f"{corpus}: {what} was {a or 'none'}, is {b or 'none'}")
     removals = across_corpora(workspace, lock.corpora).digest
     if removals != lock.removals:
-        found.append(f"removals were {lock.removals or 'none'}, are {removals or 'none'}")
+        found.append(
+            f"removals across corpora: were {lock.removals or 'none'}, are {removals or 'none'}"
+        )
     return found
 
 
@@ -250,7 +285,7 @@ def rebuild(lock: Lock, workspace: Workspace, where: str) -> Lock:
 
     Raises:
         DataError: what it was built from has changed; the message says what.
-        IntegrityError: all inputs are the same and the picks are not.
+        IntegrityError: all inputs are the same and the selection is not.
     """
     changed = changes(lock, workspace)
     if changed:
@@ -258,10 +293,10 @@ def rebuild(lock: Lock, workspace: Workspace, where: str) -> Lock:
     parsed = parse_spec(lock.spec, where)
     reading = replace(parsed, path=lock.spec_file, sources=dict(lock.sources))
     again = build(reading, workspace, partial=True)
-    if again.picks != lock.picks:
+    if again.selection != lock.selection:
         raise IntegrityError(
-            f"{where}: picks {again.picks}, the lock says {lock.picks}, from the same data; it was "
-            f"built by smolmix {lock.smolmix} with scipy {lock.scipy}, this is "
-            f"{again.smolmix} with {again.scipy}"
+            f"{where}: selection {again.selection}, the lock says {lock.selection}, from the same "
+            f"data; the lock was made by smolmix {lock.smolmix} with scipy {lock.scipy}, this is "
+            f"{again.smolmix} with scipy {again.scipy}"
         )
     return again

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from smolmix.errors import UsageError, nearest
 from smolmix.mixtures.candidates.assumed_sizes import with_assumed
 from smolmix.mixtures.candidates.columns import ALWAYS, Part, corpus_parts
-from smolmix.mixtures.candidates.previous_selection import Before
+from smolmix.mixtures.candidates.previous_selection import Previous
 from smolmix.mixtures.selection.hashing import hash_ids
 from smolmix.mixtures.spec.conditions import Where
 from smolmix.mixtures.spec.spec import Component, Spec
@@ -120,7 +120,7 @@ def _gather(
     names: Sequence[str],
     where: str,
     leaving: pa.Array | None,
-    before: Mapping[str, Before],
+    before: Mapping[str, Previous],
     out: _Gathered,
 ) -> None:
     allowed = _allowed(part, spec, leaving, out)
@@ -181,7 +181,7 @@ def load_pool(
     where: str,
     *,
     leaving: pa.Array | None = None,
-    before: Mapping[str, Before] | None = None,
+    before: Mapping[str, Previous] | None = None,
 ) -> Pool:
     """Return the candidates of the named components.
 
@@ -232,7 +232,7 @@ def load_pool(
             tags={f: _sorted(out, f) for f in families(spec) if f in out.codes},
             left_out=dict(sorted(out.left_out.items())),
             not_fetched=column("not_fetched"),
-            before={name: b.draws for name, b in before.items()},
+            before={name: b.drawn for name, b in before.items()},
         )
     )
 

@@ -106,10 +106,10 @@ def make_plan(
     if here and workspace is not None:
         # Polars, pyarrow and the data are touched only where there are data.
         from smolmix.mixtures.candidates.pool import lacking, load_pool
-        from smolmix.mixtures.candidates.previous_selection import picked_before
+        from smolmix.mixtures.candidates.previous_selection import previous_selection
         from smolmix.mixtures.candidates.strata import stratify
 
-        before = picked_before(spec, reading.raw, workspace)
+        before = previous_selection(spec, reading.raw, workspace)
         pool = load_pool(spec, workspace, counted_name, here, where, before=before)
         supply, _ = stratify(spec, pool, where)
         assumed = pool.assumed()

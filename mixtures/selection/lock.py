@@ -1,4 +1,4 @@
-"""`lock.json`: everything that decided a mixture, and the digest of its picks."""
+"""`lock.json`: everything that decided a mixture, and the digest of its selection."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,13 +9,12 @@ from smolmix.storage import Folder
 from smolmix.workspace import Workspace, stage_record
 
 LOCK_FILE = "lock.json"
-PICKS_FILE = "picks.parquet"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusLock:
-    """The state of one corpus that the picks refer to."""
+    """The state of one corpus that the selection refers to."""
 
     curated: str  # digest of the stage
     counts: str
@@ -29,9 +28,9 @@ class StratumLock:
 
     component: str
     tags: Mapping[str, str]
-    available: int
-    draws: int
-    totals: Mapping[str, float]  # what the draws add up to: tokens, seconds of video
+    available: int  # distinct samples
+    drawn: int  # samples drawn, each copy counted
+    totals: Mapping[str, float]  # tokens and seconds of video of the samples drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,26 +38,26 @@ class Lock:
     """A built mixture."""
 
     format: int
-    smolmix: str  # versions that solved it
+    smolmix: str  # version that solved it
     scipy: str = ""
     name: str
     spec_file: str
-    spec: Mapping[str, Any]  # after `extends`, sources taken off
-    sources: Mapping[str, str]
+    spec: Mapping[str, Any]  # after `extends`, without the sources of numbers
+    sources: Mapping[str, str]  # key path -> source of the number
     seed: int
     profile: str  # name of the profile, with its digest
     corpora: Mapping[str, CorpusLock]
     removals: str  # digest of the removals across corpora, or ""
-    left_out: Mapping[str, int]
-    there: Mapping[str, int] = field(default_factory=dict)  # component -> samples before `take`
+    excluded: Mapping[str, int]  # why curated samples were no candidates -> how many
+    available: Mapping[str, int] = field(default_factory=dict)  # component -> samples before `take`
     unpublished: Mapping[str, str]
     solution: Sequence[StratumLock]
-    reached: Mapping[str, float]  # key of each wish -> what it came to
-    licences: Mapping[str, int]  # licence -> draws
-    draws: int
-    picks: str  # digest of the picks' content
-    assumed: Mapping[str, int] = field(default_factory=dict)  # corpus -> picks whose media are
-    # not fetched: what they cost is assumed, and they cannot be tokenized
+    achieved: Mapping[str, float]  # key of each constraint -> its value in the mixture
+    licences: Mapping[str, int]  # licence -> samples drawn
+    samples: int  # samples drawn, each copy counted
+    selection: str  # digest of the selection's content
+    not_fetched: Mapping[str, int] = field(default_factory=dict)  # corpus -> samples drawn whose
+    # media are not fetched: their costs are assumed, and they cannot be tokenized
 
     def to_json(self) -> dict[str, Any]:
         """Return the lock as plain JSON values."""
@@ -66,15 +65,19 @@ class Lock:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], where: str) -> Self:
-        """Read what `to_json` wrote.
+        """Return the lock that `to_json` wrote.
+
+        Args:
+            value: what the file holds.
+            where: the file, for messages.
 
         Raises:
             DataError: it is no lock, or one of another format.
         """
         if value.get("format") != FORMAT:
             raise DataError(
-                f"{where}: lock format {value.get('format')!r}; this smolmix reads {FORMAT}; "
-                "run smolmix mix build on the spec again"
+                f"{where}: lock format {value.get('format')!r}; this version reads format "
+                f"{FORMAT}; run `smolmix mix build` on the spec again"
             )
         fields = dict(value)
         try:
@@ -82,7 +85,17 @@ class Lock:
             fields["solution"] = tuple(StratumLock(**s) for s in fields["solution"])
             return cls(**fields)
         except (KeyError, TypeError) as error:
-            raise DataError(f"{where}: not a lock of smolmix ({error})") from error
+            raise DataError(
+                f"{where}: not a lock ({error}); run `smolmix mix build` on the spec again"
+            ) from error
+
+    def fetch_steps(self) -> str:
+        """Return the commands that fetch the selection's missing media and rebuild the mixture."""
+        corpora = " ".join(sorted(self.not_fetched))
+        return (
+            f"run `smolmix fetch {corpora} --for {self.name}`, then `smolmix curate {corpora}` and "
+            f"`smolmix mix build {self.spec_file}`"
+        )
 
 
 def read_lock(folder: Folder, name: str = LOCK_FILE) -> Lock:

@@ -57,7 +57,7 @@ class Selection:
     def beside(self, before: dict[str, Any]) -> Self:
         """Return this selection for a corpus whose rows were fetched without their media.
 
-        What a mixture picks then comes beside those rows, which stay as they were asked for.
+        What a mixture selects is then added to those rows, which stay as they were asked for.
 
         Args:
             before: the selection in fetch.json.

@@ -275,7 +275,7 @@ def _is_whole(
 
 
 def _selection(source: Source, options: Options, found: Listing) -> Selection:
-    """Return the selection with picks turned into the published files that hold them."""
+    """Return the selection with selected samples turned into the published files that hold them."""
     chosen = options.selection
     if not chosen.picked and not chosen.named:
         return chosen

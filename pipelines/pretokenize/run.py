@@ -18,7 +18,7 @@ from smolmix.engine.run import run_stage
 from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.errors import DataError
 from smolmix.mixtures.selection.lock import LOCK_FILE
-from smolmix.pipelines.pretokenize.built_selection import picks_of
+from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.pretokenize.units import (
     IDS_STAGE,
     TILES_STAGE,
@@ -68,7 +68,7 @@ def tokenize_mixture(
     """Make ids, tiles and the packing plan of a built mixture.
 
     Args:
-        workspace: holds the mixture's lock and picks, and the curated corpora.
+        workspace: holds the mixture's lock and selection, and the curated corpora.
         mixture: its name.
         profile: preset and chat style; the one the mixture was solved for.
         budget_tokens: of a sequence.
@@ -77,16 +77,16 @@ def tokenize_mixture(
         seed: of the order of sequences within a window.
 
     Raises:
-        IncompleteError: a corpus is not curated, or media of picks are not fetched.
-        IntegrityError: the picks are not those of the mixture's lock.
+        IncompleteError: a corpus is not curated, or selected media are not fetched.
+        IntegrityError: the selection is not that of the mixture's lock.
         DataError: the mixture is not built, a corpus was curated anew since, or no sample is left.
         UsageError: the profile's codec is not known.
     """
     codec.check(profile.pixel.codec)
-    picks = picks_of(workspace, mixture)
+    selection = current_selection(workspace, mixture, media=True).samples
     made = {"ids": 0, "tiles": 0}
-    for corpus in sorted(picks["corpus"].unique().to_list()):
-        wanted = picks.filter(pl.col("corpus") == corpus).select("part", "row").unique()
+    for corpus in sorted(selection["corpus"].unique().to_list()):
+        wanted = selection.filter(pl.col("corpus") == corpus).select("part", "row").unique()
         for store in (ids_cache, tiles_cache):
             for name in cache.withdraw_damaged(store(workspace, profile, corpus)):
                 print(f"tokenize: {name} is missing or cut; making it anew", file=sys.stderr)
@@ -107,7 +107,7 @@ def tokenize_mixture(
     folder = sequences_folder(workspace, mixture, profile, budget_tokens)
     with locked(folder):
         record = _plan(
-            workspace, folder, mixture, picks, profile, (budget_tokens, budget_tiles), seed
+            workspace, folder, mixture, selection, profile, (budget_tokens, budget_tiles), seed
         )
     return Tokenized(folder=folder, record=record, new_ids=made["ids"], new_tiles=made["tiles"])
 
@@ -116,13 +116,13 @@ def _plan(
     workspace: Workspace,
     folder: Folder,
     mixture: str,
-    picks: pl.DataFrame,
+    selection: pl.DataFrame,
     profile: Profile,
     bounds: tuple[int, int | None],
     seed: int,
 ) -> PackingRecord:
     """Write `plan.arrow`, `dropped.parquet` and, last, `plan.json`."""
-    shards = _Shards(workspace, picks, profile)
+    shards = _Shards(workspace, selection, profile)
     usable = shards.usable
     lengths, counts = usable["tokens"].to_numpy(), usable["n_tiles"].to_numpy()
     if bounds[1] is None:
@@ -142,7 +142,9 @@ def _plan(
         for i in packing.too_long
     ]
     if not packing.sequences:
-        raise DataError(f"{folder.url}: none of {len(picks)} picks can be packed; see dropped")
+        raise DataError(
+            f"{folder.url}: none of {len(selection):,} selected samples can be packed; see dropped"
+        )
     tiles = [
         sum(int(usable["n_tiles"][s.sample]) for s in sequence) for sequence in packing.sequences
     ]
@@ -179,18 +181,18 @@ def _plan(
 
 
 class _Shards:
-    """Joins a mixture's picks with the rows of ids and tiles in the caches."""
+    """Joins a mixture's selection with the rows of ids and tiles in the caches."""
 
-    def __init__(self, workspace: Workspace, picks: pl.DataFrame, profile: Profile):
+    def __init__(self, workspace: Workspace, selection: pl.DataFrame, profile: Profile):
         self.vocabulary = tokenizer.load(profile.chat.tokenizer).digest
-        self.corpora = tuple(sorted(picks["corpus"].unique().to_list()))
+        self.corpora = tuple(sorted(selection["corpus"].unique().to_list()))
         self.dropped: list[Dropped] = []
         ids_shards: dict[str, int] = {}
         tile_shards: dict[str, int] = {}
         frames = []
         self._media: dict[str, dict[str, tuple[int, int, int]]] = {}
         for corpus in self.corpora:
-            mine = _with_digests(workspace, corpus, picks.filter(pl.col("corpus") == corpus))
+            mine = _with_digests(workspace, corpus, selection.filter(pl.col("corpus") == corpus))
             ids = cache.frames(
                 ids_cache(workspace, profile, corpus),
                 cache.INDEX_SUFFIX,
@@ -273,15 +275,15 @@ class _Shards:
         )
 
 
-def _with_digests(workspace: Workspace, corpus: str, picks: pl.DataFrame) -> pl.DataFrame:
+def _with_digests(workspace: Workspace, corpus: str, selection: pl.DataFrame) -> pl.DataFrame:
     """Add each pick's digest: a corpus curated anew may hold another sample under an old id."""
     digests = [
         curated_rows(workspace, corpus, part, ["digest"]).select(
             pl.lit(part).alias("part"), pl.col("row").cast(pl.Int64), "digest"
         )
-        for part in picks["part"].unique().sort().to_list()
+        for part in selection["part"].unique().sort().to_list()
     ]
-    return picks.join(pl.concat(digests), on=["part", "row"], how="left")
+    return selection.join(pl.concat(digests), on=["part", "row"], how="left")
 
 
 def _number(names: list[str], known: dict[str, int]) -> dict[str, int]:

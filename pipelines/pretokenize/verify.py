@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
-import polars as pl
 
 from smolmix.errors import IntegrityError, SmolmixError
 from smolmix.media import MediaReader
+from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.pretokenize.tiles import tiles_row
 from smolmix.pipelines.pretokenize.units import curated_samples
 from smolmix.sample import Sample
@@ -69,13 +69,12 @@ def verify(
 
 def _derive(dataset: SequenceDataset, workspace: Workspace, chosen: list[int]) -> int:
     record = dataset.record
-    with workspace.mixture(record.mixture).open("picks.parquet") as stream:
-        picks = pl.read_parquet(stream.read())
+    selection = current_selection(workspace, record.mixture).samples
     documents: list[PackedDocument] = [d for i in chosen for d in dataset.plan.documents(i)]
     wanted: dict[tuple[str, str], dict[int, PackedDocument]] = {}
     for document in documents:
-        pick = picks.row(document.sample, named=True)
-        wanted.setdefault((pick["corpus"], pick["part"]), {})[int(pick["row"])] = document
+        place = selection.row(document.sample, named=True)
+        wanted.setdefault((place["corpus"], place["part"]), {})[place["row"]] = document
     reader, vocabulary = MediaReader(workspace), tokenizer.load(record.profile.chat.tokenizer)
     checked = 0
     for (corpus, part), rows in sorted(wanted.items()):

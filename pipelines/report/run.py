@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from smolmix.errors import DataError, nearest
-from smolmix.mixtures.selection.lock import LOCK_FILE, read_lock
+from smolmix.mixtures.selection.lock import LOCK_FILE
+from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.report.figures import across
 from smolmix.pipelines.report.figures.figures import counted_profile, figures
 from smolmix.pipelines.report.page.dataset_card import dataset_card
@@ -11,7 +12,6 @@ from smolmix.pipelines.report.page.page import report_page
 from smolmix.pipelines.report.samples.answers import answer_cards
 from smolmix.pipelines.report.samples.cards import Card, CardMaker
 from smolmix.pipelines.report.samples.gallery import Budget, corpus_cards
-from smolmix.pipelines.stats.selection import read_picks
 from smolmix.storage import Folder
 from smolmix.workspace import Workspace
 
@@ -56,14 +56,14 @@ def build_report(
             f"{workspace.mixture(name).url}: no mixture was built there; built are "
             f"{', '.join(known) or 'none'}{nearest(name, known)}; `smolmix mix build` builds one"
         )
-    lock = read_lock(workspace.mixture(name))
+    selection = current_selection(workspace, name)
+    lock, samples = selection.lock, selection.samples
     computed = figures(workspace, name)
     maker = CardMaker(workspace=workspace, profile=counted_profile(workspace, lock))
-    picks = read_picks(workspace, name)
     removals = across.read_removals(workspace, sorted(lock.corpora))
     cards: dict[str, Card] = {}
     for corpus in sorted(lock.corpora):
-        mine = picks.filter(picks["corpus"] == corpus).select("part", "row")
+        mine = samples.filter(samples["corpus"] == corpus).select("part", "row")
         picked = frozenset((part, row) for part, row in mine.iter_rows())
         left = across.of_corpus(removals, corpus)
         for card in corpus_cards(

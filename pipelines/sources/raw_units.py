@@ -141,7 +141,7 @@ def _absent(source: Source, workspace: Workspace, record: Mapping[str, Any]) -> 
     if not selection.get("annotations"):
         if selection.get("picked"):
             raise IncompleteError(
-                f"{workspace.raw(source.id).at(FETCH_FILE)}: only the media that a mixture picks "
+                f"{workspace.raw(source.id).at(FETCH_FILE)}: only the media that a mixture selects "
                 f"are there; run `smolmix fetch {source.id}` to curate it"
             )
         return "media-missing"

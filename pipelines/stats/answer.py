@@ -16,7 +16,7 @@ from smolmix.pipelines.stats.others import (
     stage_numbers,
 )
 from smolmix.pipelines.stats.places import Place
-from smolmix.pipelines.stats.selection import scan_picks
+from smolmix.pipelines.stats.selection import scan_selection
 from smolmix.pipelines.stats.summary import Summary, summarise
 from smolmix.pipelines.stats.values import Distribution, Histogram
 from smolmix.tokenize.shards.packing_plan import is_plan
@@ -127,7 +127,7 @@ def answer(place: Place, *, by: str = "corpus", profile: str | None = None) -> A
         rows = raw_table(workspace, place.names)
         return Answer(value=rows, lines=[place.title, *terminal.table(rows)], rows=rows)
     if place.kind == "mixture":
-        measures = scan_picks(workspace, place.names[0], profile=profile)
+        measures = scan_selection(workspace, place.names[0], profile=profile)
         return _of_summary(summarise(measures, title=place.title, by=by))
     if place.kind == "samples":
         measures = scan(workspace, place.stage, place.names, profile=profile)

@@ -1,41 +1,20 @@
-"""A mixture's picks beside the measures of the samples they pick."""
+"""A mixture's selection joined with the measures of its samples."""
 
 from collections.abc import Sequence
 
 import polars as pl
 
 from smolmix.errors import DataError
-from smolmix.mixtures.selection.lock import LOCK_FILE, read_lock
+from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.stats.measures import Measures, row_counts, scan
-from smolmix.workspace import Workspace, part_files, stage_record
+from smolmix.workspace import Workspace, part_files
 
 
-def read_picks(workspace: Workspace, name: str) -> pl.DataFrame:
-    """Return the picks of a mixture in its order: id, corpus, part, row, repeat.
-
-    Raises:
-        DataError: the mixture was not built, or a corpus was curated again since.
-    """
-    folder = workspace.mixture(name)
-    if not folder.exists("picks.parquet"):
-        raise DataError(f"{folder.url}: no picks.parquet; run `smolmix mix build` first")
-    locked = read_lock(folder).corpora if folder.exists(LOCK_FILE) else {}
-    for corpus, then in locked.items():
-        if stage_record(workspace.curated(corpus)).digest != then.curated:
-            raise DataError(
-                f"{folder.url}: picks rows of {corpus}, which was curated again since: run "
-                "`smolmix mix build`"
-            )
-    with folder.open("picks.parquet") as stream:
-        picks = pl.read_parquet(stream)
-    return picks.with_columns(pl.col("corpus", "part").cast(pl.String))
-
-
-def picked_rows(workspace: Workspace, corpus: str, picks: pl.DataFrame) -> pl.DataFrame:
-    """Return the corpus's picks with `at`, the row's place over all curated parts in order.
+def selected_rows(workspace: Workspace, corpus: str, samples: pl.DataFrame) -> pl.DataFrame:
+    """Return a selection's samples of the corpus with `at`, the row over all curated parts.
 
     Raises:
-        DataError: a pick names a part or row that is not there.
+        DataError: the selection names a part or row that does not exist.
     """
     folder = workspace.curated(corpus)
     names = part_files(folder)
@@ -48,22 +27,22 @@ def picked_rows(workspace: Workspace, corpus: str, picks: pl.DataFrame) -> pl.Da
         },
         schema={"part": pl.String, "start": pl.Int64, "rows": pl.Int64},
     )
-    mine = picks.filter(pl.col("corpus") == corpus).join(
+    mine = samples.filter(pl.col("corpus") == corpus).join(
         starts, on="part", how="left", maintain_order="left"
     )
     lost = mine.filter(pl.col("start").is_null() | (pl.col("row") >= pl.col("rows")))
     if lost.height:
         raise DataError(
-            f"{folder.url}: pick {lost['id'][0]!r} names {lost['part'][0]} row {lost['row'][0]}, "
-            "which is not there; the corpus was curated again since: run `smolmix mix build`"
+            f"{folder.url}: the selected sample {lost['id'][0]!r} is row {lost['row'][0]} of "
+            f"{lost['part'][0]}, which does not exist; run `smolmix mix build` again"
         )
     return mine.with_columns((pl.col("start") + pl.col("row")).cast(pl.UInt32).alias("at"))
 
 
-def scan_picks(
+def scan_selection(
     workspace: Workspace, name: str, *, profile: str | None = None, media: bool = True
 ) -> Measures:
-    """Return one row for each pick, repeats included, with its sample's measures and counts.
+    """Return one row for each sample drawn, copies included, with its measures and counts.
 
     Args:
         workspace: where the mixture lies.
@@ -71,8 +50,8 @@ def scan_picks(
         profile: counts to use, as for `scan`.
         media: add `images`, `videos` and `bytes`.
     """
-    picks = read_picks(workspace, name)
-    corpora: Sequence[str] = sorted(picks["corpus"].unique().to_list())
+    samples = current_selection(workspace, name).samples
+    corpora: Sequence[str] = sorted(samples["corpus"].unique().to_list())
     if not corpora:
         return scan(workspace, "curated", (), profile=profile)
     frames: list[pl.LazyFrame] = []
@@ -80,7 +59,7 @@ def scan_picks(
     chosen = scan(workspace, "curated", corpora, profile=profile, media=False)
     for corpus in corpora:
         base = scan(workspace, "curated", [corpus], profile=chosen.profile, media=media)
-        wanted = picked_rows(workspace, corpus, picks).select("at", "repeat").lazy()
+        wanted = selected_rows(workspace, corpus, samples).select("at", "repeat").lazy()
         frames.append(base.frame.with_row_index("at").join(wanted, on="at").drop("at"))
     assert base is not None
     return Measures(

@@ -63,10 +63,10 @@ def _add_up(grouped: pl.DataFrame, key: str | None = None) -> pl.DataFrame:
 
 
 def summarise(measures: Measures, *, title: str, by: str = "corpus") -> Summary:
-    """Return the summary of a frame of samples or picks.
+    """Return the summary of a frame of samples.
 
     Args:
-        measures: what `scan` or `scan_picks` gave.
+        measures: what `scan` or `scan_selection` gave.
         title: what the summary is called.
         by: the column to group by: any of the frame's, or `tags.KEY`.
 

@@ -46,7 +46,7 @@ class MediaReader:
             name = ref.uri.removeprefix(FIND).partition("\n")[0]
             raise DataError(
                 f"{name}: not fetched, its row alone is here (--annotations); run `smolmix fetch`, "
-                "with --for MIXTURE for what a mixture picks, and curate again"
+                "with --for MIXTURE for what a mixture selects, and curate again"
             )
         if ref.member is not None and ref.offset is None:
             return self._member(ref.uri, ref.member)

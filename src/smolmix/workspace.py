@@ -34,7 +34,7 @@ class Workspace(Folder):
         return self.child("counts", profile, corpus)
 
     def mixture(self, name: str) -> Folder:
-        """`mixtures/<name>`: lock.json and picks.parquet."""
+        """`mixtures/<name>`: lock.json and selection.parquet."""
         return self.child("mixtures", name)
 
     def run(self, name: str) -> Folder:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.support.small_workspace import image_medium, put_curated, put_picks, sample
+from tests.support.small_workspace import image_medium, put_curated, put_selection, sample
 
 from smolmix.storage import Folder
 from smolmix.workspace import MANIFESTS, Manifest, Workspace
@@ -152,7 +152,7 @@ def test_tiles_cut_by_a_killed_driver_or_worker_are_the_same_bytes(
     put_curated(
         place, "seen", [sample(n, "seen", [image_medium(place, n, 900, 600)]) for n in range(40)]
     )
-    put_picks(place, "seen", ["seen"])
+    put_selection(place, "seen", ["seen"])
     shutil.copytree(workspace, whole)
     verb = ("tokenize", "seen", "--codec", "png", "--sequence-length", "2048", "--workers", "2")
     _smolmix(*verb, workspace=whole)

@@ -5,7 +5,7 @@ import pytest
 from smolmix.errors import DataError, InfeasibleError, UsageError
 from smolmix.mixtures.built.run import build, rebuild
 from smolmix.mixtures.selection.lock import read_lock
-from smolmix.mixtures.selection.table import digest_picks
+from smolmix.mixtures.selection.reader import selection_digest
 from smolmix.mixtures.spec.load import parse_spec
 from smolmix.workspace import Workspace
 
@@ -32,20 +32,20 @@ def two(corpus: Corpus, workspace: Workspace) -> Workspace:
 def test_shares_and_total_are_reached(two: Workspace) -> None:
     wished = spec(shares={"modality": {"text": 0.14}}, total=500)
     lock = build(parse_spec(wished, "t.yaml"), two)
-    assert lock.draws == 500
-    assert lock.reached["shares.modality.text"] == pytest.approx(0.14, abs=1e-3)
+    assert lock.samples == 500
+    assert lock.achieved["shares.modality.text"] == pytest.approx(0.14, abs=1e-3)
 
 
 def test_without_a_total_the_mixture_is_as_large_as_possible(two: Workspace) -> None:
     wished = spec(shares={"modality": {"text": 0.5}})
-    assert build(parse_spec(wished, "t.yaml"), two).draws == 600
+    assert build(parse_spec(wished, "t.yaml"), two).samples == 600
 
 
 def test_a_lock_is_reproduced_and_a_change_is_named(two: Workspace, corpus: Corpus) -> None:
     first = build(parse_spec(spec(total=700), "t.yaml"), two)
     folder = two.mixture("t")
-    assert digest_picks(folder, "picks.parquet", 0) == first.picks
-    assert rebuild(read_lock(folder), two, "lock.json").picks == first.picks
+    assert selection_digest(folder, 0) == first.selection
+    assert rebuild(read_lock(folder), two, "lock.json").selection == first.selection
     corpus("texts", 301, modality="text")
     with pytest.raises(DataError, match="texts: curated was"):
         rebuild(first, two, "lock.json")
@@ -58,7 +58,7 @@ def test_an_infeasible_wish_names_what_binds_and_the_nearest(two: Workspace) -> 
     text = str(caught.value)
     assert "shares.modality.text" in text
     assert "total 600 samples" in text
-    assert not two.mixture("t").exists("picks.parquet")
+    assert not two.mixture("t").exists("selection.parquet")
 
 
 def test_two_components_with_the_same_sample_are_refused(two: Workspace) -> None:
@@ -67,13 +67,13 @@ def test_two_components_with_the_same_sample_are_refused(two: Workspace) -> None
         build(parse_spec(wished, "t.yaml"), two)
 
 
-def test_a_build_killed_at_its_picks_leaves_the_lock_it_is_built_from(two: Workspace) -> None:
+def test_a_build_killed_at_its_selection_leaves_the_lock_it_is_built_from(two: Workspace) -> None:
     lock = build(parse_spec(spec(total=700), "t.yaml"), two)
     folder = two.mixture("t")
     before = folder.read_bytes("lock.json")
-    folder.remove("picks.parquet")
-    folder.local("picks.parquet").mkdir()  # so that writing them fails
-    (folder.local("picks.parquet") / "in the way").touch()
-    with pytest.raises(OSError, match=r"picks\.parquet"):
+    folder.remove("selection.parquet")
+    folder.local("selection.parquet").mkdir()  # so that writing them fails
+    (folder.local("selection.parquet") / "in the way").touch()
+    with pytest.raises(OSError, match=r"selection\.parquet"):
         rebuild(lock, two, "lock.json")
     assert folder.read_bytes("lock.json") == before

@@ -1,12 +1,16 @@
 from collections.abc import Callable
 
-import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from tests.support.selections import replace_selection
 
-from smolmix.errors import IntegrityError
+from smolmix.errors import IntegrityError, StaleError
 from smolmix.mixtures.built.run import build
 from smolmix.mixtures.built.verify import verify_mixture
+from smolmix.mixtures.selection.reader import write_selection
 from smolmix.mixtures.spec.load import parse_spec
+from smolmix.storage import Folder
 from smolmix.workspace import Workspace
 
 SPEC = {
@@ -29,30 +33,31 @@ def mixed(corpus: Callable[..., None], workspace: Workspace) -> Workspace:
 
 def test_a_built_mixture_is_right(mixed: Workspace) -> None:
     found = verify_mixture(mixed.mixture("t"), mixed)
-    assert found["draws"] > found["samples"] > 1000
+    assert found["samples_drawn"] > found["distinct_samples"] > 1000
 
 
-def test_changed_picks_are_found(mixed: Workspace) -> None:
-    path = mixed.mixture("t").local("picks.parquet")
-    pl.read_parquet(path).reverse().write_parquet(path)
+def _backwards(mixture: Folder) -> pa.Table:
+    table = pq.read_table(mixture.local("selection.parquet"))
+    return table.take(list(range(table.num_rows - 1, -1, -1)))
+
+
+def test_a_changed_selection_is_found(mixed: Workspace) -> None:
+    mixture = mixed.mixture("t")
+    write_selection(mixture, [_backwards(mixture)], 0)
     with pytest.raises(IntegrityError, match=r"digest .* lock\.json says"):
         verify_mixture(mixed.mixture("t"), mixed)
 
 
-def test_a_cap_broken_at_a_prefix_is_found(
-    mixed: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock = build(parse_spec(SPEC, "t.yaml"), mixed)
-    monkeypatch.setattr("smolmix.mixtures.built.verify.digest_picks", lambda *_: lock.picks)
-    path = mixed.mixture("t").local("picks.parquet")
-    pl.read_parquet(path).reverse().write_parquet(path)
+def test_a_cap_broken_at_a_prefix_is_found(mixed: Workspace) -> None:
+    mixture = mixed.mixture("t")
+    replace_selection(mixture, _backwards(mixture))
     with pytest.raises(IntegrityError, match="chain of thought"):
         verify_mixture(mixed.mixture("t"), mixed)
 
 
-def test_picks_of_a_corpus_curated_again_are_refused(
+def test_a_selection_of_a_corpus_curated_again_is_refused(
     mixed: Workspace, corpus: Callable[..., None]
 ) -> None:
     corpus("a", 20, parts=3)
-    with pytest.raises(IntegrityError, match="picks rows of a as curated before"):
+    with pytest.raises(StaleError, match="a was curated again"):
         verify_mixture(mixed.mixture("t"), mixed)

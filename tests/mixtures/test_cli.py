@@ -72,7 +72,7 @@ def test_build_diff_and_rebuild(
     assert found["samples_kept"] + found["samples_out"] == 1060
     assert found["licences"] == {"MIT": [1060, 500]}
     code, out, _ = run("mix", "diff", "t", "t")
-    assert out == "the same picks in the same order\n"
+    assert out == "the same selection in the same order\n"
 
 
 def test_plan_uses_measures_where_they_are(

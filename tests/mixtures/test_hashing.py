@@ -37,4 +37,4 @@ def test_a_slice_hashes_as_its_rows() -> None:
 def test_the_hash_is_what_it_was() -> None:
     found = hash_ids(pa.array(["easy-vqa/train/0", "é", ""]), 7)
     golden = [2984299885297083789, 18148154820271661951, 1346066267577507604]
-    assert found.tolist() == golden  # another value would move every pick of every lock
+    assert found.tolist() == golden  # another value would move every selection

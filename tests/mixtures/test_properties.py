@@ -162,7 +162,7 @@ def test_the_same_wishes_give_the_same_mixture_whatever_the_order(data: st.DataO
 
 
 def _nested(small: Built, large: Built) -> None:
-    """Assert that of each stratum one mixture's picks hold the other's."""
+    """Assert that of each stratum one mixture's selection hold the other's."""
     tags = [(s.component, tuple(s.tags.items())) for s in large.mix.supply.strata]
     where = {tag: i for i, tag in enumerate(tags)}
     counts_a, counts_b = small.picked(), large.picked()

@@ -29,11 +29,11 @@ def mix(workspace: Workspace, components: Any, **more: Any) -> tuple[Lock, pl.Da
         **more,
     }
     lock = build(parse_spec(spec, "t.yaml"), workspace)
-    return lock, pl.read_parquet(workspace.mixture("t").local("picks.parquet"))
+    return lock, pl.read_parquet(workspace.mixture("t").local("selection.parquet"))
 
 
-def rows(picks: pl.DataFrame) -> list[int]:
-    return sorted(int(i.split("/")[-1]) for i in picks["id"].to_list())
+def rows(selection: pl.DataFrame) -> list[int]:
+    return sorted(int(i.split("/")[-1]) for i in selection["id"].to_list())
 
 
 def test_take_follows_the_released_rules(corpus: Corpus, workspace: Workspace) -> None:
@@ -46,8 +46,8 @@ def test_take_follows_the_released_rules(corpus: Corpus, workspace: Workspace) -
         "random": sorted(shuffled[:11]),
     }
     for rule, wanted in expected.items():
-        _, picks = mix(workspace, {"a": {"corpus": "a", "take": "10 %", "rule": rule}})
-        assert rows(picks) == wanted, rule
+        _, selection = mix(workspace, {"a": {"corpus": "a", "take": "10 %", "rule": rule}})
+        assert rows(selection) == wanted, rule
     assert len(expected) == 3
 
 
@@ -61,11 +61,11 @@ def test_a_smaller_take_lies_within_a_larger_one(corpus: Corpus, workspace: Work
 
 def test_epochs_are_used_as_evenly_as_possible(corpus: Corpus, workspace: Workspace) -> None:
     corpus("a", 40)
-    lock, picks = mix(workspace, {"a": {"corpus": "a", "take": 100, "epochs": 3}})
-    times = Counter(picks["id"].to_list())
+    lock, selection = mix(workspace, {"a": {"corpus": "a", "take": 100, "epochs": 3}})
+    times = Counter(selection["id"].to_list())
     assert sorted(set(times.values())) == [2, 3]
     assert len(times) == 40
-    repeats = picks.group_by("id").agg(pl.col("repeat").sort()).get_column("repeat").to_list()
+    repeats = selection.group_by("id").agg(pl.col("repeat").sort()).get_column("repeat").to_list()
     assert all(r == list(range(len(r))) for r in repeats)
     assert lock.licences == {"MIT": 100}
 
@@ -90,41 +90,41 @@ def test_conditions_subsets_and_caps_leave_samples_out(
         visual_tokens=0,
         tags=[[("answer", "yes-no" if i < 30 else "colour")] for i in range(n)],
     )
-    lock, picks = mix(
+    lock, selection = mix(
         workspace,
         {"a": {"corpus": "a", "subset": "s", "where": ["tags.answer == colour"]}},
         where="licence not in {CC-BY-NC-4.0}",
         caps={"tokens_per_sample": 50},
     )
-    assert rows(picks) == [i for i in range(30, 51) if i % 2 and i % 3]
-    assert lock.left_out["held out for evaluation"] == 6
-    assert sum(lock.left_out.values()) + picks.height == n
+    assert rows(selection) == [i for i in range(30, 51) if i % 2 and i % 3]
+    assert lock.excluded["held out for evaluation"] == 6
+    assert sum(lock.excluded.values()) + selection.height == n
 
 
 def test_video_length_is_capped_and_shaped(corpus: Corpus, workspace: Workspace) -> None:
     length = np.random.default_rng(0).uniform(1, 400, 2000)
     corpus("v", 2000, modality="video", duration_s=length)
-    lock, picks = mix(
+    lock, selection = mix(
         workspace, {"v": {"corpus": "v"}}, caps={"duration_s": {"max": 350, "mean": 210}}
     )
-    picked = length[rows(picks)]
+    picked = length[rows(selection)]
     assert picked.max() <= 350
     assert picked.mean() == pytest.approx(210, rel=0.011)
-    assert lock.reached["caps.duration_s.mean"] == pytest.approx(picked.mean())
+    assert lock.achieved["caps.duration_s.mean"] == pytest.approx(picked.mean())
 
 
-def test_shares_of_tokens_are_those_of_the_picks(corpus: Corpus, workspace: Workspace) -> None:
+def test_shares_of_tokens_are_those_of_the_selection(corpus: Corpus, workspace: Workspace) -> None:
     tokens = np.random.default_rng(1).integers(1, 3000, 3000)
     corpus("t", 3000, modality="text", text_tokens=tokens, visual_tokens=0)
     corpus("i", 9000)
-    _, picks = mix(
+    _, selection = mix(
         workspace,
         {"t": {"corpus": "t"}, "i": {"corpus": "i"}},
         unit="tokens",
         shares={"modality": {"text": 0.14}},
     )
-    text = tokens[rows(picks.filter(pl.col("corpus") == "t"))].sum()
-    image = 60 * picks.filter(pl.col("corpus") == "i").height
+    text = tokens[rows(selection.filter(pl.col("corpus") == "t"))].sum()
+    image = 60 * selection.filter(pl.col("corpus") == "i").height
     assert text / (text + image) == pytest.approx(0.14, abs=1e-3)
 
 
@@ -136,12 +136,12 @@ def test_copies_across_corpora_are_left_out(corpus: Corpus, workspace: Workspace
     )
     write_cross_corpus(workspace, ["b", "a"], copy)
     both = {"a": {"corpus": "a"}, "b": {"corpus": "b"}}
-    lock, picks = mix(workspace, both)
-    assert (picks.height, lock.left_out["removed across corpora"]) == (19, 1)
-    assert "b/3" not in picks["id"].to_list()
+    lock, selection = mix(workspace, both)
+    assert (selection.height, lock.excluded["removed across corpora"]) == (19, 1)
+    assert "b/3" not in selection["id"].to_list()
     assert lock.removals
     alone, _ = mix(workspace, {"b": {"corpus": "b"}})
-    assert (alone.draws, alone.removals) == (10, "")
+    assert (alone.samples, alone.removals) == (10, "")
 
 
 def test_a_corpus_that_is_not_curated_names_the_verb(workspace: Workspace) -> None:
@@ -179,15 +179,15 @@ def test_a_components_category_is_a_label_for_its_samples(
         {"a": {"corpus": "a", "category": "Mathematics"}, "b": {"corpus": "b"}},
         shares={"category": {"Mathematics": 0.2}},
     )
-    assert lock.draws == 125
+    assert lock.samples == 125
 
 
 def test_an_id_that_is_there_twice_is_used_once(corpus: Corpus, workspace: Workspace) -> None:
     corpus("a", 4, id=["a/1", "a/2", "a/1", "a/3"])
     corpus("b", 3, parts=3, id=["b/1", "b/1", "b/1"])
     wished = {n: {"corpus": n} for n in ("a", "b")}
-    lock, picks = mix(workspace, wished, caps={"epochs": 2})
-    assert sorted(picks["id"].to_list()) == sorted(["a/1", "a/2", "a/3", "b/1"] * 2)
-    assert lock.left_out == {"there before under the same id": 3}
-    assert set(picks.filter(pl.col("id") == "b/1")["part"]) == {"part-00000"}
-    assert verify_mixture(workspace.mixture(lock.name), workspace)["samples"] == 4
+    lock, selection = mix(workspace, wished, caps={"epochs": 2})
+    assert sorted(selection["id"].to_list()) == sorted(["a/1", "a/2", "a/3", "b/1"] * 2)
+    assert lock.excluded == {"there before under the same id": 3}
+    assert set(selection.filter(pl.col("id") == "b/1")["part"]) == {"part-00000"}
+    assert verify_mixture(workspace.mixture(lock.name), workspace)["distinct_samples"] == 4

@@ -1,4 +1,4 @@
-"""`starter.yaml` from a hub on loopback to picks: fetched, curated, counted, mixed."""
+"""`starter.yaml` from a hub on loopback to a selection: fetched, curated, counted, mixed."""
 
 import hashlib
 import io
@@ -213,10 +213,10 @@ def test_the_starter_is_built_from_a_hub(hub: str, workspace: Workspace, tmp_pat
         )
     ensure_counts(workspace, corpora, spec_profile(reading.spec), RunOptions(quiet=True))
     lock = build(reading, workspace)
-    assert lock.draws == 150
-    assert lock.reached["shares.modality.text"] == pytest.approx(0.14, abs=1e-3)
+    assert lock.samples == 150
+    assert lock.achieved["shares.modality.text"] == pytest.approx(0.14, abs=1e-3)
     assert lock.corpora["the-cauldron"].revision == SHA
-    picks = pl.read_parquet(workspace.mixture("small").local("picks.parquet"))
-    there = dict(picks.group_by("corpus").len().iter_rows())
+    selection = pl.read_parquet(workspace.mixture("small").local("selection.parquet"))
+    there = dict(selection.group_by("corpus").len().iter_rows())
     assert there["ov-magpie-qwen2-st"] == 21
     assert there["llava-video-178k"] >= 3

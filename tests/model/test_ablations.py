@@ -14,7 +14,7 @@ from tests.support.small_workspace import (
     clip_medium,
     image_medium,
     put_curated,
-    put_picks,
+    put_selection,
     sample,
 )
 
@@ -66,7 +66,7 @@ def filled(workspace: Workspace) -> Workspace:
     media = [[i] for i in images] + [images[:2]] + [[c] for c in clips]
     put_curated(workspace, "seen", [sample(n, "seen", media[n % 6]) for n in range(12)])
     put_curated(workspace, "said", [sample(n, "said") for n in range(6)])
-    put_picks(workspace, "m", ["seen", "said"])
+    put_selection(workspace, "m", ["seen", "said"])
     return workspace
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tests.model import ranks
 from tests.model.conftest import documents_of_every_modality, packed
-from tests.support.small_workspace import clip_medium, image_medium, put_curated, put_picks
+from tests.support.small_workspace import clip_medium, image_medium, put_curated, put_selection
 from tests.support.small_workspace import sample as made
 from torch.distributed.tensor import DTensor
 
@@ -46,7 +46,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     media += [[clip_medium(workspace, 20)]]
     put_curated(workspace, "seen", [made(n, "seen", media[n % 4]) for n in range(16)])
     put_curated(workspace, "said", [made(n, "said") for n in range(60)])
-    put_picks(workspace, "m", ["seen", "said"])
+    put_selection(workspace, "m", ["seen", "said"])
     kept = tokenize_mixture(
         workspace, "m", profile("nano", style="inference"), SEQUENCE, options=RunOptions(quiet=True)
     )

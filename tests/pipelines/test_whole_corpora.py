@@ -74,5 +74,5 @@ def test_a_workspace_on_s3_holds_what_one_on_disk_does(bucket: str, tmp_path: Pa
             fetch(SOURCES[corpus], space)
         files = [_curated(space, corpus, workers=0) for corpus in _CORPORA]
         ensure_counts(space, list(_CORPORA), spec_profile(reading.spec))
-        found.append((files, build(reading, space).picks))
+        found.append((files, build(reading, space).selection))
     assert found[0] == found[1]

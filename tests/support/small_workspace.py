@@ -1,27 +1,23 @@
 """Small curated workspaces with images, clips, text and a selection, built in a second."""
 
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
 import av
 import numpy as np
-import polars as pl
 import pyarrow.parquet as pq
 import xxhash
 from msgspec import structs
 from PIL import Image
+from tests.support.selections import Row, put_mixture
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
-from smolmix.mixtures.selection.lock import FORMAT, LOCK_FILE, Lock
-from smolmix.mixtures.selection.table import digest_picks
+from smolmix.mixtures.selection.lock import CorpusLock
 from smolmix.sample import Media, MediaRef, Sample, turns_of
 from smolmix.schema import to_table
-from smolmix.storage import Folder
-from smolmix.workspace import Workspace
+from smolmix.workspace import Workspace, stage_record
 
 NANO = {"preset": "nano", "style": "inference"}  # the profile of every mixture built here
 
@@ -117,36 +113,24 @@ def put_curated(workspace: Workspace, corpus: str, samples: Sequence[Sample]) ->
     run_stage(_CURATE, units, folder=workspace.curated(corpus), options=RunOptions(quiet=True))
 
 
-def lock_of(mixture: str, spec: Mapping[str, Any], seed: int = 0) -> Lock:
-    return Lock(
-        format=FORMAT, smolmix="", name=mixture, spec_file="", spec=spec, sources={}, seed=seed,
-        profile="", corpora={}, removals="", left_out={}, unpublished={}, solution=(),
-        reached={}, licences={}, draws=0, picks="",
-    )  # fmt: skip
-
-
-def put_lock(folder: Folder, mixture: str, seed: int = 0) -> None:
-    lock = lock_of(mixture, {"profile": NANO}, seed)
-    picks = digest_picks(folder, "picks.parquet", seed)
-    folder.write_json(LOCK_FILE, replace(lock, picks=picks).to_json())
-
-
-def put_picks(workspace: Workspace, mixture: str, corpora: Sequence[str], seed: int = 0) -> int:
-    rows = []
+def put_selection(workspace: Workspace, mixture: str, corpora: Sequence[str], seed: int = 0) -> int:
+    rows: list[Row] = []
     for corpus in corpora:
         for part in workspace.curated(corpus).names(".parquet"):
             ids = pq.read_table(workspace.curated(corpus).local(part), columns=["id"])["id"]
             for row, key in enumerate(ids.to_pylist()):
                 rows.append((key, corpus, part.removesuffix(".parquet"), row, 0))
     order = np.random.default_rng(seed).permutation(len(rows))
-    table = pl.DataFrame(
-        [rows[i] for i in order], schema=["id", "corpus", "part", "row", "repeat"], orient="row"
+    locked = {
+        c: CorpusLock(curated=stage_record(workspace.curated(c)).digest, counts="") for c in corpora
+    }
+    put_mixture(
+        workspace.mixture(mixture),
+        [rows[i] for i in order],
+        corpora=locked,
+        spec={"profile": NANO},
+        seed=seed,
     )
-    folder = workspace.mixture(mixture)
-    stream = io.BytesIO()
-    table.write_parquet(stream)
-    folder.write_bytes("picks.parquet", stream.getvalue())
-    put_lock(folder, mixture, seed)
     return len(rows)
 
 
@@ -166,5 +150,5 @@ def fill(workspace: Workspace) -> Workspace:
     ]
     put_curated(workspace, "seen", seen)
     put_curated(workspace, "said", said)
-    put_picks(workspace, "m", ["seen", "said"])
+    put_selection(workspace, "m", ["seen", "said"])
     return workspace

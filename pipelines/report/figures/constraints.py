@@ -79,11 +79,11 @@ def wishes(lock: Lock) -> list[Wish]:
     """Return every wish of the lock's spec with what was reached, in the spec's order."""
     spec = read_spec(lock)
     found = []
-    for key, reached in lock.reached.items():
+    for key, reached in lock.achieved.items():
         low: float | None
         high: float | None
         unit: str
-        slack = 1.0 / max(lock.draws, 1)
+        slack = 1.0 / max(lock.samples, 1)
         known = _bounds(spec, key)
         if known is not None:
             kind, unit, bounds = known
@@ -121,8 +121,8 @@ def exhausted(lock: Lock) -> list[Exhausted]:
         Exhausted(
             component=s.component,
             tags=", ".join(f"{k} {v}" for k, v in s.tags.items() if v),
-            draws=s.draws,
+            draws=s.drawn,
         )
         for s in lock.solution
-        if s.available and s.draws >= s.available * spec.epochs(s.component)
+        if s.available and s.drawn >= s.available * spec.epochs(s.component)
     ]

@@ -7,11 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from smolmix.mixtures.selection.lock import Lock, read_lock
+from smolmix.mixtures.selection.lock import Lock
+from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.report.figures import across, constraints, flow, licences, shapes, training
 from smolmix.pipelines.stats.dropped import reasons, scan_dropped
 from smolmix.pipelines.stats.measures import FACETS, profiles_counted, scan
-from smolmix.pipelines.stats.selection import picked_rows, read_picks
+from smolmix.pipelines.stats.selection import selected_rows
 from smolmix.profiles import ChatProfile, PixelProfile, Profile
 from smolmix.workspace import Workspace, stage_record
 
@@ -38,15 +39,15 @@ def counted_profile(workspace: Workspace, lock: Lock) -> Profile | None:
     return recorded_profile(workspace, lock.profile, corpora[0])
 
 
-def picked_frame(workspace: Workspace, lock: Lock, picks: pl.DataFrame) -> pl.DataFrame:
+def selected_frame(workspace: Workspace, lock: Lock, samples: pl.DataFrame) -> pl.DataFrame:
     """Return one row a draw with its sample's facets and numbers, in no order."""
     frames = []
     counted = lock.profile in profiles_counted(workspace, sorted(lock.corpora))
-    for corpus in sorted(picks["corpus"].unique().to_list()):
+    for corpus in sorted(samples["corpus"].unique().to_list()):
         profile = lock.profile if counted else None
         measures = scan(workspace, "curated", [corpus], profile=profile)
         names = measures.frame.collect_schema().names()
-        wanted = picked_rows(workspace, corpus, picks).select("at", "repeat").lazy()
+        wanted = selected_rows(workspace, corpus, samples).select("at", "repeat").lazy()
         columns = [
             *(pl.col(c).cast(pl.Categorical) for c in FACETS),
             *(pl.col(c) for c in _NUMBERS if c in names),
@@ -70,11 +71,11 @@ def shares(frame: pl.DataFrame, by: str) -> list[dict[str, Any]]:
     return table.to_dicts()
 
 
-def totals(frame: pl.DataFrame, picks: pl.DataFrame) -> dict[str, float]:
+def totals(frame: pl.DataFrame, samples: pl.DataFrame) -> dict[str, float]:
     """Return the mixture's size in every unit."""
     out: dict[str, float] = {
         "draws": frame.height,
-        "distinct_samples": picks.select(pl.struct("corpus", "part", "row").n_unique()).item(),
+        "distinct_samples": samples.select(pl.struct("corpus", "part", "row").n_unique()).item(),
     }
     for name in _NUMBERS:
         if name in frame.columns and name not in ("answer_chars", "duration_s"):
@@ -120,7 +121,7 @@ def provenance(workspace: Workspace, lock: Lock) -> dict[str, Any]:
         "sources": lock.sources,
         "seed": lock.seed,
         "profile": lock.profile,
-        "picks": lock.picks,
+        "selection": lock.selection,
         "removals": lock.removals,
         "corpora": corpora,
     }
@@ -136,26 +137,26 @@ def figures(workspace: Workspace, name: str) -> dict[str, Any]:
     Raises:
         DataError: the mixture was not built, or is older than its corpora.
     """
-    lock = read_lock(workspace.mixture(name))
-    picks = read_picks(workspace, name)
+    selection = current_selection(workspace, name)
+    lock, samples = selection.lock, selection.samples
     corpora = sorted(lock.corpora)
-    frame = picked_frame(workspace, lock, picks)
+    frame = selected_frame(workspace, lock, samples)
     profile = counted_profile(workspace, lock)
     spec = constraints.read_spec(lock)
     dropped = _dropped(workspace, corpora)
     dropped += across.counts(across.read_removals(workspace, corpora))
-    flows = {c: flow.corpus_flow(workspace, c, picks) for c in corpora}
+    flows = {c: flow.corpus_flow(workspace, c, samples) for c in corpora}
     facets = {by: shares(frame, by) for by in FACETS}
     seconds = frame.filter(pl.col("duration_s") > 0)["duration_s"]
-    epochs = Counter(picks.group_by("corpus", "part", "row").len()["len"].to_list())
+    epochs = Counter(samples.group_by("corpus", "part", "row").len()["len"].to_list())
     return {
         "name": name,
         "about": spec.about,
-        "totals": totals(frame, picks),
+        "totals": totals(frame, samples),
         "flow": {"whole": flow.bars(flow.whole_flow(flows)), "corpora": flows},
         "wishes": [asdict(w) for w in constraints.wishes(lock)],
         "exhausted": [asdict(e) for e in constraints.exhausted(lock)],
-        "left_out": dict(lock.left_out),
+        "excluded": dict(lock.excluded),
         "unpublished": dict(lock.unpublished),
         "shares": facets,
         "licences": licence_table(frame),

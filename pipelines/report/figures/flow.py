@@ -1,4 +1,4 @@
-"""From raw rows to a mixture's picks: what left at each step, and why."""
+"""From raw rows to a mixture's selection: what left at each step, and why."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,7 @@ _ORDER = (
 )
 
 
-def corpus_flow(workspace: Workspace, corpus: str, picks: pl.DataFrame) -> list[Step]:
+def corpus_flow(workspace: Workspace, corpus: str, samples: pl.DataFrame) -> list[Step]:
     """Return the steps of one corpus, each {step, kind, stage, unit, count}.
 
     `kind` is `level` for what is there and `left` for what went, in the order of the work.
@@ -52,7 +52,7 @@ def corpus_flow(workspace: Workspace, corpus: str, picks: pl.DataFrame) -> list[
     for row in table:
         left({row["reason"]: row["samples"]}, row["stage"], "samples")
     level("curated samples", "samples", curated.kept)
-    mine = picks.filter(pl.col("corpus") == corpus)
+    mine = samples.filter(pl.col("corpus") == corpus)
     distinct = mine.select(pl.struct("part", "row").n_unique()).item() if mine.height else 0
     left({"not picked": curated.kept - distinct}, "mix", "samples")
     level("picked samples", "samples", distinct)

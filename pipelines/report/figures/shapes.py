@@ -26,7 +26,7 @@ def by_modality(frame: pl.DataFrame) -> dict[str, Any]:
     """Return, for each measure, its distribution and the bins' counts by modality.
 
     Args:
-        frame: the picks' rows, with `modality`.
+        frame: the selected rows, with `modality`.
     """
     out: dict[str, Any] = {}
     modalities = sorted(frame["modality"].unique().to_list())

@@ -114,7 +114,7 @@ def dataset_card(figures: Mapping[str, Any]) -> str:
     ]
     limits += [
         f"- {v:,} curated samples could not be used: {_cell(k)}."
-        for k, v in figures["left_out"].items()
+        for k, v in figures["excluded"].items()
     ]
     limits += [
         f"- {_cell(k)} was never published: {_cell(v)}." for k, v in figures["unpublished"].items()
@@ -148,7 +148,7 @@ def dataset_card(figures: Mapping[str, Any]) -> str:
             ]
         ),
         f"Seed {made['seed']}, profile {_cell(made['profile'])}, smolmix {made['smolmix']}. The "
-        f"picks' digest is `{made['picks']}`: the same revisions give the same digest.",
+        f"selection's digest is `{made['selection']}`: the same revisions give the same digest.",
         revisions,
     ]
     return f"---\n{header}---\n\n" + "\n\n".join(body) + "\n"

@@ -84,7 +84,7 @@ def report_page(figures: Mapping[str, Any], cards: Sequence[Card]) -> str:
         f"Mixture {figures['name']}",
         sections(figures),
         about=figures["about"],
-        made_from=f"picks {figures['provenance']['picks']}",
+        made_from=f"selection {figures['provenance']['selection']}",
         browser={"figures": Markup(json_text(figures)), "samples": Markup(json_text(cards))},
     )
 

@@ -123,7 +123,7 @@ def _flow(figures: Mapping[str, Any]) -> Section:
         )
         for corpus, steps in figures["flow"]["corpora"].items()
     ]
-    left = [{"why": k, "samples": v} for k, v in figures["left_out"].items()]
+    left = [{"why": k, "samples": v} for k, v in figures["excluded"].items()]
     if left:
         tables.append(Table(title="Curated samples that the mixture could not use", rows=left))
     return Section(
@@ -295,7 +295,7 @@ def _provenance(figures: Mapping[str, Any]) -> Section:
     made = figures["provenance"]
     single = [
         {"what": k, "value": str(made[k])}
-        for k in ("smolmix", "spec_file", "seed", "profile", "picks", "removals")
+        for k in ("smolmix", "spec_file", "seed", "profile", "selection", "removals")
     ]
     tables = [Table(title="Mixture", rows=single), Table(title="Corpora", rows=made["corpora"])]
     if made["sources"]:

@@ -69,7 +69,7 @@ def fetch(
     ] = False,
     lock: Annotated[
         str | None,
-        typer.Option("--for", help="A mixture or its lock.json: only the media its picks need."),
+        typer.Option("--for", help="A mixture or its lock.json: only the media of its selection."),
     ] = None,
     media: Annotated[
         str | None, typer.Option(help="Your folder of media that is not published.")
@@ -86,11 +86,12 @@ def fetch(
     from dataclasses import asdict, replace
 
     from smolmix.cli.options import open_workspace, print_json
+    from smolmix.mixtures.selection.reader import mixture_folder
     from smolmix.pipelines.corpora import source_of
     from smolmix.pipelines.fetch.record import Selection
     from smolmix.pipelines.fetch.run import Options
     from smolmix.pipelines.fetch.run import fetch as bring
-    from smolmix.pipelines.fetch.selected_media import lock_folder, picked_files
+    from smolmix.pipelines.fetch.selected_media import selected_files
 
     known = _known(catalogue)
     space = open_workspace(workspace)
@@ -106,11 +107,11 @@ def fetch(
     for source in sources:
         chosen, pinned = selection, revision
         if lock is not None:
-            needed = picked_files(source.id, lock_folder(lock, space), space)
+            needed = selected_files(source.id, mixture_folder(lock, space), space)
             pinned, picked = needed.revision, tuple(sorted(needed.files.items()))
             chosen = replace(selection, picked=picked, named=needed.named)
             if not picked and not needed.named:
-                print(f"{source.id}: the picks need no raw file")
+                print(f"{source.id}: the selection needs no raw file")
                 continue
         options = Options(
             selection=chosen,

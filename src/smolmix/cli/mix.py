@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from smolmix.mixtures.selection.lock import Lock
     from smolmix.mixtures.spec.catalogue import Catalogue
     from smolmix.mixtures.spec.load import Reading
-    from smolmix.storage import Folder
     from smolmix.workspace import Workspace
 
 mix = typer.Typer(
@@ -64,24 +63,6 @@ def _catalogue(workspace: "Workspace", corpora: "Iterable[str]") -> "Catalogue":
         )
         for s in sources.values()
     }
-
-
-def _folder(workspace: "Workspace", name: str) -> "Folder":
-    """Return a built mixture's folder, given its name, its folder or its lock file."""
-    from smolmix.mixtures.selection.lock import LOCK_FILE
-    from smolmix.storage import Folder
-
-    if name.endswith(f"/{LOCK_FILE}"):
-        return Folder(name.removesuffix(f"/{LOCK_FILE}"))
-    if Path(name, LOCK_FILE).exists():
-        return Folder(name)
-    folder = workspace.mixture(name)
-    if not folder.exists(LOCK_FILE):
-        raise UsageError(
-            f"{name}: no built mixture of that name in {workspace.url}; "
-            f"smolmix mix build writes one{folder.instead()}"
-        )
-    return folder
 
 
 def _build_lock(workspace: "Workspace", name: str) -> "Lock":
@@ -170,7 +151,7 @@ def _build(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Solve a mixture over curated corpora; write its picks and its lock.
+    """Solve a mixture over curated corpora; write its selection and its lock.
 
     Given a lock.json, reproduce it or say what changed.
 
@@ -211,9 +192,10 @@ def _diff(
     Example: smolmix mix diff demo demo-more-text
     """
     from smolmix.mixtures.built import diff
+    from smolmix.mixtures.selection.reader import mixture_folder
 
     place = open_workspace(workspace)
-    found = diff.diff(_folder(place, a), _folder(place, b))
+    found = diff.diff(mixture_folder(a, place), mixture_folder(b, place))
     if as_json:
         print_json(found)
     else:

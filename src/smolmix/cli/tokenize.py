@@ -69,7 +69,7 @@ def _profile(
         raise UsageError(
             f"mixture {mixture} was solved for the profile ({spec}); asked for is ({asked}), whose "
             "counts differ: leave --profile and --style out, write the other profile in the spec "
-            "and run `smolmix mix build` again, or add --override to tokenize its picks as asked"
+            "and run `smolmix mix build` again, or add --override to tokenize its selection anyway"
         )
     return asked.profile()
 

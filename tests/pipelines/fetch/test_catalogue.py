@@ -229,7 +229,7 @@ def test_processes_that_never_saw_the_catalogue_curate_mix_and_fetch_again(tmp_p
         )
         assert done.returncode == 0, done.stderr
     assert "own-data: 1 files" in done.stdout
-    assert json.loads((tmp_path / "workspace/mixtures/own/lock.json").read_text())["draws"] == 2
+    assert json.loads((tmp_path / "workspace/mixtures/own/lock.json").read_text())["samples"] == 2
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From rows alone to tokens: plan without media, then download the archives that hold picks."""
+"""From rows alone to tokens: plan without media, then fetch the archives a selection needs."""
 
 import io
 import json
@@ -131,12 +131,12 @@ def _curated(space: Workspace) -> dict[str, Any]:
         return {row["id"]: row for row in pq.read_table(stream).to_pylist()}
 
 
-def _picks(space: Workspace) -> set[str]:
-    with space.mixture("small").open("picks.parquet") as stream:
+def _selected(space: Workspace) -> set[str]:
+    with space.mixture("small").open("selection.parquet") as stream:
         return set(pq.read_table(stream)["id"].to_pylist())
 
 
-def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_picks_is_brought(
+def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_selects_is_fetched(
     source: Source, run: Run, site: Any, tmp_path: Path
 ) -> None:
     spec, space = tmp_path / "small.yaml", Workspace(tmp_path / "ws")
@@ -153,15 +153,15 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_picks_is_brought(
     assert known == {"zipped": "assumed", "packed": "assumed", "text": "measured"}
     code, out, err = run("mix", "build", str(spec))
     assert code == 0, err
-    assert "assumed: what the media of 10 picks cost" in out
+    assert "not fetched: media of 10 selected samples" in out
     assert "smolmix fetch served --for small" in out
-    assert space.mixture("small").read_json("lock.json")["assumed"] == {"served": 10}
-    planned = _picks(space)
+    assert space.mixture("small").read_json("lock.json")["not_fetched"] == {"served": 10}
+    planned = _selected(space)
     assert len(planned) == 15
     assert "served: media of 23 measured samples are not fetched" in run("stats", "small")[1]
     code, _, err = run("tokenize", "small", "--sequence-length", "1024")
     assert code == 1
-    assert "media of 10 picks are not fetched" in err
+    assert "media of 10 selected samples are not fetched" in err
     assert "smolmix fetch served --for small" in err
 
     site.requests.clear()
@@ -185,9 +185,9 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_picks_is_brought(
     code, out, err = run("mix", "build", str(spec))
     assert code == 0, err
     assert "assumed" not in out
-    assert _picks(space) == planned
+    assert _selected(space) == planned
     assert run("mix", "build", str(spec))[0] == 0
-    assert _picks(space) == planned, "half of the packed ones, not half of that half"
+    assert _selected(space) == planned, "half of the packed ones, not half of that half"
     assert run("mix", "build", space.mixture("small").at("lock.json"))[0] == 0
     code, out, err = run("tokenize", "small", "--sequence-length", "1024")
     assert code == 0, err
@@ -247,7 +247,7 @@ components:
     code, out, err = run("mix", "build", str(spec), "--json")
     assert code == 0, err
     found = json.loads(out)
-    short, long = found["samples"], found["left_out"]["caps.duration_s.max"]
+    short, long = found["samples"], found["excluded"]["caps.duration_s.max"]
     assert short + long == 40
     assert 10 <= short <= 30
     assert found["mean_duration_s"] == 10.0

@@ -1,4 +1,4 @@
-"""What a mixture picks is fetched, and not much more: row groups, and archives that hold picks."""
+"""What a mixture selects is fetched and little more: row groups, and archives that hold it."""
 
 import io
 import tarfile
@@ -10,15 +10,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.support.selections import put_mixture
 
-from smolmix.errors import DataError, IncompleteError, UsageError
+from smolmix.errors import DataError, IncompleteError, StaleError, UsageError
 from smolmix.media import MediaReader
+from smolmix.mixtures.selection.lock import CorpusLock
+from smolmix.mixtures.selection.reader import mixture_folder
 from smolmix.pipelines.corpora import raw_units, read_unit
 from smolmix.pipelines.fetch import run as fetching
 from smolmix.pipelines.fetch.listing import downloader
 from smolmix.pipelines.fetch.record import Selection
 from smolmix.pipelines.fetch.run import Options, fetch
-from smolmix.pipelines.fetch.selected_media import lock_folder, picked_files
+from smolmix.pipelines.fetch.selected_media import selected_files
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Http, Source
@@ -70,31 +73,31 @@ def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
     )
 
 
+_V1 = CorpusLock(curated="", counts="", revision="v1")
+
+
 def _lock(source: Source, whole: Workspace, here: Workspace, names: set[str]) -> list[Sample]:
-    """Write curated parts and a lock that picks the samples that answer with `names`."""
-    picks, samples = [], []
+    """Write curated parts and a lock that selects the samples that answer with `names`."""
+    rows, samples = [], []
     for unit in raw_units(source, whole):
         part = [s for a in read_unit(source, unit, whole) for s in a.samples]
         with here.curated(source.id).open(f"{unit.name}.parquet", "wb") as out:
             pq.write_table(to_table(part), out)
         for row, sample in enumerate(part):
             if sample.turns[-1].text in names:
-                picks.append({"id": sample.id, "corpus": source.id, "part": unit.name, "row": row})
+                rows.append((sample.id, source.id, unit.name, row, 0))
                 samples.append(sample)
-    folder = here.mixture("mine")
-    folder.write_json("lock.json", {"corpora": {source.id: {"revision": "v1"}}})
-    with folder.open("picks.parquet", "wb") as out:
-        pq.write_table(pa.Table.from_pylist(picks), out)
+    put_mixture(here.mixture("mine"), rows, corpora={source.id: _V1})
     return samples
 
 
 def _fetch_for(source: Source, space: Workspace) -> None:
-    needed = picked_files(source.id, lock_folder("mine", space), space)
+    needed = selected_files(source.id, mixture_folder("mine", space), space)
     selection = Selection(picked=tuple(sorted(needed.files.items())), named=needed.named)
     fetch(source, space, Options(selection=selection, revision=needed.revision))
 
 
-def test_only_row_groups_and_archives_with_picks_are_brought(
+def test_only_row_groups_and_archives_that_hold_the_selection_are_fetched(
     source: Source, site: Any, tmp_path: Path
 ) -> None:
     whole, here = Workspace(tmp_path / "whole"), Workspace(tmp_path / "here")
@@ -117,7 +120,7 @@ def test_only_row_groups_and_archives_with_picks_are_brought(
     assert entry["row_groups"] == [1, 6]
     used = here.local("raw/served/v1/x.parquet").stat().st_blocks * 512
     assert used < len(site.files["/x.parquet"]) / 2
-    with pytest.raises(IncompleteError, match="only the media that a mixture picks"):
+    with pytest.raises(IncompleteError, match="only the media that a mixture selects"):
         raw_units(source, here)
     site.requests.clear()
     _fetch_for(source, here)
@@ -137,30 +140,26 @@ def test_a_later_whole_fetch_fills_the_holes(source: Source, tmp_path: Path) -> 
 
 def test_a_lock_that_does_not_help_is_refused(source: Source, tmp_path: Path) -> None:
     space = Workspace(tmp_path)
-    with pytest.raises(UsageError, match=r"no lock\.json"):
-        lock_folder("none", space)
+    with pytest.raises(UsageError, match="no built mixture of that name"):
+        mixture_folder("none", space)
     folder = space.mixture("mine")
-    folder.write_json("lock.json", {"corpora": {"other": {"revision": "v1"}}})
-    folder.write_bytes("picks.parquet", b"")
+    put_mixture(folder, [], corpora={"other": _V1})
     with pytest.raises(UsageError, match="nothing of served"):
-        picked_files("served", folder, space)
-    folder.write_json("lock.json", {"corpora": {"served": {"revision": "v1"}}})
-    with folder.open("picks.parquet", "wb") as out:
-        pick = {"id": "x", "corpus": "served", "part": "p", "row": 0}
-        pq.write_table(pa.Table.from_pylist([pick]), out)
-    with pytest.raises(DataError, match="the picks name it"):
-        picked_files("served", folder, space)
+        selected_files("served", folder, space)
+    put_mixture(folder, [("x", "served", "p", 0, 0)], corpora={"served": _V1})
+    with pytest.raises(DataError, match="the selection names it"):
+        selected_files("served", folder, space)
 
 
 def test_curated_parts_that_are_not_the_locks_are_refused(source: Source, tmp_path: Path) -> None:
     whole, here = Workspace(tmp_path / "whole"), Workspace(tmp_path / "here")
     fetch(source, whole)
     _lock(source, whole, here, {"c7", "c33"})
-    picks = pq.read_table(here.mixture("mine").local("picks.parquet")).to_pylist()
-    place = here.curated(source.id).local(f"{picks[0]['part']}.parquet")
+    first = pq.read_table(here.mixture("mine").local("selection.parquet")).slice(0, 1).to_pylist()
+    place = here.curated(source.id).local(f"{first[0]['part']}.parquet")
     table = pq.read_table(place)
     for changed in (table.slice(1), table.slice(0, 1)):  # rows moved; rows are gone
         pq.write_table(changed, place)
-        with pytest.raises(DataError, match=r"curated anew since the lock was made"):
+        with pytest.raises(StaleError, match=r"the selection was made from .* row \d+ was"):
             _fetch_for(source, here)
     assert not here.exists(f"raw/{source.id}")

@@ -12,7 +12,7 @@ from msgspec import structs
 from tests.support import small_workspace
 
 from smolmix.engine.stage import RunOptions
-from smolmix.errors import DataError, IntegrityError, UsageError
+from smolmix.errors import DataError, IntegrityError, StaleError, UsageError
 from smolmix.pipelines.pretokenize import units
 from smolmix.pipelines.pretokenize.run import tokenize_mixture
 from smolmix.profiles import Profile
@@ -22,8 +22,8 @@ from smolmix.workspace import Workspace
 
 
 def _ids(dataset: SequenceDataset, workspace: Workspace) -> set[str]:
-    picks = pl.read_parquet(workspace.mixture("m").local("picks.parquet"))
-    return {picks["id"][s] for i in range(len(dataset)) for s in dataset[i]["samples"]}
+    selection = pl.read_parquet(workspace.mixture("m").local("selection.parquet"))
+    return {selection["id"][s] for i in range(len(dataset)) for s in dataset[i]["samples"]}
 
 
 def test_headers_that_lied_damage_and_length_are_told_apart(
@@ -46,7 +46,7 @@ def test_headers_that_lied_damage_and_length_are_told_apart(
         for i, (name, shown) in enumerate(media.items())
     ]
     small_workspace.put_curated(workspace, "c", samples)
-    small_workspace.put_picks(workspace, "m", ["c"])
+    small_workspace.put_selection(workspace, "m", ["c"])
     made = tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
     dropped = pl.read_parquet(made.folder.local("dropped.parquet"))
     reasons = dict(zip(dropped["id"], dropped["reason"], strict=True))
@@ -74,8 +74,8 @@ def test_a_mixture_that_leaves_nothing_is_refused(workspace: Workspace, nano: Pr
         small_workspace.image_medium(workspace, 1), refs=(MediaRef(uri="raw/x"),)
     )
     small_workspace.put_curated(workspace, "c", [small_workspace.sample(0, "c", [gone])])
-    small_workspace.put_picks(workspace, "m", ["c"])
-    with pytest.raises(DataError, match="none of 1 picks"):
+    small_workspace.put_selection(workspace, "m", ["c"])
+    with pytest.raises(DataError, match="none of 1 selected samples"):
         tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
     with pytest.raises(DataError, match="smolmix mix build"):
         tokenize_mixture(workspace, "absent", nano, 512, options=RunOptions(quiet=True))
@@ -94,7 +94,7 @@ def test_a_sample_curated_anew_under_its_old_id_is_tokenized_anew(
     for text in ("one", "two"):
         changed = turns_of(("user", "Say it."), ("assistant", text))
         small_workspace.put_curated(workspace, "c", [small_workspace.sample(0, "c", turns=changed)])
-        small_workspace.put_picks(workspace, "m", ["c"])
+        small_workspace.put_selection(workspace, "m", ["c"])
         made = tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
         item = SequenceDataset(workspace, made.folder)[0]
         from smolmix.tokenize.chat import tokenizer
@@ -114,7 +114,7 @@ def test_media_that_were_away_are_cut_once_they_are_back(
             for i in range(3)
         ],
     )
-    small_workspace.put_picks(workspace, "m", ["c"])
+    small_workspace.put_selection(workspace, "m", ["c"])
     place = workspace.local("raw/made/1-64x48.png")
     data = place.read_bytes()
     place.unlink()
@@ -151,19 +151,18 @@ def test_what_an_older_smolmix_made_is_made_anew(
     assert again.record.packing_digest == first.record.packing_digest
 
 
-def test_picks_that_are_not_the_locks_are_refused(filled: Workspace, nano: Profile) -> None:
+def test_a_selection_that_is_not_the_locks_is_refused(filled: Workspace, nano: Profile) -> None:
     folder = filled.mixture("m")
-    lock, picks = folder.read_bytes("lock.json"), folder.read_bytes("picks.parquet")
+    lock, selection = folder.read_bytes("lock.json"), folder.read_bytes("selection.parquet")
     folder.remove("lock.json")  # a build that was killed before its end
     with pytest.raises(DataError, match=r"no lock\.json; run `smolmix mix build`"):
         tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
-    small_workspace.put_picks(
-        filled, "m", ["said"]
-    )  # another build wrote over the first one's picks
+    # Another build wrote over the first one's selection.
+    small_workspace.put_selection(filled, "m", ["said"])
     folder.write_bytes("lock.json", lock)
     with pytest.raises(IntegrityError, match=r"lock\.json says .*smolmix mix build"):
         tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
-    folder.write_bytes("picks.parquet", picks)
+    folder.write_bytes("selection.parquet", selection)
     assert tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True)).new_ids > 0
 
 
@@ -172,10 +171,10 @@ def test_a_corpus_curated_anew_asks_for_the_mixture_to_be_built_anew(
 ) -> None:
     samples = [small_workspace.sample(i, "c") for i in range(9)]
     small_workspace.put_curated(workspace, "c", samples)
-    small_workspace.put_picks(workspace, "m", ["c"])
+    small_workspace.put_selection(workspace, "m", ["c"])
     for changed in (samples[1:], samples[:4]):  # rows moved; a part is gone
         small_workspace.put_curated(workspace, "c", changed)
-        with pytest.raises(DataError, match=r"curated anew since .*`smolmix mix build`"):
+        with pytest.raises(StaleError, match=r"c was curated again.*`smolmix mix build"):
             tokenize_mixture(workspace, "m", nano, 512, options=RunOptions(quiet=True))
     assert not workspace.child("ids").exists()
 

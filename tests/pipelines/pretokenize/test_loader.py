@@ -125,11 +125,13 @@ def test_items_are_packed_documents(dataset: SequenceDataset) -> None:
 
 
 def test_long_texts_are_split_and_lose_nothing(dataset: SequenceDataset) -> None:
-    picks = pl.read_parquet(dataset._workspace.child("mixtures", "m").local("picks.parquet"))
+    selection = pl.read_parquet(
+        dataset._workspace.child("mixtures", "m").local("selection.parquet")
+    )
     pieces: dict[str, int] = {}
     for i in range(len(dataset)):
         for sample in dataset[i]["samples"]:
-            pieces[picks["id"][sample]] = pieces.get(picks["id"][sample], 0) + 1
+            pieces[selection["id"][sample]] = pieces.get(selection["id"][sample], 0) + 1
     assert {k: v for k, v in pieces.items() if v > 1} == {f"said/{i}": 2 for i in (30, 31, 32)}
 
 

@@ -89,7 +89,7 @@ def test_counts_sequences_and_tiles_are_of_the_turned_picture(
     liar = structs.replace(media[5], orientation=1, digest="0" * 32)
     samples = [small_workspace.sample(i, "c", [m]) for i, m in enumerate([*media, liar])]
     small_workspace.put_curated(workspace, "c", samples)
-    small_workspace.put_picks(workspace, "m", ["c"])
+    small_workspace.put_selection(workspace, "m", ["c"])
     ensure_counts(workspace, ["c"], upright, RunOptions(quiet=True))
     planned = pl.concat(
         pl.read_parquet(workspace.counts(upright.name, "c").local(f"part-{i:05d}.parquet"))
@@ -100,11 +100,11 @@ def test_counts_sequences_and_tiles_are_of_the_turned_picture(
     assert made.record.tokens == planned["tokens"][:8].sum()
     assert made.record.tiles == planned["tiles"][:8].sum()
     dataset = SequenceDataset(workspace, made.folder)
-    picks = pl.read_parquet(workspace.mixture("m").local("picks.parquet"))
+    selection = pl.read_parquet(workspace.mixture("m").local("selection.parquet"))
     seen = 0
     for i in range(len(dataset)):
         sequence = dataset[i]
-        keys = [int(picks["id"][s].rpartition("/")[2]) for s in sequence["samples"]]
+        keys = [int(selection["id"][s].rpartition("/")[2]) for s in sequence["samples"]]
         wanted = [pillow(picture(key + 1), upright.pixel)[1] for key in keys]
         channels_first = np.concatenate(wanted).transpose(0, 3, 1, 2)
         assert np.array_equal(sequence["tiles"].numpy(), channels_first)

@@ -1,4 +1,4 @@
-"""From a mixture's picks to ids, tiles and packed sequences."""
+"""From a mixture's selection to ids, tiles and packed sequences."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,7 +41,7 @@ def test_counts_are_row_for_row_and_equal_what_is_produced(
             for row in pl.read_parquet(folder.local(name)).iter_rows(named=True):
                 assert row["tokens"] == row["text_tokens"] + row["visual_tokens"]
                 counted[row["id"]] = row
-    picks = pl.read_parquet(filled.mixture("m").local("picks.parquet"))
+    selection = pl.read_parquet(filled.mixture("m").local("selection.parquet"))
     tokens: dict[str, int] = {}
     tiles: dict[str, int] = {}
     supervised = 0
@@ -50,7 +50,7 @@ def test_counts_are_row_for_row_and_equal_what_is_produced(
         edges = item["boundaries"].tolist()
         image = special.IMAGE_ID
         for pick, a, b in zip(item["samples"], edges[:-1], edges[1:], strict=True):
-            key = picks["id"][pick]
+            key = selection["id"][pick]
             tokens[key] = tokens.get(key, 0) + b - a
             shown = int((item["input_ids"][a:b] == image).sum())
             tiles[key] = tiles.get(key, 0) + shown // nano.pixel.tokens_per_tile
@@ -65,14 +65,14 @@ def test_counts_are_row_for_row_and_equal_what_is_produced(
 def test_what_is_loaded_is_what_the_samples_encode_to(filled: Workspace, nano: Profile) -> None:
     made = tokenize_mixture(filled, "m", nano, 4096, options=RunOptions(quiet=True))
     dataset = SequenceDataset(filled, made.folder)
-    picks = pl.read_parquet(filled.mixture("m").local("picks.parquet"))
+    selection = pl.read_parquet(filled.mixture("m").local("selection.parquet"))
     samples = {s.id: s for c in ("seen", "said") for s in _curated(filled, c)}
     vocabulary, reader, checked = tokenizer.load(), MediaReader(filled), 0
     for i in range(len(dataset)):
         item = dataset[i]
         edges, at = item["boundaries"].tolist(), 0
         for pick, a, b in zip(item["samples"], edges[:-1], edges[1:], strict=True):
-            sample = samples[picks["id"][pick]]
+            sample = samples[selection["id"][pick]]
             encoded = next(encode.encode([sample], nano, vocabulary))
             assert item["input_ids"][a:b].tolist() == encoded.input_ids.tolist()
             assert item["labels"][a:b].tolist() == encoded.labels().tolist()

@@ -25,7 +25,7 @@ def test_the_header_is_the_hubs(shop: Workspace, report: Report) -> None:
 
 def test_shares_licences_and_digest_are_the_locks(shop: Workspace, report: Report) -> None:
     text, found = _card(shop), figures(shop, "small")
-    assert read_lock(shop.mixture("small")).picks in text
+    assert read_lock(shop.mixture("small")).selection in text
     checked = 0
     for facet in ("modality", "corpus"):
         for row in found["shares"][facet]:

@@ -76,11 +76,11 @@ def test_the_demos_report_is_drawn_and_quiet(
 
 def test_the_demos_figures_are_those_of_its_files(demo: Workspace) -> None:
     found = figures(demo, "demo")
-    picks = pl.read_parquet(demo.mixture("demo").local("picks.parquet")).select("id")
+    selection = pl.read_parquet(demo.mixture("demo").local("selection.parquet")).select("id")
     counts = pl.read_parquet(f"{demo.path}/counts/nano-*/*/*.parquet")
-    drawn = picks.join(counts, on="id")
+    drawn = selection.join(counts, on="id")
     totals = found["totals"]
-    assert totals["draws"] == picks.height == drawn.height
+    assert totals["draws"] == selection.height == drawn.height
     for name in ("tokens", "text_tokens", "visual_tokens", "supervised_tokens", "tiles", "frames"):
         assert totals[name] == drawn[name].sum()
     kept = {s["step"]: s["count"] for s in found["flow"]["whole"] if s["kind"] == "level"}

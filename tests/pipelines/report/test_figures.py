@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
 from tests.support.cross_corpus import write_cross_corpus
+from tests.support.selections import replace_selection, selection_table
 
 from smolmix.pipelines.report.figures.figures import figures
 from smolmix.pipelines.report.run import build_report
@@ -16,11 +16,12 @@ from smolmix.workspace import Workspace
 
 
 def _joined(shop: Workspace) -> pl.DataFrame:
-    """Return the picks joined, by id, with curated samples and counts: another way round."""
-    picks = pl.read_parquet(shop.mixture("small").local("picks.parquet")).select("id", "repeat")
+    """Return the selection joined, by id, with curated samples and counts."""
+    selection = pl.read_parquet(shop.mixture("small").local("selection.parquet"))
+    selection = selection.select("id", "repeat")
     samples = pl.read_parquet(f"{shop.path}/curated/*/part-00000.parquet").drop("text_tokens")
     counts = pl.read_parquet(f"{shop.path}/counts/*/*/*.parquet")
-    return picks.join(samples, on="id").join(counts, on="id")
+    return selection.join(samples, on="id").join(counts, on="id")
 
 
 def test_totals_equal_what_polars_computes(shop: Workspace) -> None:
@@ -91,8 +92,8 @@ def test_flow_adds_up_from_raw_rows_to_draws(shop: Workspace) -> None:
     assert (count["answer-empty"], count["image-blank"], count["duplicate-near"]) == (1, 1, 2)
     kept = pl.read_parquet(f"{shop.path}/curated/shots/part-00000.parquet")
     assert count["curated samples"] == kept.height == 26
-    picks = pl.read_parquet(shop.mixture("small").local("picks.parquet"))
-    mine = picks.filter(pl.col("corpus") == "shots")
+    selection = pl.read_parquet(shop.mixture("small").local("selection.parquet"))
+    mine = selection.filter(pl.col("corpus") == "shots")
     assert count["picked samples"] == mine["id"].n_unique()
     assert count["not picked"] == kept.height - mine["id"].n_unique()
     assert count["draws, repeats included"] == mine.height
@@ -202,8 +203,7 @@ def test_duplicates_across_corpora_are_counted_and_shown(shop: Workspace, tmp_pa
 def test_a_mixture_without_a_draw_makes_a_report(shop: Workspace, tmp_path: Path) -> None:
     other = Workspace(tmp_path / "workspace")
     shutil.copytree(shop.local(), other.local())
-    place = other.mixture("small").local("picks.parquet")
-    pq.write_table(pq.read_table(place).slice(0, 0), place)
+    replace_selection(other.mixture("small"), selection_table([]))
     made = build_report(other, "small")
     assert made.samples > 0
     assert figures(other, "small")["totals"]["draws"] == 0

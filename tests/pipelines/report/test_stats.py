@@ -19,13 +19,13 @@ from smolmix.accounting import RowAccounting
 from smolmix.cli import app
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
-from smolmix.errors import DataError, SmolmixError, UsageError
+from smolmix.errors import DataError, SmolmixError, StaleError, UsageError
+from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.report.figures.training import runs
 from smolmix.pipelines.report.page.page import json_text
 from smolmix.pipelines.report.run import build_report
 from smolmix.pipelines.stats.measures import scan
 from smolmix.pipelines.stats.others import run_numbers
-from smolmix.pipelines.stats.selection import read_picks
 from smolmix.pipelines.stats.terminal import bar, plain, spark
 from smolmix.pipelines.stats.values import distribution, nice_edges, value_counts
 from smolmix.workspace import Workspace
@@ -90,10 +90,10 @@ def test_distributions_are_polars(shop: Workspace) -> None:
 
 
 def test_a_mixtures_repeats_count_as_often_as_they_are_drawn(shop: Workspace) -> None:
-    picks = pl.read_parquet(shop.mixture("small").local("picks.parquet"))
+    selection = pl.read_parquet(shop.mixture("small").local("selection.parquet"))
     found = asked("mixtures/small", "-w", shop.path)
-    assert found["totals"]["samples"] == picks.height
-    tokens = picks.select("id").join(_curated(shop), on="id")["tokens"].sum()
+    assert found["totals"]["samples"] == selection.height
+    tokens = selection.select("id").join(_curated(shop), on="id")["tokens"].sum()
     assert found["totals"]["tokens"] == tokens
 
 
@@ -128,7 +128,7 @@ def _turned(unit: Unit[str], context: UnitContext) -> Result:
     return Result(accounting=RowAccounting(rows=rows, rows_adapted=rows, samples=rows, kept=rows))
 
 
-def test_counts_and_picks_of_other_rows_are_refused_though_they_are_as_many(
+def test_counts_and_a_selection_of_other_rows_are_refused_though_they_are_as_many(
     shop: Workspace, tmp_path: Path
 ) -> None:
     shutil.copytree(shop.path, tmp_path / "shop")
@@ -139,8 +139,10 @@ def test_counts_and_picks_of_other_rows_are_refused_though_they_are_as_many(
     run_stage(stage, [unit], folder=again.curated("shots"), options=RunOptions(quiet=True))
     with pytest.raises(DataError, match="curated again since"):
         scan(again, "curated", ["shots"])
-    with pytest.raises(DataError, match="small: picks rows of shots, which was curated again"):
-        read_picks(again, "small")
+    with pytest.raises(
+        StaleError, match=r"small: the selection .*shots was curated again"
+    ):
+        current_selection(again, "small")
 
 
 def test_lines_show_histograms_shares_and_sizes(shop: Workspace) -> None:
