@@ -87,7 +87,7 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     from smolmix.accounting import RowAccounting
     from smolmix.engine.run import run_stage
     from smolmix.engine.stage import RunOptions, Stage, Summary, Unit
-    from smolmix.pipelines.curate.dedup.inputs import Origin
+    from smolmix.pipelines.curate.dedup.inputs import DedupInput
     from smolmix.pipelines.curate.dedup.text import minhash, near_duplicates
     from smolmix.pipelines.curate.policy import TextDedup
     from smolmix.sample import Sample, turns_of
@@ -132,7 +132,7 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
 
     filtered.write_json(STAGE_FILE, asdict(record))
     made = time.monotonic() - started
-    origin = Origin(corpus="b", rank=0, filtered=filtered.url)
+    corpus_input = DedupInput(corpus="b", rank=0, filtered=filtered.url)
     at, cpu = time.monotonic(), cpu_s()
 
     def run(
@@ -142,7 +142,7 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     ) -> Summary:
         return run_stage(stage, units, folder=folder, options=RunOptions(quiet=True))
 
-    joined = near_duplicates.find(run, Folder(str(folder)), "bench", [origin], policy)
+    joined = near_duplicates.find(run, Folder(str(folder)), "bench", [corpus_input], policy)
     print(
         json.dumps({"making_s": round(made - signing, 1), "signatures_s": round(signing, 2),
                     "matching_s": round(time.monotonic() - at, 2),

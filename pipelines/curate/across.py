@@ -16,8 +16,8 @@ from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
 from smolmix.errors import UsageError
 from smolmix.pipelines.curate.dedup import exact
-from smolmix.pipelines.curate.dedup.inputs import Origin
-from smolmix.pipelines.curate.dedup.media.tables import Places
+from smolmix.pipelines.curate.dedup.inputs import DedupInput
+from smolmix.pipelines.curate.dedup.media.tables import MediaTables
 from smolmix.pipelines.curate.dedup.text import near_duplicates
 from smolmix.pipelines.curate.policy import Policy
 from smolmix.pipelines.curate.run import Run, media_clusters, media_label, texts_of
@@ -55,14 +55,14 @@ def ranked(corpora: Sequence[str], policy: Policy) -> list[str]:
     return sorted(set(corpora), key=lambda c: (named.get(c, len(named)), c))
 
 
-def _origin(workspace: Workspace, corpus: str, rank: int) -> Origin:
+def _dedup_input(workspace: Workspace, corpus: str, rank: int) -> DedupInput:
     work = workspace.child("dedup")
     steps = stage_record(workspace.curated(corpus)).info["steps"]  # an older policy's may lie there
-    return Origin(
+    return DedupInput(
         corpus=corpus,
         rank=rank,
         filtered=work.child("filter", corpus).url,
-        gone=tuple(work.child(step, corpus).url for step in steps),
+        removed=tuple(work.child(step, corpus).url for step in steps),
         merged=work.child("merge", corpus).url if "merge" in steps else "",
     )
 
@@ -79,24 +79,24 @@ def across(corpora: Sequence[str], policy: Policy, run: Run) -> Summary:
         raise UsageError(f"--across: {len(names)} corpus; name two or more that are curated")
     for name in names:
         stage_record(run.workspace.curated(name))
-    origins = [_origin(run.workspace, name, rank) for rank, name in enumerate(names)]
+    inputs = [_dedup_input(run.workspace, name, rank) for rank, name in enumerate(names)]
     folder = removals.set_folder(run.workspace, names)
     work, label = run.workspace.child("dedup"), f"across-{folder.name}"
-    places = Places(urls=tuple(run.workspace.measured(n).url for n in names))
+    media = MediaTables(urls=tuple(run.workspace.measured(n).url for n in names))
     samples = sum(stage_record(run.workspace.curated(n)).accounting.kept for n in names)
-    clusters = media_clusters(run, media_label(label, policy), places, policy)
+    clusters = media_clusters(run, media_label(label, policy), media, policy)
     found = [work.child("exact", label)]
     partitions = exact.units(
-        origins,
+        inputs,
         samples,
         clusters=clusters,
         same_image=policy.dedup.same_image,
         across=True,
     )
     run.stage(exact.STAGE, partitions, found[0])
-    if policy.dedup.text.enabled and any(texts_of(Folder(o.filtered)) for o in origins):
+    if policy.dedup.text.enabled and any(texts_of(Folder(o.filtered)) for o in inputs):
         rules = policy.dedup.text
-        found.append(near_duplicates.find(run.stage, work, label, origins, rules, across=True))
+        found.append(near_duplicates.find(run.stage, work, label, inputs, rules, across=True))
     unit = Unit(
         name="across-00000",
         inputs={f.path.rsplit("/", 2)[-2]: stage_record(f).digest for f in found},

@@ -56,11 +56,11 @@ class Payload:
     scores: Mapping[str, str]  # scorer -> folder
 
 
-def _load_signals(folder: Folder, unit: str) -> dict[str, media_features.Signals]:
+def _load_features(folder: Folder, unit: str) -> dict[str, media_features.MediaFeatures]:
     with folder.open(unit + media_features.SUFFIX) as stream:
         table = pa.ipc.open_file(stream).read_all()
     return {
-        s.digest: s for s in media_features.from_table(table.drop_columns(["hashes", "thumbs"]))
+        s.digest: s for s in media_features.from_table(table.drop_columns(["hashes", "thumbnails"]))
     }
 
 
@@ -73,11 +73,11 @@ def _load_scores(folder: Folder, unit: str) -> list[float]:
 def _view(
     row: int,
     sample: Sample,
-    looks: Mapping[str, media_features.Signals],
+    features: Mapping[str, media_features.MediaFeatures],
     scores: Mapping[str, list[float]],
 ) -> View:
     own = {name: values[row] for name, values in scores.items()}
-    return View(sample=sample, signals=looks, scores=own)
+    return View(sample=sample, features=features, scores=own)
 
 
 def _samples(folder: Folder, name: str) -> Iterator[list[Sample]]:
@@ -90,7 +90,7 @@ def _samples(folder: Folder, name: str) -> Iterator[list[Sample]]:
 def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
     folder, policy = Folder(payload.measured), payload.policy
-    looks = _load_signals(folder, unit.name)
+    features = _load_features(folder, unit.name)
     scores = {n: _load_scores(Folder(url), unit.name) for n, url in payload.scores.items()}
     accounting, start = RowAccounting(), 0
     sketch = minhash.Writer(context.out / f"{unit.name}{minhash.SUFFIX}", policy.dedup.text)
@@ -102,7 +102,11 @@ def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     ):
         for samples in _samples(folder, f"{unit.name}.parquet"):
             rows = [
-                _row(start + i, sample, policy.broken_rule(_view(start + i, sample, looks, scores)))
+                _row(
+                    start + i,
+                    sample,
+                    policy.broken_rule(_view(start + i, sample, features, scores)),
+                )
                 for i, sample in enumerate(samples)
             ]
             for row in rows:

@@ -28,9 +28,9 @@ from smolmix.engine.stage import (
 from smolmix.pipelines.curate import filter as filtering
 from smolmix.pipelines.curate.decontaminate import run as decontaminate
 from smolmix.pipelines.curate.dedup import exact, merge
-from smolmix.pipelines.curate.dedup.inputs import Origin
+from smolmix.pipelines.curate.dedup.inputs import DedupInput
 from smolmix.pipelines.curate.dedup.media import candidates, confirm, dense_buckets
-from smolmix.pipelines.curate.dedup.media.tables import Places
+from smolmix.pipelines.curate.dedup.media.tables import MediaTables
 from smolmix.pipelines.curate.dedup.text import near_duplicates
 from smolmix.pipelines.curate.measure.run import measure_corpus
 from smolmix.pipelines.curate.policy import Policy
@@ -172,20 +172,20 @@ def _dropped(
 STAGE = Stage(name="curate", version=2, run=_run)
 
 
-def curate_corpus(source: Source, policy: Policy, run: Run, *, look: bool = True) -> Summary:
+def curate_corpus(source: Source, policy: Policy, run: Run, *, decode: bool = True) -> Summary:
     """Measure and curate one fetched corpus into `curated/<corpus>`.
 
     Args:
         source: the corpus.
         policy: rules, duplicates, contamination.
         run: workspace and options.
-        look: decode media while measuring.
+        decode: decode media while measuring.
     """
     measure_corpus(
         source,
         run.workspace,
         options=run.options,
-        look=look,
+        decode=decode,
     )
     return apply_policy(source.id, policy, run, folder=run.workspace.curated(source.id))
 
@@ -199,41 +199,45 @@ def media_label(corpus: str, policy: Policy) -> str:
 def media_clusters(
     run: Run,
     name: str,
-    places: Places,
+    media: MediaTables,
     policy: Policy,
     *,
-    against: Places | None = None,
+    against: MediaTables | None = None,
 ) -> Folder | None:
     """Find media that show the same picture or clip; None where there are none to compare."""
-    proposed = candidates.units(places, policy.dedup, against)
+    proposed = candidates.units(media, policy.dedup, against)
     if not proposed:
         return None
     work = run.workspace.child("dedup")  # shared: another policy may compare the same pairs
-    pairs, crowd, same = (work.child(step, name) for step in ("propose", "crowds", "compare"))
-    every = places + against if against else places
+    pairs, dense, same = (
+        work.child(step, name) for step in ("candidates", "dense-buckets", "confirm")
+    )
+    every = media + against if against else media
     run.stage(candidates.STAGE, proposed, pairs)
-    run.stage(dense_buckets.STAGE, dense_buckets.units(pairs, places, policy.dedup, against), crowd)
-    compared = confirm.units(run.workspace, pairs, crowd, every, policy.dedup)
+    run.stage(dense_buckets.STAGE, dense_buckets.units(pairs, media, policy.dedup, against), dense)
+    compared = confirm.units(run.workspace, pairs, dense, every, policy.dedup)
     run.stage(confirm.STAGE, compared, same)
     return same
 
 
-def _crowds(run: Run, corpus: str, policy: Policy) -> dict[str, dict[str, int]]:
-    """Return, by kind of medium, how many lie in crowds and how many pairs hashes left to them."""
-    folder = run.workspace.child("dedup", "crowds", media_label(corpus, policy))
+def _dense_buckets(run: Run, corpus: str, policy: Policy) -> dict[str, dict[str, int]]:
+    """Return, by kind of medium, how many are in dense buckets, and their pairs."""
+    folder = run.workspace.child("dedup", "dense-buckets", media_label(corpus, policy))
     if not (policy.dedup.exact and folder.exists(STAGE_FILE)):
         return {}
     return {
-        m.unit.removeprefix("crowds-"): {k: int(m.stats[k]) for k in ("crowded", "aside", "pairs")}
+        m.unit.removeprefix("dense-"): {
+            k: int(m.stats[k]) for k in ("dense", "not_compared", "pairs")
+        }
         for m in manifests(folder)
-        if m.stats["crowded"]
+        if m.stats["dense"]
     }
 
 
 def _contamination(
-    run: Run, work: Folder, corpus: str, policy: Policy, measured: Folder, origin: Origin
+    run: Run, work: Folder, corpus: str, policy: Policy, measured: Folder, corpus_input: DedupInput
 ) -> Folder | None:
-    """Look for benchmarks in the corpus; None where there is nothing to look for."""
+    """Search for benchmarks in the corpus; None where there is nothing to search for."""
     rules = policy.decontaminate
     against = decontaminate.benchmarks(run.workspace, corpus, run.against)
     if not rules.enabled or not (against or rules.heldout == "image"):
@@ -244,17 +248,17 @@ def _contamination(
         units = decontaminate.index_units(run.workspace, against, rules)
         run.stage(decontaminate.BENCHMARKS, units, index)
     if against.corpora and rules.images:
-        others = Places(urls=tuple(run.workspace.measured(c).url for c in against.corpora))
-        label, mine = media_label(f"{corpus}-benchmarks", policy), Places(urls=(measured.url,))
+        others = MediaTables(urls=tuple(run.workspace.measured(c).url for c in against.corpora))
+        label, mine = media_label(f"{corpus}-benchmarks", policy), MediaTables(urls=(measured.url,))
         clusters = media_clusters(run, label, mine, policy, against=others)
     elif rules.heldout == "image":  # of this corpus's own media, which "exact" compared already
-        mine = Places(urls=(measured.url,))
+        mine = MediaTables(urls=(measured.url,))
         clusters = media_clusters(run, media_label(corpus, policy), mine, policy)
     folder = work.child("contamination", corpus)
     run.stage(
         decontaminate.STAGE,
         decontaminate.units(
-            run.workspace, measured, origin, against, rules, index=index, clusters=clusters
+            run.workspace, measured, corpus_input, against, rules, index=index, clusters=clusters
         ),
         folder,
     )
@@ -277,13 +281,13 @@ def _removals(
 ) -> list[Folder]:
     """Find what leaves the corpus beside what the rules drop; the first folder decides."""
     found: list[Folder] = []
-    origin = Origin(corpus=corpus, rank=0, filtered=filtered.url)
+    corpus_input = DedupInput(corpus=corpus, rank=0, filtered=filtered.url)
     if policy.dedup.exact:
-        places = Places(urls=(measured.url,))
-        clusters = media_clusters(run, media_label(corpus, policy), places, policy)
+        media = MediaTables(urls=(measured.url,))
+        clusters = media_clusters(run, media_label(corpus, policy), media, policy)
         folder = work.child("exact", corpus)
         partitions = exact.units(
-            [origin],
+            [corpus_input],
             step.accounting.samples,
             clusters=clusters,
             same_image=policy.dedup.same_image,
@@ -291,10 +295,12 @@ def _removals(
         run.stage(exact.STAGE, partitions, folder)
         found.append(folder)
     if policy.dedup.text.enabled and texts_of(filtered):
-        origin = replace(origin, gone=tuple(f.url for f in found))
-        found.append(near_duplicates.find(run.stage, work, corpus, [origin], policy.dedup.text))
-    origin = replace(origin, gone=tuple(f.url for f in found))
-    contaminated = _contamination(run, work, corpus, policy, measured, origin)
+        corpus_input = replace(corpus_input, removed=tuple(f.url for f in found))
+        found.append(
+            near_duplicates.find(run.stage, work, corpus, [corpus_input], policy.dedup.text)
+        )
+    corpus_input = replace(corpus_input, removed=tuple(f.url for f in found))
+    contaminated = _contamination(run, work, corpus, policy, measured, corpus_input)
     return [*found, contaminated] if contaminated else found
 
 
@@ -324,11 +330,11 @@ def apply_policy(
     found = _removals(run, work, corpus, policy, measured, filtered, step)
     merged = None
     if policy.dedup.same_image == "merge":
-        origin = Origin(
-            corpus=corpus, rank=0, filtered=filtered.url, gone=tuple(f.url for f in found)
+        corpus_input = DedupInput(
+            corpus=corpus, rank=0, filtered=filtered.url, removed=tuple(f.url for f in found)
         )
         merged = work.child("merge", corpus)
-        parts = merge.units(measured, origin, step.accounting.samples, policy.dedup.merge)
+        parts = merge.units(measured, corpus_input, step.accounting.samples, policy.dedup.merge)
         run.stage(merge.STAGE, parts, merged)
         found.append(merged)
     steps = {f.path.rsplit("/", 2)[-2]: f for f in found}
@@ -348,5 +354,5 @@ def apply_policy(
         for name, digest in record.units.items()
     ]
     info = dict(record.info) | {"policy": policy.name, "policy_digest": policy.digest()}
-    info |= {"steps": sorted(steps), "crowds": _crowds(run, corpus, policy)}
+    info |= {"steps": sorted(steps), "dense_buckets": _dense_buckets(run, corpus, policy)}
     return run.stage(STAGE, units, folder, info)

@@ -22,8 +22,8 @@ class Waterfall:
     kept: int
     merged: int = 0  # samples whose turns live on in another one
     turns_dropped: dict[str, int] = field(default_factory=dict)
-    not_looked_at: int = 0  # samples measured whose media are not fetched
-    crowds: dict[str, dict[str, int]] = field(default_factory=dict)  # kind of medium -> counts
+    not_fetched: int = 0  # samples whose media are not fetched
+    dense_buckets: dict[str, dict[str, int]] = field(default_factory=dict)  # kind of medium ->
 
     def to_json(self) -> dict[str, object]:
         """Return the waterfall as plain JSON values."""
@@ -46,18 +46,19 @@ class Waterfall:
         digits = max(len(f"{n:,}") for _, n, _ in steps)
         lines = [f"{self.corpus} (policy {self.policy})"]
         lines += [f"  {name:<{width}}  {n:>{digits},}  {note}".rstrip() for name, n, note in steps]
-        if self.not_looked_at:
+        if self.not_fetched:
             lines.append(
-                f"  not looked at: media of {self.not_looked_at:,} samples, not fetched; rules on "
-                "media, duplicate media and contaminated media passed them by"
+                f"  media of {self.not_fetched:,} samples are not fetched: no rule on media, no "
+                "near-duplicate or contamination check of media was applied to them"
             )
         if self.turns_dropped:
             gone = ", ".join(f"{n:,} {r}" for r, n in self.turns_dropped.items())
-            lines.append(f"  turns left out: {gone}")
-        for kind, count in self.crowds.items():
+            lines.append(f"  turns dropped: {gone}")
+        for kind, count in self.dense_buckets.items():
             lines.append(
-                f"  {count['crowded']:,} media ({kind}) look alike to a hash: {count['aside']:,} "
-                f"pairs of them not compared, but {count['pairs']:,} nearest by a finer look"
+                f"  {count['dense']:,} media ({kind}) are in dense buckets, where hashes are too "
+                f"similar: {count['pairs']:,} nearest pairs were compared by finer descriptors, "
+                f"{count['not_compared']:,} other pairs were not compared"
             )
         return lines
 
@@ -90,6 +91,6 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
         kept=after.accounting.kept,
         merged=after.accounting.merged,
         turns_dropped=(before + after.accounting).turns_dropped,
-        not_looked_at=sum(int(m.stats.get("not_fetched", 0)) for m in manifests(measured)),
-        crowds=dict(after.info.get("crowds", {})),
+        not_fetched=sum(int(m.stats.get("not_fetched", 0)) for m in manifests(measured)),
+        dense_buckets=dict(after.info.get("dense_buckets", {})),
     )

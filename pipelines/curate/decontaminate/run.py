@@ -1,4 +1,4 @@
-"""Stages "benchmarks" and "contamination": index what is held back, then look for it.
+"""Stages "benchmarks" and "contamination": index what is held back, then search for it.
 
 A sample is contaminated when it holds enough n-grams of a benchmark's text, or shows a
 benchmark's picture or clip. The match is written beside the drop.
@@ -17,7 +17,7 @@ from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError, UsageError
 from smolmix.pipelines.curate.decontaminate import ngrams
 from smolmix.pipelines.curate.dedup.clusters import Clusters
-from smolmix.pipelines.curate.dedup.inputs import Origin, inputs
+from smolmix.pipelines.curate.dedup.inputs import DedupInput, input_digests
 from smolmix.pipelines.curate.dedup.text.shingles import Hashes, words
 from smolmix.pipelines.curate.policy import Decontaminate
 from smolmix.removals import Removal
@@ -164,7 +164,7 @@ class Payload:
 
     workspace: str
     measured: str
-    origin: Origin
+    corpus_input: DedupInput
     index: str  # folder, or ""
     clusters: str  # media pairs with the benchmarks, or ""
     against: Against
@@ -210,7 +210,7 @@ def _run(unit: Unit[Payload], context: UnitContext) -> Result:
             index = ngrams.Index.load(stream)
     survivors = {
         row["row"]
-        for row in payload.origin.rows(
+        for row in payload.corpus_input.rows(
             unit.name, ".rows.parquet", ["row", "split"], [("reason", "=", "")]
         )
         if row["split"] == "train"
@@ -261,7 +261,7 @@ STAGE = Stage(name="contamination", version=2, run=_run)
 def units(
     workspace: Workspace,
     measured: Folder,
-    origin: Origin,
+    corpus_input: DedupInput,
     against: Against,
     policy: Decontaminate,
     *,
@@ -269,7 +269,7 @@ def units(
     clusters: Folder | None,
 ) -> list[Unit[Payload]]:
     """Return one unit a part of the corpus."""
-    depends = inputs([origin]) | against.inputs(workspace)
+    depends = input_digests([corpus_input]) | against.inputs(workspace)
     for name, folder in (("index", index), ("clusters", clusters)):
         if folder is not None:
             depends[name] = stage_record(folder).digest
@@ -281,12 +281,12 @@ def units(
             payload=Payload(
                 workspace=workspace.url,
                 measured=measured.url,
-                origin=origin,
+                corpus_input=corpus_input,
                 index=index.url if index else "",
                 clusters=clusters.url if clusters else "",
                 against=against,
                 policy=policy,
             ),
         )
-        for part in origin.parts()
+        for part in corpus_input.parts()
     ]

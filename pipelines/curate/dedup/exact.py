@@ -15,10 +15,9 @@ import xxhash
 from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
-from smolmix.pipelines.curate.dedup import inputs as origins
 from smolmix.pipelines.curate.dedup import merge
 from smolmix.pipelines.curate.dedup.clusters import Clusters
-from smolmix.pipelines.curate.dedup.inputs import Origin
+from smolmix.pipelines.curate.dedup.inputs import DedupInput, input_digests, ranks
 from smolmix.removals import Removal
 from smolmix.storage import Folder
 from smolmix.workspace import stage_record
@@ -45,7 +44,7 @@ _LARGER_FIRST = [False, True, False, True, False, False, False]
 class Payload:
     """What a worker needs beside the unit's key."""
 
-    origins: tuple[Origin, ...]
+    inputs: tuple[DedupInput, ...]
     across: bool  # only copies in different corpora
     clusters: str  # folder of media clusters, or ""
     partition: int
@@ -66,11 +65,13 @@ def _rows(payload: Payload, canonical: Mapping[str, str]) -> pl.DataFrame:
     """Return the partition's surviving rows, keyed by text and clusters of media."""
     frames = [pl.DataFrame(schema=_TABLE)]
     columns = ["row", "id", "split", "text_hash", "media", "pixels"]
-    for origin in payload.origins:
-        for part in origin.parts():
+    for corpus_input in payload.inputs:
+        for part in corpus_input.parts():
             found: list[tuple[object, ...]] = []
-            heads = merge.text_hashes(Folder(origin.merged), part) if origin.merged else {}
-            for row in origin.rows(part, ROWS, columns, [("reason", "=", "")]):
+            heads = (
+                merge.text_hashes(Folder(corpus_input.merged), part) if corpus_input.merged else {}
+            )
+            for row in corpus_input.rows(part, ROWS, columns, [("reason", "=", "")]):
                 media, said = row["media"], heads.get(row["row"], row["text_hash"])
                 alone = payload.same_image == "one" and media
                 shown = [canonical.get(d, d) for d in media]
@@ -78,8 +79,8 @@ def _rows(payload: Payload, canonical: Mapping[str, str]) -> pl.DataFrame:
                 if key % payload.partitions == payload.partition:
                     held = row["split"] == "heldout"
                     raw = f"{said} {' '.join(media)}"
-                    place = (row["id"], part, row["row"], origin.corpus, raw)
-                    found.append((key, held, origin.rank, row["pixels"], *place))
+                    place = (row["id"], part, row["row"], corpus_input.corpus, raw)
+                    found.append((key, held, corpus_input.rank, row["pixels"], *place))
             frames.append(pl.DataFrame(found, schema=_TABLE, orient="row"))
     return pl.concat(frames)
 
@@ -123,7 +124,7 @@ STAGE = Stage(name="exact", version=1, run=_run)
 
 
 def units(
-    sources: Sequence[Origin],
+    inputs: Sequence[DedupInput],
     samples: int,
     *,
     clusters: Folder | None,
@@ -132,7 +133,7 @@ def units(
 ) -> list[Unit[Payload]]:
     """Return one unit a partition of the samples' keys."""
     count = partitions_for(samples)
-    depends = origins.inputs(sources)
+    depends = input_digests(inputs)
     if clusters is not None:
         depends["clusters"] = stage_record(clusters).digest
     return [
@@ -142,11 +143,11 @@ def units(
             params={
                 "partitions": count,
                 "same_image": same_image,
-                "ranks": origins.ranks(sources),
+                "ranks": ranks(inputs),
                 "across": across,
             },
             payload=Payload(
-                origins=tuple(sources),
+                inputs=tuple(inputs),
                 across=across,
                 clusters=clusters.url if clusters else "",
                 partition=number,

@@ -12,13 +12,13 @@ from smolmix.workspace import stage_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class DedupInput:
     """One corpus: its filter step, and the removals that earlier steps found."""
 
     corpus: str
     rank: int  # of two copies in two corpora the one of the lower rank stays
     filtered: str
-    gone: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     merged: str = ""  # folder of the samples that were merged, or "": others than the filter saw
 
     def parts(self) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ class Origin:
         self, part: str, suffix: str, columns: Sequence[str], filters: Any = None
     ) -> Iterator[Mapping[str, Any]]:
         """Yield the part's rows that no step has removed."""
-        taken = removals.of_part(map(Folder, self.gone), part)
+        taken = removals.of_part(map(Folder, self.removed), part)
         with Folder(self.filtered).open(part + suffix) as stream:
             table = pq.read_table(stream, columns=list(columns), filters=filters)
         for row in table.to_pylist():
@@ -37,17 +37,17 @@ class Origin:
                 yield row
 
 
-def inputs(origins: Sequence[Origin]) -> dict[str, str]:
+def input_digests(inputs: Sequence[DedupInput]) -> dict[str, str]:
     """Return what a unit over these corpora depends on."""
     found: dict[str, str] = {}
-    for origin in origins:
-        for url in (origin.filtered, *origin.gone):
+    for corpus_input in inputs:
+        for url in (corpus_input.filtered, *corpus_input.removed):
             folder = Folder(url)
             step = folder.path.rsplit("/", 2)[-2]
-            found[f"{step} {origin.corpus}"] = stage_record(folder).digest
+            found[f"{step} {corpus_input.corpus}"] = stage_record(folder).digest
     return found
 
 
-def ranks(origins: Sequence[Origin]) -> list[int]:
+def ranks(inputs: Sequence[DedupInput]) -> list[int]:
     """Return the rank of each corpus: its own part of the key, for another order matters."""
-    return [o.rank for o in origins]
+    return [o.rank for o in inputs]

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
-from smolmix.pipelines.curate.dedup import inputs, merged_turns
-from smolmix.pipelines.curate.dedup.inputs import Origin
+from smolmix.pipelines.curate.dedup import merged_turns
+from smolmix.pipelines.curate.dedup.inputs import DedupInput, input_digests
 from smolmix.pipelines.curate.dedup.merged_turns import Joined
 from smolmix.pipelines.curate.measure.samples import text_measures
 from smolmix.pipelines.curate.policy import Merge
@@ -46,7 +46,7 @@ class Payload:
     """What a worker needs beside the unit's key."""
 
     measured: str
-    origin: Origin
+    corpus_input: DedupInput
     partition: int
     partitions: int
     policy: Merge
@@ -55,9 +55,9 @@ class Payload:
 def _shared(payload: Payload) -> pl.DataFrame:
     """Return (part, row) of the partition's training samples whose media others show too."""
     frames = [pl.DataFrame(schema={"part": pl.String, "row": pl.Int64, "media": pl.String})]
-    for part in payload.origin.parts():
-        taken = removals.of_part(map(Folder, payload.origin.gone), part)
-        with Folder(payload.origin.filtered).open(part + ".rows.parquet") as stream:
+    for part in payload.corpus_input.parts():
+        taken = removals.of_part(map(Folder, payload.corpus_input.removed), part)
+        with Folder(payload.corpus_input.filtered).open(part + ".rows.parquet") as stream:
             rows = pl.DataFrame(
                 pq.read_table(
                     stream,
@@ -197,17 +197,19 @@ def text_hashes(folder: Folder, part: str) -> dict[int, str]:
     return found
 
 
-def units(measured: Folder, origin: Origin, samples: int, policy: Merge) -> list[Unit[Payload]]:
+def units(
+    measured: Folder, corpus_input: DedupInput, samples: int, policy: Merge
+) -> list[Unit[Payload]]:
     """Return one unit a partition of the media.
 
     Args:
         measured: the corpus with its measures.
-        origin: its filter step, and all removals from it.
+        corpus_input: its filter step, and all removals from it.
         samples: how many it has.
         policy: what may be joined.
     """
     count = max(1, -(-samples // PARTITION_ROWS))
-    depends = inputs.inputs([origin]) | {"measured": stage_record(measured).digest}
+    depends = input_digests([corpus_input]) | {"measured": stage_record(measured).digest}
     return [
         Unit(
             name=f"merge-{number:05d}",
@@ -215,7 +217,7 @@ def units(measured: Folder, origin: Origin, samples: int, policy: Merge) -> list
             params={"partitions": count, "policy": policy.model_dump(mode="json")},
             payload=Payload(
                 measured=measured.url,
-                origin=origin,
+                corpus_input=corpus_input,
                 partition=number,
                 partitions=count,
                 policy=policy,

@@ -1,1 +1,1 @@
-"""What is measured of a sample, once: headers, a look at the pixels, text, chain of thought."""
+"""What is measured of a sample, once: headers, pixels, text, chain of thought."""

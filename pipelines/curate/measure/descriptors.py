@@ -1,4 +1,4 @@
-"""A picture's coarse look as whole numbers: what tells pictures apart whose hashes do not.
+"""Coarse descriptors of a picture: they distinguish pictures whose hashes are too similar.
 
 Mean luma on a 20 × 20 grid, mean chroma on 3 × 3, and half of how much luma changes along both
 axes on 6 × 6, which shows fine patterns that a perceptual hash averages away: all of it from the

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 HASH_PX = 32  # a picture is hashed at this size
-THUMB_PX = 128  # stored, for the first comparison of pixels
-_THUMB_QUALITY = 90
+THUMBNAIL_PX = 128  # stored, for the first comparison of pixels
+_THUMBNAIL_QUALITY = 90
 
 # (left, top, right, bottom) margins cut off before hashing, in parts of the edge. A copy that
 # lost up to 3 % at each edge is within about 1.5 % of one of them.
@@ -78,28 +78,28 @@ def phash(image: Image.Image) -> tuple[int, int]:
     return _bits(coefficients), _bits(coefficients * _MIRROR)
 
 
-def thumb(image: Image.Image) -> bytes:
-    """Return the picture squashed into `THUMB_PX`² at most, after its length in 4 bytes.
+def thumbnail(image: Image.Image) -> bytes:
+    """Return the picture squashed into `THUMBNAIL_PX`² at most, after its length in 4 bytes.
 
     JPEG, or PNG where an edge is smaller: there every pixel counts.
     """
-    size = min(image.width, THUMB_PX), min(image.height, THUMB_PX)
+    size = min(image.width, THUMBNAIL_PX), min(image.height, THUMBNAIL_PX)
     small = image if size == image.size else image.resize(size, Image.Resampling.BOX)
     stream = io.BytesIO()
-    if size == (THUMB_PX, THUMB_PX):
-        small.save(stream, "JPEG", quality=_THUMB_QUALITY, subsampling=0)
+    if size == (THUMBNAIL_PX, THUMBNAIL_PX):
+        small.save(stream, "JPEG", quality=_THUMBNAIL_QUALITY, subsampling=0)
     else:
         small.save(stream, "PNG", compress_level=3)
     data = stream.getvalue()
     return len(data).to_bytes(4, "little") + data
 
 
-def pictures(thumbs: bytes) -> list[Image.Image]:
-    """Return the pictures that `thumb` stored one after another, as RGB."""
+def pictures(thumbnails: bytes) -> list[Image.Image]:
+    """Return the pictures that `thumbnail` stored one after another, as RGB."""
     found, at = list[Image.Image](), 0
-    while at < len(thumbs):
-        size = int.from_bytes(thumbs[at : at + 4], "little")
-        data = io.BytesIO(thumbs[at + 4 : at + 4 + size])
+    while at < len(thumbnails):
+        size = int.from_bytes(thumbnails[at : at + 4], "little")
+        data = io.BytesIO(thumbnails[at + 4 : at + 4 + size])
         with Image.open(data, formats=("PNG", "JPEG")) as image:
             found.append(image.convert("RGB"))
         at += 4 + size

@@ -1,4 +1,4 @@
-"""Facts of one image: its header, and one small decoded look at it."""
+"""Facts of one image: its header, and its pixels decoded small."""
 
 import io
 import warnings
@@ -12,16 +12,16 @@ from PIL.Image import DecompressionBombError, DecompressionBombWarning
 from smolmix.pipelines.curate.measure import structure
 from smolmix.tokenize.tiles.image import DECODER_ERRORS, FORMATS
 
-LOOK_PX = 256  # a JPEG is decoded at the smallest scale that leaves both edges this long
+DECODE_PX = 256  # a JPEG is decoded at the smallest scale that leaves both edges this long
 _ORIENTATION = 0x0112
 Image.init()  # registers every format: `open` otherwise knows only the common ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What an image's bytes say. With a fault, what follows it may be unset."""
+    """What an image's bytes say. With a error, what follows it may be unset."""
 
-    fault: str = ""  # "image-truncated: ...": a reason, a colon, the detail
+    error: str = ""  # "image-truncated: ...": a reason, a colon, the detail
     format: str = ""
     mode: str = ""
     width: int = 0
@@ -31,47 +31,47 @@ class ImageFacts:
     pixels: Image.Image | None = None  # RGB, possibly reduced; None when only headers were read
 
 
-def _fault(reason: str, detail: object) -> str:
+def _error(reason: str, detail: object) -> str:
     text = " ".join(str(detail).split())
     return f"image-{reason}: {text[:200]}"
 
 
-def read_image(data: bytes, *, look: bool = True, look_px: int = LOOK_PX) -> ImageFacts:
-    """Return the image's facts, with its pixels where `look` asks for them.
+def read_image(data: bytes, *, decode: bool = True, decode_px: int = DECODE_PX) -> ImageFacts:
+    """Return the image's facts, with its pixels where `decode` asks for them.
 
-    Never raises for what the bytes hold: a fault says what is wrong.
+    Never raises for what the bytes hold: a error says what is wrong.
     """
     if not data:
-        return ImageFacts(fault=_fault("empty", "0 bytes"))
+        return ImageFacts(error=_error("empty", "0 bytes"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", DecompressionBombWarning)
         try:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         except (DecompressionBombError, DecompressionBombWarning) as error:
-            return ImageFacts(fault=_fault("bomb", error))
+            return ImageFacts(error=_error("bomb", error))
         except UnidentifiedImageError:
-            return ImageFacts(fault=_unopened(data, _unidentified(data)))
+            return ImageFacts(error=_unopened(data, _unidentified(data)))
         except DECODER_ERRORS as error:
-            return ImageFacts(fault=_unopened(data, _fault("corrupt", f"header: {error}")))
+            return ImageFacts(error=_unopened(data, _error("corrupt", f"header: {error}")))
         with image:
-            return _facts(image, data, look_px if look else 0)
+            return _facts(image, data, decode_px if decode else 0)
 
 
-def _unopened(data: bytes, fault: str) -> str:
+def _unopened(data: bytes, error: str) -> str:
     """Return the container's damage where it explains why the header cannot be read."""
     reason, _, detail = structure.image_damage(data).partition(": ")
-    return _fault(reason, detail) if reason == "truncated" else fault
+    return _error(reason, detail) if reason == "truncated" else error
 
 
 def _unidentified(data: bytes) -> str:
     kind = structure.looks_like(data)
     if kind in ("png", "jpeg", "gif", "bmp", "webp", "avif"):
-        return _fault("corrupt", f"a {kind} file whose header cannot be read")
-    return _fault("not-an-image", f"{kind or 'unknown bytes'}, {len(data)} bytes")
+        return _error("corrupt", f"a {kind} file whose header cannot be read")
+    return _error("not-an-image", f"{kind or 'unknown bytes'}, {len(data)} bytes")
 
 
-def _facts(image: Image.Image, data: bytes, look_px: int) -> ImageFacts:
+def _facts(image: Image.Image, data: bytes, decode_px: int) -> ImageFacts:
     try:
         orientation = _orientation(image)
     except DECODER_ERRORS:
@@ -90,16 +90,16 @@ def _facts(image: Image.Image, data: bytes, look_px: int) -> ImageFacts:
     }
     if damage := structure.image_damage(data):
         reason, _, detail = damage.partition(": ")
-        return ImageFacts(fault=_fault(reason, detail), **known)  # type: ignore[arg-type]
-    if not look_px:
+        return ImageFacts(error=_error(reason, detail), **known)  # type: ignore[arg-type]
+    if not decode_px:
         return ImageFacts(**known)  # type: ignore[arg-type]
     try:
-        pixels = _pixels(image, data, look_px)
+        pixels = _pixels(image, data, decode_px)
     except MemoryError as error:
-        return ImageFacts(fault=_fault("bomb", f"out of memory {error}"), **known)  # type: ignore[arg-type]
+        return ImageFacts(error=_error("bomb", f"out of memory {error}"), **known)  # type: ignore[arg-type]
     except DECODER_ERRORS as error:
         cut = any(w in str(error).lower() for w in ("truncated", "premature end of jpeg"))
-        return ImageFacts(fault=_fault("truncated" if cut else "corrupt", error), **known)  # type: ignore[arg-type]
+        return ImageFacts(error=_error("truncated" if cut else "corrupt", error), **known)  # type: ignore[arg-type]
     return ImageFacts(pixels=pixels, **known)  # type: ignore[arg-type]
 
 
@@ -110,20 +110,20 @@ def _orientation(image: Image.Image) -> int:
     return int(found) if found in range(1, 9) else 1
 
 
-def _pixels(image: Image.Image, data: bytes, look_px: int) -> Image.Image:
+def _pixels(image: Image.Image, data: bytes, decode_px: int) -> Image.Image:
     """Return frame 0 as RGB on white; JPEGs strictly and at reduced scale."""
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
         try:
             # libjpeg warns and goes on where Pillow stays silent; strict makes that an error.
             array = simplejpeg.decode_jpeg(
-                data, min_height=look_px, min_width=look_px, min_factor=1.0, strict=True
+                data, min_height=decode_px, min_width=decode_px, min_factor=1.0, strict=True
             )
             return Image.fromarray(np.asarray(array))
         except ValueError as error:
             if "extraneous bytes" not in str(error) and "JPEG" in str(error):
                 raise
     image.seek(0)
-    image.draft("RGB", (look_px, look_px))
+    image.draft("RGB", (decode_px, decode_px))
     image.load()
     return to_rgb(image)
 

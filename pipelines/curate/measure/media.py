@@ -13,7 +13,7 @@ from smolmix.errors import DataError
 from smolmix.media import MediaReader
 from smolmix.pipelines.curate.measure import fingerprints
 from smolmix.pipelines.curate.measure.images import read_image
-from smolmix.pipelines.curate.measure.media_features import Signals
+from smolmix.pipelines.curate.measure.media_features import MediaFeatures
 from smolmix.pipelines.curate.measure.videos import probes, read_video
 from smolmix.sample import Media, MediaRef
 
@@ -26,27 +26,27 @@ _CACHED = 4096  # measured media kept by reference: samples that share one usual
 
 def _hashes(image: Image.Image) -> tuple[int, ...]:
     """Return the hashes of a picture and its crops; of a small one, of the whole alone."""
-    if max(image.size) < fingerprints.THUMB_PX:
+    if max(image.size) < fingerprints.THUMBNAIL_PX:
         return fingerprints.phash(image)
     return tuple(fingerprints.phashes(image))
 
 
 class MediaMeasurer:
-    """Fills in media records, and collects the signals of each distinct medium."""
+    """Fills in media records, and collects the features of each distinct medium."""
 
-    def __init__(self, reader: MediaReader, *, look: bool = True):
-        """Measure media that `reader` reads; `look` decodes pixels too."""
+    def __init__(self, reader: MediaReader, *, decode: bool = True):
+        """Measure media that `reader` reads; `decode` decodes pixels too."""
         self._reader = reader
-        self._look = look
+        self._decode = decode
         self._cache: OrderedDict[tuple[str, tuple[MediaRef, ...]], tuple[Media, str]] = (
             OrderedDict()
         )
-        self.signals: dict[str, Signals] = {}  # by digest, in the order met
+        self.features: dict[str, MediaFeatures] = {}  # by digest, in the order met
 
     def measure(self, media: Media, blobs: Mapping[MediaRef, bytes]) -> tuple[Media, str]:
-        """Return the medium with its facts, and its fault or an empty string.
+        """Return the medium with its facts, and its error or an empty string.
 
-        One that is not fetched has no facts and no signals: nothing looks at it.
+        One that is not fetched has no facts and no features: nothing sampled at it.
         """
         if media.names:
             # Not here. Its name stands for its bytes, so that rows that show others stay apart.
@@ -83,7 +83,7 @@ class MediaMeasurer:
         return self._image(media, data[0])
 
     def _image(self, media: Media, data: bytes) -> tuple[Media, str]:
-        facts = read_image(data, look=self._look)
+        facts = read_image(data, decode=self._decode)
         media = replace(
             media,
             format=facts.format,
@@ -91,8 +91,8 @@ class MediaMeasurer:
             height=facts.height,
             orientation=facts.orientation,
         )
-        if media.digest not in self.signals:
-            signals = Signals(
+        if media.digest not in self.features:
+            features = MediaFeatures(
                 digest=media.digest,
                 kind=media.kind,
                 width=facts.width,
@@ -102,23 +102,23 @@ class MediaMeasurer:
                 mode=facts.mode,
                 orientation=facts.orientation,
                 animated=facts.frames,
-                fault=facts.fault,
+                error=facts.error,
             )
             if facts.pixels is not None:
                 spread, deviation = fingerprints.spread(facts.pixels)
-                signals = replace(
-                    signals,
+                features = replace(
+                    features,
                     spread=spread,
                     deviation=deviation,
                     level=fingerprints.mean_level(facts.pixels),
                     hashes=_hashes(facts.pixels),
-                    thumbs=fingerprints.thumb(facts.pixels),
+                    thumbnails=fingerprints.thumbnail(facts.pixels),
                 )
-            self.signals[media.digest] = signals
-        return media, facts.fault
+            self.features[media.digest] = features
+        return media, facts.error
 
     def _video(self, media: Media, data: bytes) -> tuple[Media, str]:
-        facts = read_video(data, look=self._look)
+        facts = read_video(data, decode=self._decode)
         media = replace(
             media,
             format=facts.format,
@@ -128,21 +128,21 @@ class MediaMeasurer:
             fps=facts.fps,
             duration_s=facts.duration_s,
         )
-        self._moving(media, facts.looks, facts.fault)
-        return media, facts.fault
+        self._moving(media, facts.sampled, facts.error)
+        return media, facts.error
 
     def _frames(self, media: Media, data: list[bytes]) -> tuple[Media, str]:
         """A folder of numbered frames is a clip at the rate the source names, or 1 a second."""
         wanted = set(probes(len(data)))
-        looks, first, fault = list[Image.Image](), None, ""
+        sampled, first, error = list[Image.Image](), None, ""
         for index, one in enumerate(data):
-            facts = read_image(one, look=self._look and index in wanted)
+            facts = read_image(one, decode=self._decode and index in wanted)
             first = first or facts
-            if facts.fault:
-                fault = f"{facts.fault} (frame {index})"
+            if facts.error:
+                error = f"{facts.error} (frame {index})"
                 break
             if facts.pixels is not None:
-                looks.append(facts.pixels)
+                sampled.append(facts.pixels)
         assert first is not None
         fps = media.fps or 1.0
         media = replace(
@@ -154,34 +154,36 @@ class MediaMeasurer:
             fps=fps,
             duration_s=len(data) / fps,
         )
-        self._moving(media, tuple(looks), fault)
-        return media, fault
+        self._moving(media, tuple(sampled), error)
+        return media, error
 
-    def _moving(self, media: Media, looks: tuple[Image.Image, ...], fault: str) -> None:
-        if media.digest in self.signals:
+    def _moving(self, media: Media, sampled: tuple[Image.Image, ...], error: str) -> None:
+        if media.digest in self.features:
             return
-        signals = Signals(
+        features = MediaFeatures(
             digest=media.digest,
             kind=media.kind,
             width=media.width,
             height=media.height,
             duration_s=media.duration_s,
             refs=media.refs,
-            fault=fault,
+            error=error,
         )
-        if looks:
-            spreads = [fingerprints.spread(f) for f in looks]
-            greys = [np.asarray(f.convert("L").resize((64, 64))).astype(np.float32) for f in looks]
+        if sampled:
+            spreads = [fingerprints.spread(f) for f in sampled]
+            greys = [
+                np.asarray(f.convert("L").resize((64, 64))).astype(np.float32) for f in sampled
+            ]
             moves = [float(np.abs(a - b).mean()) for a, b in pairwise(greys)]
-            pairs = [fingerprints.phash(f) for f in looks]
-            signals = replace(
-                signals,
+            pairs = [fingerprints.phash(f) for f in sampled]
+            features = replace(
+                features,
                 mode="RGB",
                 spread=max(s for s, _ in spreads),
                 deviation=max(d for _, d in spreads),
-                level=max(fingerprints.mean_level(f) for f in looks),
+                level=max(fingerprints.mean_level(f) for f in sampled),
                 motion=max(moves, default=255.0),
                 hashes=tuple([p for p, _ in pairs] + [m for _, m in pairs]),
-                thumbs=b"".join(map(fingerprints.thumb, looks)),
+                thumbnails=b"".join(map(fingerprints.thumbnail, sampled)),
             )
-        self.signals[media.digest] = signals
+        self.features[media.digest] = features

@@ -1,6 +1,6 @@
 """What curate keeps of each medium beside the samples, so that no policy re-reads media.
 
-One row per distinct medium of a unit, in `part-NNNNN.signals.arrow` beside the samples.
+One row per distinct medium of a unit, in `part-NNNNN.features.arrow` beside the samples.
 """
 
 import pyarrow as pa
@@ -9,11 +9,11 @@ from msgspec.structs import asdict
 
 from smolmix.sample import Media, MediaRef
 
-SUFFIX = ".signals.arrow"
+SUFFIX = ".features.arrow"
 
 
-class Signals(Struct, frozen=True, kw_only=True, gc=False):
-    """The look of one medium."""
+class MediaFeatures(Struct, frozen=True, kw_only=True, gc=False):
+    """What is kept of one medium."""
 
     digest: str
     kind: str  # as in Media
@@ -26,11 +26,11 @@ class Signals(Struct, frozen=True, kw_only=True, gc=False):
     animated: int = 1  # frames of an image file
     spread: int = 255  # largest range of a colour channel, 0 to 255: 0 is one flat colour
     deviation: float = 255.0  # largest standard deviation of a colour channel
-    level: float = 128.0  # mean grey; of a video, of its brightest frame looked at
-    motion: float = 255.0  # of a video: largest mean grey difference between frames looked at
+    level: float = 128.0  # mean grey; of a video, of its brightest sampled frame
+    motion: float = 255.0  # of a video: largest mean grey difference between sampled frames
     hashes: tuple[int, ...] = ()  # image: crops, then mirrored; video: each frame, then mirrored
-    thumbs: bytes = b""  # image: one; video: one per frame looked at
-    fault: str = ""
+    thumbnails: bytes = b""  # image: one; video: one per sampled frame
+    error: str = ""
 
     def medium(self) -> Media:
         """Return enough of the medium to read its bytes again."""
@@ -64,23 +64,23 @@ SCHEMA = pa.schema(
         ("level", pa.float32()),
         ("motion", pa.float32()),
         ("hashes", pa.list_(pa.uint64())),
-        ("thumbs", pa.binary()),
-        ("fault", pa.string()),
+        ("thumbnails", pa.binary()),
+        ("error", pa.string()),
     ]
 )
 
 
-def to_table(signals: list[Signals]) -> pa.Table:
-    """Return the signals as an Arrow table, in the order given."""
-    rows = [{**asdict(s), "refs": [asdict(r) for r in s.refs]} for s in signals]
+def to_table(features: list[MediaFeatures]) -> pa.Table:
+    """Return the features as an Arrow table, in the order given."""
+    rows = [{**asdict(s), "refs": [asdict(r) for r in s.refs]} for s in features]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def from_table(table: pa.Table) -> list[Signals]:
+def from_table(table: pa.Table) -> list[MediaFeatures]:
     """Return what `to_table` wrote; columns left out take their defaults."""
     rows = []
     for row in table.to_pylist():
         row["refs"] = tuple(MediaRef(**r) for r in row["refs"])
         row["hashes"] = tuple(row.get("hashes", ()))
-        rows.append(Signals(**row))
+        rows.append(MediaFeatures(**row))
     return rows

@@ -1,7 +1,7 @@
 """Stage "measure": raw rows to samples with every measure, before any policy.
 
 Writes `measured/<corpus>/part-NNNNN.parquet`, what could not be adapted beside it, and the
-signals of its media, so that trying another policy opens no media again.
+features of its media, so that trying another policy opens no media again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,7 +48,7 @@ class Payload:
     source: Source
     raw: RawUnit
     workspace: str
-    look: bool
+    decode: bool
 
 
 @lru_cache(maxsize=1)
@@ -113,7 +113,7 @@ def _noted(pairs: Iterator[_Pair], stats: dict[str, int]) -> Iterator[_Pair]:
 def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
     workspace = Workspace(payload.workspace)
-    media = MediaMeasurer(MediaReader(workspace), look=payload.look)
+    media = MediaMeasurer(MediaReader(workspace), decode=payload.decode)
     measurer = SampleMeasurer(media, _vocabulary())
     dropped = list(_poisoned(payload, sorted(context.poison)))
     accounting = RowAccounting(rows=len(dropped))
@@ -129,19 +129,19 @@ def _run(unit: Unit[Payload], context: UnitContext) -> Result:
         context.out / f"{unit.name}.dropped.parquet",
         compression="zstd",
     )
-    table = media_features.to_table(list(media.signals.values()))
+    table = media_features.to_table(list(media.features.values()))
     with pa.ipc.new_file(
         context.out / f"{unit.name}{media_features.SUFFIX}",
         media_features.SCHEMA,
         options=pa.ipc.IpcWriteOptions(compression="zstd"),
     ) as writer:
         writer.write_table(table, max_chunksize=ROW_GROUP)
-    faults: dict[str, int] = {}
-    for look in media.signals.values():
-        if look.fault:
-            reason = look.fault.partition(":")[0]
-            faults[reason] = faults.get(reason, 0) + 1
-    stats = {"media": len(media.signals), "media_faults": dict(sorted(faults.items()))}
+    errors: dict[str, int] = {}
+    for medium in media.features.values():
+        if medium.error:
+            reason = medium.error.partition(":")[0]
+            errors[reason] = errors.get(reason, 0) + 1
+    stats = {"media": len(media.features), "media_errors": dict(sorted(errors.items()))}
     return Result(accounting=accounting, stats=stats | noted)
 
 
@@ -158,7 +158,7 @@ def measure_corpus(
     workspace: Workspace,
     *,
     options: RunOptions = IN_THIS_PROCESS,
-    look: bool = True,
+    decode: bool = True,
 ) -> Summary:
     """Measure a fetched corpus into `measured/<corpus>`; what is whole already is skipped.
 
@@ -166,13 +166,13 @@ def measure_corpus(
         source: the corpus.
         workspace: where it was fetched to.
         options: workers, and how much is printed.
-        look: decode media too: without, blank, static and broken ones are found only where a
+        decode: decode media too: without, blank, static and broken ones are found only where a
             header shows it, and near duplicates among media are not found.
     """
     params = {
-        "look": look,
+        "decode": decode,
         "tokenizer": _vocabulary().digest,
-        "signals": 7,
+        "media features": 8,
         "facts": FACTS_VERSION,
         "record schema": SCHEMA_VERSION,
     }
@@ -181,7 +181,7 @@ def measure_corpus(
             name=raw.name,
             inputs=dict(raw.files),
             params=params | dict(raw.params),
-            payload=Payload(source=source, raw=raw, workspace=workspace.url, look=look),
+            payload=Payload(source=source, raw=raw, workspace=workspace.url, decode=decode),
         )
         for raw in raw_units(source, workspace)
     ]
@@ -191,7 +191,7 @@ def measure_corpus(
         "role": source.role,
         "licence": source.licence,
         "revision": workspace.raw(source.id).read_json("fetch.json")["revision"],
-        "look": look,
+        "decode": decode,
     }
     return run_stage(
         STAGE,

@@ -49,9 +49,9 @@ class ImageBlank:
     def why(self, view: View) -> str | None:
         """Return the spread of the first blank image."""
         for m in view.media:
-            look = view.look(m) if m.kind == "image" else None
-            if look and not look.fault and look.spread <= self.max_spread_levels:
-                return f"{look.spread} levels from darkest to lightest"
+            found = view.features_of(m) if m.kind == "image" else None
+            if found and not found.error and found.spread <= self.max_spread_levels:
+                return f"{found.spread} levels from darkest to lightest"
         return None
 
 
@@ -65,9 +65,9 @@ class ImageAnimated:
     def why(self, view: View) -> str | None:
         """Return the frames of the first animation."""
         for m in view.media:
-            look = view.look(m) if m.kind == "image" else None
-            if look and look.animated > self.max_frames:
-                return f"{look.animated} frames"
+            found = view.features_of(m) if m.kind == "image" else None
+            if found and found.animated > self.max_frames:
+                return f"{found.animated} frames"
         return None
 
 
@@ -84,9 +84,9 @@ class ImageDeep:
     def why(self, view: View) -> str | None:
         """Return the mode of the first such image."""
         for m in view.media:
-            look = view.look(m) if m.kind == "image" else None
-            if look and look.mode in _DEEP:
-                return f"mode {look.mode}, over 8 bits a pixel of grey"
+            found = view.features_of(m) if m.kind == "image" else None
+            if found and found.mode in _DEEP:
+                return f"mode {found.mode}, over 8 bits a pixel of grey"
         return None
 
 

@@ -1,29 +1,29 @@
-"""What a rule sees of a sample: the measured sample, and the signals of its media."""
+"""What a rule sees of a sample: the measured sample, and the features of its media."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from smolmix.pipelines.curate.measure.media_features import Signals
+from smolmix.pipelines.curate.measure.media_features import MediaFeatures
 from smolmix.sample import Media, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A measured sample and the signals of its media by digest."""
+    """A measured sample and the features of its media by digest."""
 
     sample: Sample
-    signals: Mapping[str, Signals]
+    features: Mapping[str, MediaFeatures]
     scores: Mapping[str, float] = field(default_factory=dict)  # by scorer
 
     @property
     def media(self) -> tuple[Media, ...]:
-        """The media that are here: those known by name only are not looked at."""
+        """The media that are fetched; those known by name only are skipped."""
         return tuple(m for m in self.sample.media if not m.names)
 
-    def look(self, media: Media) -> Signals | None:
-        """Return the medium's signals; None where its bytes could not be read."""
-        return self.signals.get(media.digest)
+    def features_of(self, media: Media) -> MediaFeatures | None:
+        """Return the medium's features; None where its bytes could not be read."""
+        return self.features.get(media.digest)
 
     def is_document(self) -> bool:
         """Whether the sample is plain text for language modelling: one assistant turn alone."""

@@ -55,7 +55,7 @@ class VideoTiny:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoStatic:
-    """Something moves between the frames looked at."""
+    """Something moves between the sampled frames."""
 
     name: ClassVar[str] = "video-static"
     min_motion_levels: float  # mean grey difference of 64×64 frames, the largest of 7
@@ -63,15 +63,15 @@ class VideoStatic:
     def why(self, view: View) -> str | None:
         """Return how little moves in the first still clip."""
         for m in view.media:
-            look = view.look(m) if m.kind != "image" else None
-            if look and not look.fault and m.frames > 1 and look.motion < self.min_motion_levels:
-                return f"{look.motion:.3f} levels of change, at least {self.min_motion_levels:g}"
+            found = view.features_of(m) if m.kind != "image" else None
+            if found and not found.error and m.frames > 1 and found.motion < self.min_motion_levels:
+                return f"{found.motion:.3f} levels of change, at least {self.min_motion_levels:g}"
         return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoBlack:
-    """Some frame looked at shows something: it is not dark all over, nor flat."""
+    """Some sampled frame shows something: it is not dark all over, nor flat."""
 
     name: ClassVar[str] = "video-black"
     min_level: float  # mean grey of the brightest frame, 0 to 255
@@ -80,11 +80,11 @@ class VideoBlack:
     def why(self, view: View) -> str | None:
         """Return the brightness of the first black clip."""
         for m in view.media:
-            look = view.look(m) if m.kind != "image" else None
-            if look is None or look.fault:
+            found = view.features_of(m) if m.kind != "image" else None
+            if found is None or found.error:
                 continue
-            if look.spread < self.min_spread_levels and look.level < self.min_level:
-                return f"mean level {look.level:.1f}, {look.spread} levels from dark to light"
+            if found.spread < self.min_spread_levels and found.level < self.min_level:
+                return f"mean level {found.level:.1f}, {found.spread} levels from dark to light"
         return None
 
 

@@ -80,7 +80,7 @@ def curate(
         return
     falls = []
     for source in sources:
-        curate_corpus(source, rules, run, look=not headers_only)
+        curate_corpus(source, rules, run, decode=not headers_only)
         falls.append(waterfall(run.workspace, source.id))
         if not as_json:
             print("\n".join(falls[-1].lines()))

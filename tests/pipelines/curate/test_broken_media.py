@@ -312,7 +312,7 @@ def test_a_clips_frames_and_duration_are_those_of_its_index(kind: str) -> None:
     from smolmix.pipelines.curate.measure.videos import read_video
 
     facts = read_video(clip(frames=36, rate=12, kind=kind))
-    assert facts.fault == ""
+    assert facts.error == ""
     assert (facts.frames, round(facts.fps, 2), round(facts.duration_s, 2)) == (36, 12.0, 3.0)
     assert (facts.width, facts.height, facts.format) == (96, 96, "h264")
 
@@ -346,7 +346,7 @@ def test_a_clip_cut_without_encoding_it_anew_has_the_frames_that_play() -> None:
         playing = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
     facts = read_video(data)
     assert hidden > 0
-    assert (facts.fault, facts.frames) == ("", len(playing))
+    assert (facts.error, facts.frames) == ("", len(playing))
     read = list(read_frames(data, range(facts.frames)))
     assert len(read) == len(playing)
     assert all(np.array_equal(a, b) for a, b in zip(read, playing, strict=True))
@@ -358,5 +358,5 @@ def test_a_recording_of_changing_rate_is_as_long_as_its_time_stamps_say(kind: st
 
     data, seconds = _recorded(kind)
     facts = read_video(data)
-    assert (facts.fault, facts.frames) == ("", 50)
+    assert (facts.error, facts.frames) == ("", 50)
     assert facts.duration_s == pytest.approx(seconds, rel=0.08)

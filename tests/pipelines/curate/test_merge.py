@@ -202,7 +202,7 @@ def test_pictures_that_are_not_fetched_are_told_apart_by_name(
     fetched.write_json("fetch.json", record)
     found = merged(source)
     assert {key: len(s.turns) for key, s in found.kept.items()} == {"a": 4, "b": 2}
-    assert found.fall.not_looked_at == 3
+    assert found.fall.not_fetched == 3
 
 
 def _sample(number: int, pairs: list[tuple[str, str]]) -> Sample:

@@ -311,11 +311,11 @@ def run_truth(
     assert len(lost) <= 0.005 * len(good), lost
 
 
-@pytest.mark.parametrize("crowd", [candidates.CROWD, 0])
+@pytest.mark.parametrize("limit", [candidates.MAX_NEIGHBOURS, 0])
 def test_duplicates_are_found_and_look_alikes_stay(
-    planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, crowd: int
+    planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(candidates, "CROWD", crowd)
+    monkeypatch.setattr(candidates, "MAX_NEIGHBOURS", limit)
     run_truth(planted, curated, forms=12, bases=2, small=60, clips=4)
 
 
@@ -365,11 +365,11 @@ def run_contamination(planted: Make, curated: Curate, *, count: int, good: int) 
     assert len(lost) <= 0.005 * 2 * good, lost
 
 
-@pytest.mark.parametrize("crowd", [candidates.CROWD, 0])
+@pytest.mark.parametrize("limit", [candidates.MAX_NEIGHBOURS, 0])
 def test_a_benchmarks_picture_in_a_clip_and_its_clips_frame_as_a_picture_are_contamination(
-    planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, crowd: int
+    planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(candidates, "CROWD", crowd)
+    monkeypatch.setattr(candidates, "MAX_NEIGHBOURS", limit)
     corpus, benchmark = planted(), planted("bench", role="benchmark")
     ask = ("user", [0, "What is it?"]), ("assistant", "A pan.")
     pans = [footage(40_000 + i) for i in range(4)]

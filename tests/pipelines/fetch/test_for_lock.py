@@ -144,7 +144,7 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_selects_is_fetched(
     assert run("fetch", "served", "--annotations")[0] == 0
     code, out, err = run("curate", "served")
     assert code == 0, err
-    assert "not looked at: media of 23 samples, not fetched" in out
+    assert "media of 23 samples are not fetched" in out
     assert len(_curated(space)) == 28
 
     code, out, err = run("mix", "plan", str(spec), "--count", "--json")
@@ -180,7 +180,7 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_selects_is_fetched(
     assert code == 0, err
     (fall,) = json.loads(out)
     assert fall["lost"] == {"media-not-selected": 13}
-    assert fall["not_looked_at"] == 0
+    assert fall["not_fetched"] == 0
     assert fall["kept"] == 15
     code, out, err = run("mix", "build", str(spec))
     assert code == 0, err

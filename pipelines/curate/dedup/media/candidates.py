@@ -1,12 +1,12 @@
-"""Stage "propose": pairs of media whose perceptual hashes are close. Hashes only propose.
+"""Stage "candidates": pairs of media whose perceptual hashes are close. Hashes only propose.
 
 One unit a band of the hash; each pair comes from one band only. A picture's own hash is
 searched among the hashes of the other's crops and their mirror images. A benchmark's pictures are
 searched among the frames of clips too, and its clips' frames among pictures.
 
-Equal hashes are searched once. A hash near those of more than `CROWD` media says nothing: pairs
-of two such are not written but counted, and their media named for `crowds`.
-So each search writes no more than `CROWD` pairs a medium.
+Equal hashes are searched once. A hash close to those of more than `MAX_NEIGHBOURS` media is dense:
+pairs of two dense hashes are counted but not written, and their media are listed for
+`dense_buckets`. So each search writes at most `MAX_NEIGHBOURS` pairs a medium.
 """
 
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.curate.dedup.media import hamming
 from smolmix.pipelines.curate.dedup.media.hash_search import Column, Digests, Search, Table
-from smolmix.pipelines.curate.dedup.media.tables import MIN_SPREAD, Places
+from smolmix.pipelines.curate.dedup.media.tables import MIN_SPREAD, MediaTables
 from smolmix.pipelines.curate.measure.fingerprints import CROPS
 from smolmix.pipelines.curate.policy import Dedup
 
 SUFFIX = ".pairs.parquet"
-CROWDED = ".crowded.parquet"
-CROWD = 64  # media that one may be paired with before its hash is taken to say nothing
+DENSE_SUFFIX = ".dense.parquet"
+MAX_NEIGHBOURS = 64  # media close to one by hash; with more the bucket is dense
 _KINDS = {"image": ("image",), "video": ("video", "frames")}
 _SMALL_BITS = 2  # small pictures are compared pixel on pixel: nothing was cropped or scaled
 SCHEMA = pa.schema(
@@ -45,8 +45,8 @@ SCHEMA = pa.schema(
 class Payload:
     """What a worker needs beside the unit's key."""
 
-    places: Places
-    against: Places | None  # only pairs of one of these and one of `places`
+    media: MediaTables
+    against: MediaTables | None  # only pairs of one of these and one of `media`
     kind: str
     band: int
     max_bits: int
@@ -56,16 +56,16 @@ class Payload:
     small: bool  # only pictures below `min_edge_px`, or only the others
 
 
-def _load(places: Places, payload: Payload, kind: str) -> Table:
+def _load(media: MediaTables, payload: Payload, kind: str) -> Table:
     """Return the distinct media of a kind, by digest, with all their hashes."""
-    columns = ["digest", "kind", "spread", "hashes", "fault", "width", "height"]
-    wanted = ((pl.col("kind") == "image") == (kind == "image")) & (pl.col("fault") == "")
+    columns = ["digest", "kind", "spread", "hashes", "error", "width", "height"]
+    wanted = ((pl.col("kind") == "image") == (kind == "image")) & (pl.col("error") == "")
     wanted &= (pl.col("spread") > MIN_SPREAD) & (pl.col("hashes").list.len() > 0)
     if kind == "image":
         small = pl.max_horizontal("width", "height") < payload.min_edge_px
         wanted &= small == payload.small
     digests, hashes = dict[int, list[Digests]](), dict[int, list[hamming.Hashes]]()
-    for batch in places.batches(columns):
+    for batch in media.batches(columns):
         frame = pl.DataFrame(batch).filter(wanted)
         for (count,), rows in frame.group_by(pl.col("hashes").list.len()):
             found = rows["hashes"].explode().to_numpy().reshape(len(rows), -1)
@@ -99,7 +99,7 @@ def _searches(table: Table, payload: Payload) -> Iterator[tuple[int, int, bool]]
 
 def _columns(payload: Payload) -> Iterator[tuple[Column, Column, bool]]:
     """Yield (hashes searched for, hashes searched in, mirrored); one column twice: within it."""
-    mine, others = payload.places, payload.against
+    mine, others = payload.media, payload.against
     if payload.kind == "frame":
         assert others is not None
         for pictures, clips in ((mine, others), (others, mine)):
@@ -120,12 +120,14 @@ def _columns(payload: Payload) -> Iterator[tuple[Column, Column, bool]]:
 
 def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
-    found, aside, crowd = 0, 0, set[str]()
+    found, not_compared, dense = 0, 0, set[str]()
     with pq.ParquetWriter(context.out / f"{unit.name}{SUFFIX}", SCHEMA, compression="zstd") as out:
         for one, other, mirrored in _columns(payload):
-            search = Search(one, other, band=payload.band, max_bits=payload.max_bits, crowd=CROWD)
-            aside += search.aside
-            crowd.update(search.crowded())
+            search = Search(
+                one, other, band=payload.band, max_bits=payload.max_bits, limit=MAX_NEIGHBOURS
+            )
+            not_compared += search.not_compared
+            dense.update(search.dense())
             for a, b, bits in search.pairs():
                 columns = [
                     pa.array(np.where(a < b, a, b).astype(str)),
@@ -136,24 +138,26 @@ def _run(unit: Unit[Payload], context: UnitContext) -> Result:
                 ]
                 out.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
                 found += len(a)
-    names = pa.array(sorted(crowd), pa.string())
+    names = pa.array(sorted(dense), pa.string())
     kinds = pa.array([payload.kind] * len(names), pa.string())
     pq.write_table(
-        pa.table({"kind": kinds, "digest": names}), context.out / f"{unit.name}{CROWDED}"
+        pa.table({"kind": kinds, "digest": names}), context.out / f"{unit.name}{DENSE_SUFFIX}"
     )
-    stats = {"kind": payload.kind, "pairs": found, "aside": aside}
+    stats = {"kind": payload.kind, "pairs": found, "not_compared": not_compared}
     return Result(accounting=RowAccounting(), stats=stats)
 
 
-STAGE = Stage(name="propose", version=3, run=_run)
+STAGE = Stage(name="candidates", version=3, run=_run)
 
 
-def units(places: Places, dedup: Dedup, against: Places | None = None) -> list[Unit[Payload]]:
+def units(
+    media: MediaTables, dedup: Dedup, against: MediaTables | None = None
+) -> list[Unit[Payload]]:
     """Return one unit a band of each kind of medium that the policy compares."""
     found: list[Unit[Payload]] = []
-    inputs = places.inputs() | (against.inputs() if against else {})
-    others, images = against or places, dedup.images
-    pictures, clips = (tuple(p.count(k) for p in (places, others)) for k in _KINDS.values())
+    inputs = media.inputs() | (against.inputs() if against else {})
+    others, images = against or media, dedup.images
+    pictures, clips = (tuple(p.count(k) for p in (media, others)) for k in _KINDS.values())
     few = 1 if against else 2
     crossing = bool(against) and (pictures[0] * clips[1] or clips[0] * pictures[1])
     for kind, there, max_bits in (
@@ -175,7 +179,7 @@ def units(places: Places, dedup: Dedup, against: Places | None = None) -> list[U
                         "min_edge_px": images.min_edge_px,
                     },
                     payload=Payload(
-                        places=places,
+                        media=media,
                         against=against,
                         kind="image" if kind == "small" else kind,
                         band=band,

@@ -1,4 +1,4 @@
-"""Stage "compare": proposed pairs of media, decided by their pixels.
+"""Stage "confirm": candidate pairs of media, decided by their pixels.
 
 Units are partitions of the pairs. Thumbnails settle nearly all; only what they cannot tell apart
 is decoded again, and then at up to 768 px.
@@ -20,10 +20,10 @@ from smolmix.errors import DataError
 from smolmix.media import MediaReader
 from smolmix.pipelines.curate.dedup.clusters import SUFFIX, UnionFind
 from smolmix.pipelines.curate.dedup.media import candidates, pixels
-from smolmix.pipelines.curate.dedup.media.tables import Places
+from smolmix.pipelines.curate.dedup.media.tables import MediaTables
 from smolmix.pipelines.curate.measure import fingerprints
 from smolmix.pipelines.curate.measure.images import read_image
-from smolmix.pipelines.curate.measure.media_features import Signals
+from smolmix.pipelines.curate.measure.media_features import MediaFeatures
 from smolmix.pipelines.curate.measure.videos import PROBES, probes, read_video
 from smolmix.pipelines.curate.policy import Dedup
 from smolmix.sample import MediaRef
@@ -31,7 +31,7 @@ from smolmix.storage import Folder
 from smolmix.workspace import Workspace, manifests, part_files, stage_record
 
 PARTITION_PAIRS = 50_000
-_FRAMES_ALIKE = 0.75  # of the frames looked at
+_FRAMES_ALIKE = 0.75  # of the sampled frames
 _DECODE_PX = 1024
 _HELD_PX = 32_000_000  # of decoded thumbnails, 3 bytes each: 2,000 large pictures, 8,000 of 64 px
 
@@ -44,8 +44,8 @@ class Payload:
 
     workspace: str
     pairs: str
-    crowds: str
-    places: Places
+    dense_buckets: str
+    media: MediaTables
     partition: int
     partitions: int
     dedup: Dedup
@@ -54,23 +54,23 @@ class Payload:
 def _pairs(payload: Payload) -> pl.DataFrame:
     """Return the partition's pairs, of each medium nearest first, each once, plain before mirrored.
 
-    Of two media of a crowd only what the crowd's own search proposes.
+    Of two media of a dense bucket only the pairs that the bucket's own search proposes.
     """
-    crowds = Folder(payload.crowds)
-    crowd = {
-        name.removeprefix("crowds-").partition(".")[0]: _digests(crowds, name)
-        for name in part_files(crowds, candidates.CROWDED)
+    dense_buckets = Folder(payload.dense_buckets)
+    dense = {
+        name.removeprefix("dense-").partition(".")[0]: _digests(dense_buckets, name)
+        for name in part_files(dense_buckets, candidates.DENSE_SUFFIX)
     }
     frames = [pl.DataFrame(schema=pl.Schema(candidates.SCHEMA))]
-    for folder in (crowds, Folder(payload.pairs)):
+    for folder in (dense_buckets, Folder(payload.pairs)):
         for name in part_files(folder, candidates.SUFFIX):
             with folder.open(name) as stream:
                 for batch in pq.ParquetFile(stream).iter_batches():
                     frame = pl.DataFrame(batch)
                     mine = frame["one"].map_elements(_hash, return_dtype=pl.UInt64)
                     frame = frame.filter(mine % payload.partitions == payload.partition)
-                    if folder is not crowds and len(frame):
-                        inside = crowd[str(frame["kind"][0])]
+                    if folder is not dense_buckets and len(frame):
+                        inside = dense[str(frame["kind"][0])]
                         ends = (pl.col(end).is_in(inside.implode()) for end in ("one", "other"))
                         frame = frame.filter(~pl.all_horizontal(ends))
                     frames.append(frame)
@@ -95,34 +95,34 @@ def _px(pictures: list[Image.Image]) -> int:
     return sum(p.width * p.height for p in pictures)
 
 
-class _Judge:
+class _Comparer:
     """Compares media of one partition."""
 
-    def __init__(self, payload: Payload, looks: Mapping[str, Signals]):
+    def __init__(self, payload: Payload, features: Mapping[str, MediaFeatures]):
         self._dedup = payload.dedup
-        self._looks = looks
+        self._features = features
         self._reader = MediaReader(Workspace(payload.workspace))
-        self._thumbs: OrderedDict[str, list[Image.Image]] = OrderedDict()
+        self._thumbnails: OrderedDict[str, list[Image.Image]] = OrderedDict()
         self._held_px = 0
         self.opened = 0
 
-    def _frames(self, look: Signals) -> list[Image.Image]:
+    def _frames(self, medium: MediaFeatures) -> list[Image.Image]:
         """Return the stored thumbnails; the last few media's stay decoded."""
-        if look.digest not in self._thumbs:
-            found = self._thumbs[look.digest] = fingerprints.pictures(look.thumbs)
+        if medium.digest not in self._thumbnails:
+            found = self._thumbnails[medium.digest] = fingerprints.pictures(medium.thumbnails)
             self._held_px += _px(found)
-            while self._held_px > _HELD_PX and len(self._thumbs) > 1:
-                self._held_px -= _px(self._thumbs.popitem(last=False)[1])
-        return self._thumbs[look.digest]
+            while self._held_px > _HELD_PX and len(self._thumbnails) > 1:
+                self._held_px -= _px(self._thumbnails.popitem(last=False)[1])
+        return self._thumbnails[medium.digest]
 
     def images(self, one: str, other: str, mirrored: bool) -> str:
         """Return how two images are the same, or ""."""
-        first, second = self._looks[one], self._looks[other]
+        first, second = self._features[one], self._features[other]
         a, b = self._frames(first)[0], self._frames(second)[0]
         if mirrored:
             b = ImageOps.mirror(b)
         note = "mirrored, " if mirrored else ""
-        longest = [max(look.width, look.height) for look in (first, second)]
+        longest = [max(m.width, m.height) for m in (first, second)]
         if min(longest) < self._dedup.images.min_edge_px:
             if (first.width, first.height) != (second.width, second.height):
                 return ""
@@ -131,7 +131,7 @@ class _Judge:
                 return f"{note}{found}" if found.same else ""
             hint = pixels.Crop()
         else:
-            found = pixels.compare_thumbs(a, b)
+            found = pixels.compare_thumbnails(a, b)
             if not found.same:
                 return ""
             hint = found.crop
@@ -142,8 +142,8 @@ class _Judge:
         found = pixels.compare(whole[0], b, hint)
         return f"{note}{found}" if found.same else ""
 
-    def _decoded(self, look: Signals) -> Image.Image | None:
-        return read_image(self._read(look.refs[0]), look_px=_DECODE_PX).pixels
+    def _decoded(self, medium: MediaFeatures) -> Image.Image | None:
+        return read_image(self._read(medium.refs[0]), decode_px=_DECODE_PX).pixels
 
     def _read(self, ref: MediaRef) -> bytes:
         """Return the bytes of a medium that was there when it was measured.
@@ -161,7 +161,7 @@ class _Judge:
 
     def videos(self, one: str, other: str, mirrored: bool) -> str:
         """Return how two videos are the same, or ""."""
-        first, second = self._looks[one], self._looks[other]
+        first, second = self._features[one], self._features[other]
         longest = max(first.duration_s, second.duration_s)
         gap = abs(first.duration_s - second.duration_s)
         if gap > self._dedup.videos.max_length_gap * longest:
@@ -174,7 +174,7 @@ class _Judge:
         compare = (
             pixels.compare_small
             if small < self._dedup.images.min_edge_px
-            else pixels.compare_thumbs
+            else pixels.compare_thumbnails
         )
 
         def turned(image: Image.Image) -> Image.Image:
@@ -186,7 +186,7 @@ class _Judge:
                 return ""
             if (found := compare(a, turned(b))).same:
                 alike.append((number, found.crop))
-        if compare is pixels.compare_thumbs and len(alike) >= needed:
+        if compare is pixels.compare_thumbnails and len(alike) >= needed:
             whole = self._clip(first), self._clip(second)
             if min(map(len, whole)) < len(pairs):
                 return ""
@@ -202,43 +202,43 @@ class _Judge:
     def shown(self, one: str, other: str, mirrored: bool) -> str:
         """Return how a clip shows a picture, or ""; which of the two is which does not matter."""
         picture, clip = sorted(
-            (self._looks[one], self._looks[other]), key=lambda k: k.kind != "image"
+            (self._features[one], self._features[other]), key=lambda k: k.kind != "image"
         )
         asked, frames = self._frames(picture)[0], self._frames(clip)
         if mirrored:
             asked = ImageOps.mirror(asked)
-        thumbs = [pixels.compare_thumbs(asked, frame) for frame in frames]
-        if not any(t.same for t in thumbs):
+        thumbnails = [pixels.compare_thumbnails(asked, frame) for frame in frames]
+        if not any(t.same for t in thumbnails):
             return ""
         whole, decoded = self._decoded(picture), self._clip(clip)
         if whole is None or len(decoded) < len(frames):
             return ""
         if mirrored:
             whole = ImageOps.mirror(whole)
-        for number, (thumb, frame) in enumerate(zip(thumbs, decoded, strict=True)):
+        for number, (thumb, frame) in enumerate(zip(thumbnails, decoded, strict=True)):
             if thumb.same and (found := pixels.compare(whole, frame, thumb.crop)).same:
-                return f"frame {number + 1} of {len(frames)} looked at, {found}"
+                return f"frame {number + 1} of {len(frames)} sampled, {found}"
         return ""
 
-    def _clip(self, look: Signals) -> tuple[Image.Image, ...]:
-        """Return the frames looked at, at up to `_DECODE_PX`."""
-        if look.kind == "frames":
-            refs = [look.refs[i] for i in probes(len(look.refs))]
-            facts = [read_image(self._read(r), look_px=_DECODE_PX) for r in refs]
+    def _clip(self, medium: MediaFeatures) -> tuple[Image.Image, ...]:
+        """Return the sampled frames, at up to `_DECODE_PX`."""
+        if medium.kind == "frames":
+            refs = [medium.refs[i] for i in probes(len(medium.refs))]
+            facts = [read_image(self._read(r), decode_px=_DECODE_PX) for r in refs]
             return tuple(f.pixels for f in facts if f.pixels is not None)
-        return read_video(self._read(look.refs[0]), look_px=_DECODE_PX).looks
+        return read_video(self._read(medium.refs[0]), decode_px=_DECODE_PX).sampled
 
 
 def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
     pairs = _pairs(payload)
-    looks = payload.places.looks({*pairs["one"], *pairs["other"]} if len(pairs) else set())
-    judge, union, rows = _Judge(payload, looks), UnionFind(), list[dict[str, str]]()
-    judges = {"image": judge.images, "video": judge.videos, "frame": judge.shown}
+    features = payload.media.features({*pairs["one"], *pairs["other"]} if len(pairs) else set())
+    comparer, union, rows = _Comparer(payload, features), UnionFind(), list[dict[str, str]]()
+    compare = {"image": comparer.images, "video": comparer.videos, "frame": comparer.shown}
     for one, other, kind, mirrored, _ in pairs.iter_rows():
         if union.find(one) == union.find(other):
             continue
-        if how := judges[kind](one, other, mirrored):
+        if how := compare[kind](one, other, mirrored):
             union.join(one, other)
             rows.append({"one": one, "other": other, "how": how})
     pq.write_table(
@@ -246,27 +246,27 @@ def _run(unit: Unit[Payload], context: UnitContext) -> Result:
         context.out / f"{unit.name}{SUFFIX}",
         compression="zstd",
     )
-    stats = {"proposed": len(pairs), "opened": judge.opened, "same": len(rows)}
+    stats = {"proposed": len(pairs), "opened": comparer.opened, "same": len(rows)}
     return Result(accounting=RowAccounting(), stats=stats)
 
 
-STAGE = Stage(name="compare", version=5, run=_run, timeout_s=3600.0)
+STAGE = Stage(name="confirm", version=5, run=_run, timeout_s=3600.0)
 
 
 def units(
-    workspace: Workspace, pairs: Folder, crowds: Folder, places: Places, dedup: Dedup
+    workspace: Workspace, pairs: Folder, dense_buckets: Folder, media: MediaTables, dedup: Dedup
 ) -> list[Unit[Payload]]:
     """Return one unit a partition of the proposed pairs."""
-    proposed = sum(int(m.stats["pairs"]) for f in (pairs, crowds) for m in manifests(f))
+    proposed = sum(int(m.stats["pairs"]) for f in (pairs, dense_buckets) for m in manifests(f))
     count = max(1, -(-proposed // PARTITION_PAIRS))
     return [
         Unit(
-            name=f"compare-{number:05d}",
+            name=f"confirm-{number:05d}",
             inputs={
                 "pairs": stage_record(pairs).digest,
-                "crowds": stage_record(crowds).digest,
+                "dense_buckets": stage_record(dense_buckets).digest,
             }
-            | places.inputs(),
+            | media.inputs(),
             params={
                 "partitions": count,
                 "images": dedup.images.model_dump(mode="json"),
@@ -275,8 +275,8 @@ def units(
             payload=Payload(
                 workspace=workspace.url,
                 pairs=pairs.url,
-                crowds=crowds.url,
-                places=places,
+                dense_buckets=dense_buckets.url,
+                media=media,
                 partition=number,
                 partitions=count,
                 dedup=dedup,

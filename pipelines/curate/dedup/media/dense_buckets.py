@@ -1,10 +1,10 @@
-"""Stage "crowds": media whose hash says nothing, proposed by a finer look instead.
+"""Stage "dense-buckets": media whose hash is close to too many others, by finer descriptors.
 
-Forms of one template, flat patterns, slides: hundreds share a hash, or nearly, and pairs of them
-all would be quadratic. Each medium that hashes pair with more than `proposals.CROWD` others is
-compared with its `NEAREST` by descriptor instead
-(`smolmix.pipelines.curate.measure.descriptors`), under the same crops and flips.
-How many pairs that sets aside is counted and shown by `smolmix curate`.
+Forms of one template, flat patterns, slides: hundreds have nearly the same hash, and comparing all
+pairs would be quadratic. Each medium that hashes pair with more than `candidates.MAX_NEIGHBOURS`
+others is compared with its `NEAREST` by descriptor instead
+(`smolmix.pipelines.curate.measure.descriptors`), with the same crops and flips.
+How many pairs are not compared is counted and shown by `smolmix curate`.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.curate.dedup.media import candidates
 from smolmix.pipelines.curate.dedup.media.nearest import Indices, nearest
-from smolmix.pipelines.curate.dedup.media.tables import Places
+from smolmix.pipelines.curate.dedup.media.tables import MediaTables
 from smolmix.pipelines.curate.measure import descriptors, fingerprints
 from smolmix.pipelines.curate.measure.descriptors import Descriptors
 from smolmix.pipelines.curate.measure.videos import PROBES
@@ -41,28 +41,28 @@ class Payload:
     """What a worker needs beside the unit's key."""
 
     pairs: str
-    places: Places
-    against: Places | None
+    media: MediaTables
+    against: MediaTables | None
     kind: str  # image | video | frame
     dedup: Dedup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
-    """A picture, a clip, or a frame of a clip that is looked for among pictures."""
+    """A picture, a clip, or a frame of a clip that is searched among pictures."""
 
     digest: str
     side: bool  # of `against`
     clip: bool
     group: tuple[int, int]  # only items of one group are compared: the size of a small picture
-    thumbs: bytes
+    thumbnails: bytes
     frame: int = -1  # the only one that counts
 
 
-def crowded(folder: Folder, kind: str) -> set[str]:
-    """Return the digests of the crowd: those the proposals name, and those in too many pairs."""
+def dense(folder: Folder, kind: str) -> set[str]:
+    """Return the digests in dense buckets: those of dense hashes, and those in too many pairs."""
     found, counts = set[str](), [pl.DataFrame(schema={"name": pl.String, "len": pl.UInt32})]
-    for name in part_files(folder, candidates.CROWDED):
+    for name in part_files(folder, candidates.DENSE_SUFFIX):
         with folder.open(name) as stream:
             table = pl.read_parquet(stream).filter(pl.col("kind") == kind)
         found.update(table["digest"])
@@ -70,7 +70,7 @@ def crowded(folder: Folder, kind: str) -> set[str]:
         names = pl.concat([pairs["one"], pairs["other"]]).alias("name")
         counts = [pl.concat([*counts, names.value_counts(name="len")]).group_by("name").sum()]
     (total,) = counts
-    suspect = total.filter(pl.col("len") > candidates.CROWD)["name"]
+    suspect = total.filter(pl.col("len") > candidates.MAX_NEIGHBOURS)["name"]
     if not len(suspect):
         return found
     ends = pl.concat(
@@ -82,7 +82,7 @@ def crowded(folder: Folder, kind: str) -> set[str]:
             for a, b in (("one", "other"), ("other", "one"))
         ]
     )
-    many = ends.unique().group_by("name").len().filter(pl.col("len") > candidates.CROWD)
+    many = ends.unique().group_by("name").len().filter(pl.col("len") > candidates.MAX_NEIGHBOURS)
     return found | set(many["name"])
 
 
@@ -94,15 +94,15 @@ def _pairs(folder: Folder, kind: str) -> Iterator[pl.DataFrame]:
 
 
 def _items(payload: Payload, names: set[str]) -> list[_Item]:
-    """Return the crowd's items, each once a side, in order of digest."""
+    """Return the bucket's items, each once a side, in order of digest."""
     found: dict[tuple[str, bool], list[_Item]] = {}
-    columns = ["digest", "kind", "width", "height", "thumbs"]
-    sides = [(payload.places, False)] + ([(payload.against, True)] if payload.against else [])
-    for places, side in sides:
-        for batch in places.batches(columns):
+    columns = ["digest", "kind", "width", "height", "thumbnails"]
+    sides = [(payload.media, False)] + ([(payload.against, True)] if payload.against else [])
+    for media, side in sides:
+        for batch in media.batches(columns):
             rows = zip(*batch.select(columns).to_pydict().values(), strict=True)
-            for digest, kind, wide, high, thumbs in rows:
-                if digest not in names or (digest, side) in found or not thumbs:
+            for digest, kind, wide, high, thumbnails in rows:
+                if digest not in names or (digest, side) in found or not thumbnails:
                     continue
                 clip = kind != "image"
                 small = not clip and max(wide, high) < payload.dedup.images.min_edge_px
@@ -110,7 +110,12 @@ def _items(payload: Payload, names: set[str]) -> list[_Item]:
                 frames = range(PROBES) if clip and payload.kind == "frame" else (-1,)
                 found[digest, side] = [
                     _Item(
-                        digest=digest, side=side, clip=clip, group=group, thumbs=thumbs, frame=frame
+                        digest=digest,
+                        side=side,
+                        clip=clip,
+                        group=group,
+                        thumbnails=thumbnails,
+                        frame=frame,
                     )
                     for frame in frames
                 ]
@@ -119,14 +124,14 @@ def _items(payload: Payload, names: set[str]) -> list[_Item]:
 
 def _described(item: _Item, crops: _Crops) -> Descriptors:
     """Return (plain and mirrored, crops, size) descriptors."""
-    looks = fingerprints.pictures(item.thumbs)
+    pictures = fingerprints.pictures(item.thumbnails)
     if not item.clip:
-        return np.stack(descriptors.describe(looks[0], crops))
+        return np.stack(descriptors.describe(pictures[0], crops))
     if item.frame >= 0:
-        return np.stack(descriptors.describe(looks[min(item.frame, len(looks) - 1)], _WHOLE))
+        return np.stack(descriptors.describe(pictures[min(item.frame, len(pictures) - 1)], _WHOLE))
     found = np.zeros((2, 1, PROBES, descriptors.SIZE), np.int8)
-    for number, look in enumerate(looks[:PROBES]):
-        found[:, :, number] = np.rint(np.stack(descriptors.describe(look, _WHOLE)) / _COARSER)
+    for number, picture in enumerate(pictures[:PROBES]):
+        found[:, :, number] = np.rint(np.stack(descriptors.describe(picture, _WHOLE)) / _COARSER)
     return found.reshape(2, 1, -1)
 
 
@@ -184,8 +189,14 @@ def _alike(items: list[_Item]) -> tuple[list[_Item], list[tuple[str, str]]]:
     first: dict[object, _Item] = {}
     pairs = set[tuple[str, str]]()
     for item in items:
-        look = xxhash.xxh3_128_digest(item.thumbs), item.group, item.side, item.clip, item.frame
-        same = first.setdefault(look, item)
+        picture = (
+            xxhash.xxh3_128_digest(item.thumbnails),
+            item.group,
+            item.side,
+            item.clip,
+            item.frame,
+        )
+        same = first.setdefault(picture, item)
         if same.digest != item.digest:
             pairs.add((same.digest, item.digest))  # items are in order of digest
     return list(first.values()), sorted(pairs)
@@ -194,7 +205,7 @@ def _alike(items: list[_Item]) -> tuple[list[_Item], list[tuple[str, str]]]:
 def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     payload = unit.payload
     folder = Folder(payload.pairs)
-    names = crowded(folder, payload.kind)
+    names = dense(folder, payload.kind)
     groups: dict[tuple[int, int], list[_Item]] = {}
     items, alike = _alike(_items(payload, names))
     for item in items:
@@ -210,35 +221,36 @@ def _run(unit: Unit[Payload], context: UnitContext) -> Result:
                 found += len(batch)
     pq.write_table(
         pa.table({"digest": pa.array(sorted(names), pa.string())}),
-        context.out / f"{unit.name}{candidates.CROWDED}",
+        context.out / f"{unit.name}{candidates.DENSE_SUFFIX}",
     )
-    aside = sum(int(m.stats["aside"]) for m in manifests(folder) if m.stats["kind"] == payload.kind)
+    not_compared = sum(
+        int(m.stats["not_compared"]) for m in manifests(folder) if m.stats["kind"] == payload.kind
+    )
     return Result(
-        accounting=RowAccounting(), stats={"pairs": found, "crowded": len(names), "aside": aside}
+        accounting=RowAccounting(),
+        stats={"pairs": found, "dense": len(names), "not_compared": not_compared},
     )
 
 
-STAGE = Stage(name="crowds", version=1, run=_run)
+STAGE = Stage(name="dense-buckets", version=1, run=_run)
 
 
 def units(
-    pairs: Folder, places: Places, dedup: Dedup, against: Places | None
+    pairs: Folder, media: MediaTables, dedup: Dedup, against: MediaTables | None
 ) -> list[Unit[Payload]]:
     """Return one unit a kind of medium that was proposed."""
     kinds = sorted({str(m.stats["kind"]) for m in manifests(pairs)})
     return [
         Unit(
-            name=f"crowds-{kind}",
+            name=f"dense-{kind}",
             inputs={"pairs": stage_record(pairs).digest}
-            | places.inputs()
+            | media.inputs()
             | (against.inputs() if against else {}),
             params={
                 "images": dedup.images.model_dump(mode="json"),
                 "videos": dedup.videos.model_dump(mode="json"),
             },
-            payload=Payload(
-                pairs=pairs.url, places=places, against=against, kind=kind, dedup=dedup
-            ),
+            payload=Payload(pairs=pairs.url, media=media, against=against, kind=kind, dedup=dedup),
         )
         for kind in kinds
     ]

@@ -1,6 +1,6 @@
-"""Pairs of media by their hashes, no more than a crowd's worth of each.
+"""Pairs of media whose hashes are close, a bounded number for each medium.
 
-Media with one hash are one entry, so that a thousand pictures of one flat look cost one search.
+Media with equal hashes are one entry, so a thousand pictures of one flat colour cost one search.
 """
 
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ class Column:
 class Search:
     """One band's pairs of two columns; counted when made, written afterwards."""
 
-    def __init__(self, one: Column, other: Column, *, band: int, max_bits: int, crowd: int):
+    def __init__(self, one: Column, other: Column, *, band: int, max_bits: int, limit: int):
         """Count with how many media each hash pairs its own.
 
         Args:
@@ -66,7 +66,7 @@ class Search:
             other: hashes searched in; the same column gives each pair once.
             band: which of `hamming.bands_for(max_bits)`.
             max_bits: the largest distance.
-            crowd: more media than that, and the hash is crowded.
+            limit: a hash close to those of more media than this is dense.
         """
         self._one, self._other = one, other
         self._band, self._max_bits = band, max_bits
@@ -85,8 +85,8 @@ class Search:
                 total -= one.counts  # a hash with itself was counted at both ends, with itself
             near = total, total
         self._held = held
-        self._crowded = near[0] > crowd, near[1] > crowd
-        self.aside = sum(
+        self._dense = near[0] > limit, near[1] > limit
+        self.not_compared = sum(
             int(self._sizes(u, v)[self._both(u, v)].sum()) for u, v, _ in self._found()
         )
 
@@ -104,21 +104,21 @@ class Search:
         yield from self._near() if self._held is None else self._held
 
     def _both(self, u: Indices, v: Indices) -> NDArray[np.bool_]:
-        return self._crowded[0][u] & self._crowded[1][v]
+        return self._dense[0][u] & self._dense[1][v]
 
     def _sizes(self, u: Indices, v: Indices) -> Indices:
         """Return how many pairs of media each pair of hashes is."""
         a, b = self._one.counts[u], self._other.counts[v]
         return np.where(u == v, a * (a - 1) // 2, a * b) if self._within else a * b
 
-    def crowded(self) -> set[str]:
-        """Return the digests of media with a crowded hash."""
+    def dense(self) -> set[str]:
+        """Return the digests of media with a dense hash."""
         columns = (self._one, self._other)
-        found = (c.media(x) for c, x in zip(columns, self._crowded, strict=True))
+        found = (c.media(x) for c, x in zip(columns, self._dense, strict=True))
         return {str(name) for names in found for name in names.astype(str)}
 
     def pairs(self) -> Iterator[tuple[Digests, Digests, NDArray[np.uint8]]]:
-        """Yield (digests, digests, bits apart) of all pairs but those of two crowded hashes."""
+        """Yield (digests, digests, bits apart) of all pairs but those of two dense hashes."""
         for u, v, bits in self._found():
             alone = ~self._both(u, v)
             u, v, bits = u[alone], v[alone], bits[alone]

@@ -64,9 +64,9 @@ def nearest(
             rows = members[at : at + _BLOCK]
             best = np.full((len(rows), len(members)), np.inf, np.float32)
             turned = np.zeros(best.shape, np.bool_)
-            for looks, flipped in ((plain, False), (mirrored, True)):
-                for variant in range(looks.shape[1]):
-                    among = looks[:, variant].astype(np.float32)
+            for variants_of, flipped in ((plain, False), (mirrored, True)):
+                for variant in range(variants_of.shape[1]):
+                    among = variants_of[:, variant].astype(np.float32)
                     apart = own[rows].astype(np.float32) @ among.T
                     apart *= -2
                     apart += np.square(among).sum(axis=1)

@@ -19,7 +19,7 @@ _Plane = NDArray[np.float64]
 WORK_PX = 768
 MAX_CROP = 0.04  # at each edge; 3 % and the search's own coarseness
 MAX_RESIDUAL = 0.9
-MAX_THUMB_RESIDUAL = 1.2  # more lenient: it only saves opening the media
+MAX_THUMBNAIL_RESIDUAL = 1.2  # more lenient: it only saves opening the media
 MAX_SMALL_RESIDUAL = 0.10  # for pictures too small to crop: nothing explains a shift
 MAX_SMALL_COLOUR_GAP = 8.0
 MAX_SMALL_CHROMA_RESIDUAL = 0.9  # red and blue stripes have one mean, and may have one luma
@@ -232,19 +232,19 @@ def compare_small(one: Image.Image, other: Image.Image) -> Comparison:
     return replace(found, same=chroma <= MAX_SMALL_CHROMA_RESIDUAL)
 
 
-def compare_thumbs(one: Image.Image, other: Image.Image) -> Comparison:
+def compare_thumbnails(one: Image.Image, other: Image.Image) -> Comparison:
     """Compare two RGB thumbnails; "not the same" is final, "the same" is to be confirmed."""
     a, b = one.convert("YCbCr"), other.convert("YCbCr")
-    straight = _compared(a, b, Crop(), MAX_THUMB_RESIDUAL, _REFINE_PX)
+    straight = _compared(a, b, Crop(), MAX_THUMBNAIL_RESIDUAL, _REFINE_PX)
     if straight.same and straight.residual < _SURE:
         return straight
     grey_a, grey_b = a.getchannel(0), b.getchannel(0)
     crop = register(grey_a, grey_b)
-    found = _compared(a, b, crop, MAX_THUMB_RESIDUAL, _REFINE_PX)
-    if found.residual > _HOPELESS * MAX_THUMB_RESIDUAL:
+    found = _compared(a, b, crop, MAX_THUMBNAIL_RESIDUAL, _REFINE_PX)
+    if found.residual > _HOPELESS * MAX_THUMBNAIL_RESIDUAL:
         return found
     crop = refine(grey_a, grey_b, crop, (0.01, 0.005, 0.0025))
-    refined = _compared(a, b, crop, MAX_THUMB_RESIDUAL, _REFINE_PX)
+    refined = _compared(a, b, crop, MAX_THUMBNAIL_RESIDUAL, _REFINE_PX)
     return min(straight, found, refined, key=lambda c: (not c.same, c.residual))
 
 

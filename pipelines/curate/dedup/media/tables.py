@@ -1,4 +1,4 @@
-"""The looks of all media of some corpora, read from their signal files column by column."""
+"""The features of all media of some corpora, read column by column."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from smolmix.pipelines.curate.measure import media_features
-from smolmix.pipelines.curate.measure.media_features import Signals
+from smolmix.pipelines.curate.measure.media_features import MediaFeatures
 from smolmix.storage import Folder
 from smolmix.workspace import part_files, stage_record
 
@@ -14,20 +14,20 @@ MIN_SPREAD = 8  # flatter pictures have hashes of noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class MediaTables:
     """Measured folders whose media are compared with one another."""
 
     urls: tuple[str, ...]
 
-    def __add__(self, other: "Places") -> "Places":
-        return Places(urls=self.urls + other.urls)
+    def __add__(self, other: "MediaTables") -> "MediaTables":
+        return MediaTables(urls=self.urls + other.urls)
 
     def inputs(self) -> dict[str, str]:
         """Return what a unit over these folders depends on."""
         return {f"measured {Folder(u).name}": stage_record(Folder(u)).digest for u in self.urls}
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the signals of every part in order, a bounded number of media at a time."""
+        """Yield the features of every part in order, a bounded number of media at a time."""
         for url in self.urls:
             folder = Folder(url)
             for name in part_files(folder, media_features.SUFFIX):
@@ -44,9 +44,9 @@ class Places:
             for batch in self.batches(["kind"])
         )
 
-    def looks(self, digests: set[str]) -> dict[str, Signals]:
-        """Return the signals of the named media, by digest."""
-        found: dict[str, Signals] = {}
+    def features(self, digests: set[str]) -> dict[str, MediaFeatures]:
+        """Return the features of the named media, by digest."""
+        found: dict[str, MediaFeatures] = {}
         for batch in self.batches(media_features.SCHEMA.names):
             names = batch.column("digest").to_pylist()
             rows = [i for i, n in enumerate(names) if n in digests and n not in found]

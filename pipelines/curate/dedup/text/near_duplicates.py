@@ -1,9 +1,9 @@
 """Near duplicates among texts: bands of MinHash signatures propose, whole signatures decide.
 
-Stage "bands", one unit a band, writes the pairs that share a band; stage "alike", one unit a
-partition of the pairs, keeps those whose whole signatures are alike enough, each once; stage
-"texts" joins those pairs and writes removals. Only columns are read: of a million texts a band is
-16 MB, and signatures only of the texts of one partition's pairs.
+Stage "text-bands", one unit a band, writes the pairs that share a band; stage "text-pairs", one
+unit a partition of the pairs, keeps those whose signatures are similar enough, each once; stage
+"near-text" joins those pairs and writes removals. Only columns are read: a band of a million texts
+is 16 MB, and signatures are read only for the texts of one partition's pairs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from smolmix import removals
 from smolmix.accounting import RowAccounting
 from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
-from smolmix.pipelines.curate.dedup import inputs as origins
-from smolmix.pipelines.curate.dedup.inputs import Origin
+from smolmix.pipelines.curate.dedup.inputs import DedupInput, input_digests, ranks
 from smolmix.pipelines.curate.dedup.text import minhash
 from smolmix.pipelines.curate.policy import TextDedup
 from smolmix.storage import Folder
@@ -38,7 +37,7 @@ _BLOCK = 1 << 16
 class Payload:
     """What a worker needs beside the unit's key."""
 
-    origins: tuple[Origin, ...]
+    inputs: tuple[DedupInput, ...]
     policy: TextDedup
     band: int = 0
     partition: int = 0
@@ -47,20 +46,20 @@ class Payload:
     across: bool = False
 
 
-def _parts(payload: Payload) -> Iterator[tuple[int, Origin, str]]:
+def _parts(payload: Payload) -> Iterator[tuple[int, DedupInput, str]]:
     number = 0
-    for origin in payload.origins:
-        for part in origin.parts():
-            yield number, origin, part
+    for corpus_input in payload.inputs:
+        for part in corpus_input.parts():
+            yield number, corpus_input, part
             number += 1
 
 
 def _column(payload: Payload, name: str) -> pl.DataFrame:
     """Return (text, value) of one column of all surviving texts."""
     frames = [pl.DataFrame(schema={"text": pl.Int64, "value": pl.UInt64})]
-    for number, origin, part in _parts(payload):
-        taken = removals.of_part(map(Folder, origin.gone), part)
-        with Folder(origin.filtered).open(part + minhash.SUFFIX) as stream:
+    for number, corpus_input, part in _parts(payload):
+        taken = removals.of_part(map(Folder, corpus_input.removed), part)
+        with Folder(corpus_input.filtered).open(part + minhash.SUFFIX) as stream:
             table = pq.read_table(stream, columns=["row", name])
         frame = pl.DataFrame(table).filter(~pl.col("row").is_in(list(taken)))
         frames.append(
@@ -98,7 +97,7 @@ def _run_band(unit: Unit[Payload], context: UnitContext) -> Result:
     return Result(accounting=RowAccounting(), stats={"proposed": len(pairs)})
 
 
-BANDS = Stage(name="bands", version=2, run=_run_band)
+BANDS = Stage(name="text-bands", version=2, run=_run_band)
 
 
 def _of_partition(payload: Payload) -> pl.DataFrame:
@@ -121,8 +120,8 @@ def _signatures(
     width = payload.policy.bands * payload.policy.rows
     signatures = np.zeros((len(wanted), width), np.uint32)
     numbers = np.zeros(len(wanted), np.uint64)
-    for number, origin, part in _parts(payload):
-        with Folder(origin.filtered).open(part + minhash.SUFFIX) as stream:
+    for number, corpus_input, part in _parts(payload):
+        with Folder(corpus_input.filtered).open(part + minhash.SUFFIX) as stream:
             file = pq.ParquetFile(stream)
             for batch in file.iter_batches(columns=["row", "numbers", "signature"]):
                 names = batch.column("row").to_numpy() + number * _PART_ROWS
@@ -154,7 +153,7 @@ def _run_alike(unit: Unit[Payload], context: UnitContext) -> Result:
     return Result(accounting=RowAccounting(), stats={"compared": len(a), "alike": len(found)})
 
 
-ALIKE = Stage(name="alike", version=1, run=_run_alike)
+ALIKE = Stage(name="text-pairs", version=1, run=_run_alike)
 
 
 def _named(payload: Payload, wanted: pl.DataFrame) -> pl.DataFrame:
@@ -163,15 +162,17 @@ def _named(payload: Payload, wanted: pl.DataFrame) -> pl.DataFrame:
         row=pl.lit(0, pl.Int64), id=pl.lit(""), chars=pl.lit(0, pl.Int64), part=pl.lit(""),
         rank=pl.lit(0, pl.Int64), corpus=pl.lit(""),
     )]  # fmt: skip
-    for number, origin, part in _parts(payload):
-        with Folder(origin.filtered).open(part + minhash.SUFFIX) as stream:
+    for number, corpus_input, part in _parts(payload):
+        with Folder(corpus_input.filtered).open(part + minhash.SUFFIX) as stream:
             table = pl.DataFrame(pq.read_table(stream, columns=["row", "id", "chars"]))
         named = wanted.join(
             table.with_columns(text=pl.col("row") + number * _PART_ROWS), on="text", how="inner"
         )
         frames.append(
             named.with_columns(
-                part=pl.lit(part), rank=pl.lit(origin.rank, pl.Int64), corpus=pl.lit(origin.corpus)
+                part=pl.lit(part),
+                rank=pl.lit(corpus_input.rank, pl.Int64),
+                corpus=pl.lit(corpus_input.corpus),
             )
         )
     return pl.concat(frames)
@@ -225,34 +226,36 @@ def _two(value: float) -> str:
     return f"{value:.2f}"
 
 
-TEXTS = Stage(name="texts", version=2, run=_run_join)
+TEXTS = Stage(name="near-text", version=2, run=_run_join)
 
 
-def band_units(sources: Sequence[Origin], policy: TextDedup) -> list[Unit[Payload]]:
+def band_units(inputs: Sequence[DedupInput], policy: TextDedup) -> list[Unit[Payload]]:
     """Return one unit a band."""
-    depends = origins.inputs(sources)
+    depends = input_digests(inputs)
     return [
         Unit(
             name=f"band-{band:03d}",
             inputs=depends,
             params={"band": band, "policy": policy.model_dump(mode="json")},
-            payload=Payload(origins=tuple(sources), policy=policy, band=band),
+            payload=Payload(inputs=tuple(inputs), policy=policy, band=band),
         )
         for band in range(policy.bands)
     ]
 
 
-def alike_units(sources: Sequence[Origin], policy: TextDedup, bands: Folder) -> list[Unit[Payload]]:
+def alike_units(
+    inputs: Sequence[DedupInput], policy: TextDedup, bands: Folder
+) -> list[Unit[Payload]]:
     """Return one unit a partition of the proposed pairs."""
     proposed = sum(int(m.stats["proposed"]) for m in manifests(bands))
     count = max(1, -(-proposed // PARTITION_PAIRS))
     return [
         Unit(
-            name=f"alike-{number:05d}",
+            name=f"pairs-{number:05d}",
             inputs={"bands": stage_record(bands).digest},
             params={"partitions": count},
             payload=Payload(
-                origins=tuple(sources),
+                inputs=tuple(inputs),
                 policy=policy,
                 pairs=bands.url,
                 partition=number,
@@ -264,15 +267,15 @@ def alike_units(sources: Sequence[Origin], policy: TextDedup, bands: Folder) -> 
 
 
 def join_units(
-    sources: Sequence[Origin], policy: TextDedup, pairs: Folder, *, across: bool = False
+    inputs: Sequence[DedupInput], policy: TextDedup, pairs: Folder, *, across: bool = False
 ) -> list[Unit[Payload]]:
     """Return the one unit that turns pairs into removals; it holds no more than those pairs."""
     return [
         Unit(
-            name="texts-00000",
+            name="near-text-00000",
             inputs={"pairs": stage_record(pairs).digest},
-            params={"ranks": origins.ranks(sources), "across": across},
-            payload=Payload(origins=tuple(sources), policy=policy, pairs=pairs.url, across=across),
+            params={"ranks": ranks(inputs), "across": across},
+            payload=Payload(inputs=tuple(inputs), policy=policy, pairs=pairs.url, across=across),
         )
     ]
 
@@ -281,14 +284,16 @@ def find(
     run: Callable[[Stage[Payload], list[Unit[Payload]], Folder], Summary],
     work: Folder,
     name: str,
-    sources: Sequence[Origin],
+    inputs: Sequence[DedupInput],
     policy: TextDedup,
     *,
     across: bool = False,
 ) -> Folder:
     """Run the three stages below `work` and return the folder of removals."""
-    bands, alike, texts = (work.child(step, name) for step in ("bands", "alike", "texts"))
-    run(BANDS, band_units(sources, policy), bands)
-    run(ALIKE, alike_units(sources, policy, bands), alike)
-    run(TEXTS, join_units(sources, policy, alike, across=across), texts)
+    bands, alike, texts = (
+        work.child(step, name) for step in ("text-bands", "text-pairs", "near-text")
+    )
+    run(BANDS, band_units(inputs, policy), bands)
+    run(ALIKE, alike_units(inputs, policy, bands), alike)
+    run(TEXTS, join_units(inputs, policy, alike, across=across), texts)
     return texts

@@ -1,4 +1,4 @@
-"""Media that all look alike to a hash: copies among them are found, and work stays bounded."""
+"""Media that all are in dense buckets: copies among them are found, and work stays bounded."""
 
 import io
 import random
@@ -62,9 +62,9 @@ def test_pixel_exact_copies_in_a_crowd_are_all_found(planted: Make, curated: Cur
     for number in range(70):  # more than any picture has neighbours
         _ask(corpus, f"many{number}", encoded(flat[0], compress_level=1) + b"\0" * (number + 1))
     found = curated(corpus.write(files=2))
-    assert found.fall.crowds["image"]["crowded"] == 205
-    assert found.fall.crowds["image"]["aside"] >= 205 * 204 // 2 - 205
-    assert any("look alike to a hash" in line for line in found.fall.lines())
+    assert found.fall.dense_buckets["image"]["dense"] == 205
+    assert found.fall.dense_buckets["image"]["not_compared"] >= 205 * 204 // 2 - 205
+    assert any("are in dense buckets" in line for line in found.fall.lines())
     assert found.fall.duplicates == {"duplicate-near-media": 85}
     kept = {k.removeprefix("one").removeprefix("two") for k in found.kept if "many" not in k}
     assert kept >= {str(n) for n in range(1, 120)}
@@ -75,7 +75,7 @@ def test_pixel_exact_copies_in_a_crowd_are_all_found(planted: Make, curated: Cur
 def test_changed_copies_in_a_crowd_are_found_and_other_forms_stay(
     planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
-    monkeypatch.setattr(candidates, "CROWD", 1)
+    monkeypatch.setattr(candidates, "MAX_NEIGHBOURS", 1)
     monkeypatch.setattr(dense_buckets, "NEAREST", 4)
     monkeypatch.setattr(nearest, "WINDOW", window)
     corpus = planted()
@@ -87,8 +87,8 @@ def test_changed_copies_in_a_crowd_are_found_and_other_forms_stay(
             _ask(corpus, f"crop{number}", encoded(image.crop((8, 10, 412, 532))))
             _ask(corpus, f"half{number}", encoded(image.resize((294, 378)), "JPEG", quality=85))
     found = curated(corpus.write())
-    assert found.fall.crowds["image"]["crowded"] >= 40
-    assert found.fall.crowds["image"]["aside"] > 40
+    assert found.fall.dense_buckets["image"]["dense"] >= 40
+    assert found.fall.dense_buckets["image"]["not_compared"] > 40
     assert set(found.dropped) == {
         f"{how}{n}" for how in ("jpeg", "crop", "half") for n in (0, 8, 16, 24)
     }
@@ -117,7 +117,7 @@ hashes = st.lists(st.integers(0, 2**10 - 1), min_size=1, max_size=40)
 @settings(deadline=None)
 @given(hashes, hashes, st.integers(1, 6), st.booleans())
 def test_hash_search_writes_every_close_pair_or_counts_it(
-    left: list[int], right: list[int], crowd: int, within: bool
+    left: list[int], right: list[int], limit: int, within: bool
 ) -> None:
     one = Column.of(_table("a", left), 0)
     other = one if within else Column.of(_table("b", right), 0)
@@ -130,11 +130,11 @@ def test_hash_search_writes_every_close_pair_or_counts_it(
         for j, b in enumerate(ends[1])
         if (a ^ b).bit_count() <= 2 and (i < j or not within)
     }
-    written, aside, crowded = set[frozenset[str]](), 0, set[str]()
+    written, not_compared, dense = set[frozenset[str]](), 0, set[str]()
     for band in range(hamming.bands_for(2)):
-        search = Search(one, other, band=band, max_bits=2, crowd=crowd)
-        aside += search.aside
-        crowded |= search.crowded()
+        search = Search(one, other, band=band, max_bits=2, limit=limit)
+        not_compared += search.not_compared
+        dense |= search.dense()
         for a, b, bits in search.pairs():
             for x, y, apart in zip(a.astype(str), b.astype(str), bits, strict=True):
                 pair = frozenset((str(x), str(y)))
@@ -142,8 +142,8 @@ def test_hash_search_writes_every_close_pair_or_counts_it(
                 assert (names[str(x)] ^ names[str(y)]).bit_count() == apart
                 written.add(pair)
     assert written <= set(map(frozenset, wanted))
-    assert len(written) + aside == len(wanted)
-    assert all(pair <= crowded for pair in set(map(frozenset, wanted)) - written)
+    assert len(written) + not_compared == len(wanted)
+    assert all(pair <= dense for pair in set(map(frozenset, wanted)) - written)
 
 
 def _table(letter: str, values: list[int]) -> Table:

@@ -1,6 +1,6 @@
 """Curating pictures that a perceptual hash cannot tell apart: CPU seconds, peak and copies found.
 
-python benchmarks/curate/crowds.py --pictures 11000
+python benchmarks/curate/dense_buckets.py --pictures 11000
 
 64-px patterns of single pixels on one grey; every hundredth again, as lossless WebP.
 """
@@ -48,7 +48,7 @@ def _pattern(number: int) -> Image.Image:
 
 
 def _write(root: Path, pictures: int) -> None:
-    folder = root / "raw" / "crowd" / "r1"
+    folder = root / "raw" / "alike" / "r1"
     folder.mkdir(parents=True)
     rows: list[str] = []
 
@@ -56,7 +56,7 @@ def _write(root: Path, pictures: int) -> None:
         stream = io.BytesIO()
         image.save(stream, kind, lossless=True)
         (folder / f"{key}.img").write_bytes(stream.getvalue())
-        rows.append(json.dumps({"key": key, "image": f"raw/crowd/r1/{key}.img"}))
+        rows.append(json.dumps({"key": key, "image": f"raw/alike/r1/{key}.img"}))
 
     for number in range(pictures):
         image = _pattern(number)
@@ -66,11 +66,11 @@ def _write(root: Path, pictures: int) -> None:
     data = ("\n".join(rows) + "\n").encode()
     (folder / "rows.jsonl").write_bytes(data)
     entry = {
-        "path": "raw/crowd/r1/rows.jsonl", "size": len(data), "url": "made",
+        "path": "raw/alike/r1/rows.jsonl", "size": len(data), "url": "made",
         "sha256": hashlib.sha256(data).hexdigest(),
     }  # fmt: skip
     record = {
-        "corpus": "crowd", "hub_id": "", "revision": "r1", "licence": "MIT", "files": [entry],
+        "corpus": "alike", "hub_id": "", "revision": "r1", "licence": "MIT", "files": [entry],
         "complete": True,
     }  # fmt: skip
     (folder.parent / "fetch.json").write_text(json.dumps(record))
@@ -83,7 +83,7 @@ def main() -> None:
     args = parser.parse_args()
     root = Path(tempfile.mkdtemp())
     source = Source(
-        id="crowd", title="", role="demo", modality="image", licence="MIT", origin=Local(url="."),
+        id="alike", title="", role="demo", modality="image", licence="MIT", origin=Local(url="."),
         format=JsonLines(), adapt=_adapt, rows_in=("*.jsonl",),
     )  # fmt: skip
     try:
