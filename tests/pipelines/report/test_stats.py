@@ -139,9 +139,7 @@ def test_counts_and_a_selection_of_other_rows_are_refused_though_they_are_as_man
     run_stage(stage, [unit], folder=again.curated("shots"), options=RunOptions(quiet=True))
     with pytest.raises(DataError, match="curated again since"):
         scan(again, "curated", ["shots"])
-    with pytest.raises(
-        StaleError, match=r"small: the selection .*shots was curated again"
-    ):
+    with pytest.raises(StaleError, match=r"small: the selection .*shots was curated again"):
         current_selection(again, "small")
 
 
