@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smolmix.errors import DataError, IncompleteError
-from smolmix.mixtures.spec.conditions import COUNTED, NAMES, NUMBERS, TAG_PREFIX, Where
-from smolmix.schema import check_schema_version
+from smolmix.mixtures.spec.conditions import NAMES, NUMBERS, TAG_PREFIX, Where
+from smolmix.schema import COUNT_COLUMNS, TOKEN_COLUMNS, check_schema_version
 from smolmix.storage import Folder
 from smolmix.workspace import Workspace, part_files, stage_record
 
@@ -121,8 +121,10 @@ def corpus_parts(
     names = sorted({*ALWAYS, *(f for f in fields if f in NAMES)} - {"corpus"})
     names = sorted({*names, "subset"})
     tags = sorted(f.removeprefix(TAG_PREFIX) for f in fields if f.startswith(TAG_PREFIX))
-    measures = sorted({"duration_s", *(f for f in fields if f in NUMBERS and f not in COUNTED)})
-    counted = list(COUNTED[:4]) + [f for f in COUNTED[4:] if f in fields]
+    measures = sorted(
+        {"duration_s", *(f for f in fields if f in NUMBERS and f not in COUNT_COLUMNS)}
+    )
+    counted = [c for c in COUNT_COLUMNS if c in TOKEN_COLUMNS or c in fields]
     columns = ["id", "split", *names, *measures, *(["tags"] if tags else [])]
     for file in part_files(curated):
         table = _read(curated, file, columns, [*names, "split"])

@@ -16,10 +16,10 @@ from smolmix.mixtures.candidates.previous_selection import Previous
 from smolmix.mixtures.selection.hashing import hash_ids
 from smolmix.mixtures.spec.conditions import Where
 from smolmix.mixtures.spec.spec import Component, Spec
+from smolmix.schema import TOKEN_COLUMNS
 from smolmix.workspace import Workspace, part_files
 
 _COLUMNS = ("hashes", "component", "part", "row", "duration_s", "not_fetched")
-TOKENS = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ def _gather(
     out.add("row", kept.astype(np.int32))
     out.add("not_fetched", part.not_fetched[kept])
     out.add("duration_s", part.numbers["duration_s"][kept].astype(np.float64))
-    for name in TOKENS:
+    for name in TOKEN_COLUMNS:
         out.add(name, part.numbers[name][kept].astype(np.int32))
     for family in families(spec):
         codes, values = part.names[family]
@@ -227,7 +227,7 @@ def load_pool(
             part=column("part"),
             parts=tuple(out.parts),
             row=column("row"),
-            tokens={name: column(name) for name in TOKENS},
+            tokens={name: column(name) for name in TOKEN_COLUMNS},
             duration_s=column("duration_s"),
             tags={f: _sorted(out, f) for f in families(spec) if f in out.codes},
             left_out=dict(sorted(out.left_out.items())),

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from smolmix.schema import TOKEN_COLUMNS
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # Quantities that a stratum's samples have; "samples" is one each.
-QUANTITIES = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens", "duration_s")
+QUANTITIES = (*TOKEN_COLUMNS, "duration_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,6 @@ NUMBERS = (
     "text_chars",
     "answer_chars",
 )
-COUNTED = ("tokens", "text_tokens", "visual_tokens", "supervised_tokens", "tiles", "frames")
 NAMES = ("corpus", "subset", "modality", "category", "cot", "licence", "language")
 TAG_PREFIX = "tags."
 

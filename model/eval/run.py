@@ -6,13 +6,13 @@ without asking the model again.
 """
 
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smolmix.curated import read_samples
 from smolmix.errors import DataError
 from smolmix.model.eval.baseline import QuestionOnly
 from smolmix.model.eval.bootstrap import clusters_of
@@ -32,10 +32,9 @@ from smolmix.model.eval.results import (
 )
 from smolmix.profiles import Profile
 from smolmix.sample import Media, Sample
-from smolmix.schema import from_table
 from smolmix.storage import Folder, digest_json
 from smolmix.tokenize.chat import tokenizer
-from smolmix.workspace import Workspace, part_files, stage_record
+from smolmix.workspace import Workspace, stage_record
 
 MAX_NEW_TOKENS = 16
 VERSION = 3  # raise it when prompts, scores or groups change
@@ -162,19 +161,6 @@ def _tell(done: int, total: int) -> None:
         print(f"\r{done} of {total} questions answered", end=end, file=sys.stderr, flush=True)
 
 
-def samples_of(workspace: Workspace, corpus: str, split: str) -> Iterator[Sample]:
-    """Yield the curated samples of a corpus's split.
-
-    Raises:
-        IncompleteError: the corpus is not curated.
-    """
-    folder = workspace.curated(corpus)
-    for name in part_files(folder):
-        with folder.open(name) as stream:
-            table = pq.read_table(stream, filters=[("split", "=", split)])
-        yield from from_table(table, where=f"curated/{corpus}/{name}")
-
-
 def held_out(
     workspace: Workspace,
     corpus: str,
@@ -188,7 +174,7 @@ def held_out(
         DataError: the corpus has no held-out samples.
         IncompleteError: it is not curated.
     """
-    samples = list(samples_of(workspace, corpus, "heldout"))
+    samples = list(read_samples(workspace.curated(corpus), split="heldout"))
     asked = list(prompts(samples, profile, vocabulary))
     if not asked:
         raise DataError(f"{corpus}: no held-out samples; evaluate a corpus that has them")
@@ -227,7 +213,7 @@ def answer_corpus(
     """
     vocabulary = tokenizer.load(profile.chat.tokenizer)
     asked, samples = held_out(workspace, corpus, profile, vocabulary, limit)
-    baseline = QuestionOnly(samples_of(workspace, corpus, "train"))
+    baseline = QuestionOnly(read_samples(workspace.curated(corpus), split="train"))
     said = answers(
         model, asked, profile, workspace, vocabulary,
         max_new_tokens=max_new_tokens, batching=batching, watch=watch,

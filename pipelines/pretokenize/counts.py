@@ -18,13 +18,12 @@ from smolmix.engine.run import run_stage
 from smolmix.engine.stage import IN_THIS_PROCESS, Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.profiles import Profile
 from smolmix.sample import Sample
-from smolmix.schema import SAMPLE_SCHEMA, from_table
+from smolmix.schema import COUNT_COLUMNS, SAMPLE_SCHEMA, from_table
 from smolmix.tokenize.chat import encode, tokenizer
 from smolmix.workspace import Workspace, stage_record
 
 _BATCH = 512
 _EDGE_PX = 512  # of a stand-in; what it costs is taken off again
-_COUNTED = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens", "tiles", "frames")
 
 COUNTS_SCHEMA = pa.schema(
     [
@@ -73,7 +72,7 @@ def _run(unit: Unit[_Payload], context: UnitContext) -> Result:
 
 def _table(samples: Sequence[Sample], counts: Sequence[encode.Count]) -> pa.Table:
     columns: dict[str, list[int] | list[str]] = {"id": [s.id for s in samples]}
-    for name in _COUNTED:
+    for name in COUNT_COLUMNS:
         columns[name] = [int(getattr(c, name)) for c in counts]
     not_fetched = [[m for m in s.media if m.names] for s in samples]
     columns["unfetched_images"] = [sum(m.kind == "image" for m in media) for media in not_fetched]

@@ -5,12 +5,10 @@ from typing import Any
 
 import polars as pl
 
+from smolmix.curated import DROPPED_SUFFIX, sources
 from smolmix.errors import UsageError, nearest
-from smolmix.pipelines.stats.measures import sources
 from smolmix.schema import DROPPED_SCHEMA
 from smolmix.workspace import STAGE_FILE, Workspace, part_files
-
-SUFFIX = ".dropped.parquet"
 
 
 def scan_dropped(workspace: Workspace, corpora: Sequence[str]) -> pl.LazyFrame:
@@ -20,7 +18,7 @@ def scan_dropped(workspace: Workspace, corpora: Sequence[str]) -> pl.LazyFrame:
         for folder in (workspace.measured(corpus), workspace.curated(corpus)):
             if not folder.exists(STAGE_FILE):
                 continue
-            names = part_files(folder, SUFFIX)
+            names = part_files(folder, DROPPED_SUFFIX)
             if names:
                 frame = pl.scan_parquet(sources(folder, names)).select(DROPPED_SCHEMA.names)
                 frames.append(frame.with_columns(pl.lit(corpus).alias("corpus")))

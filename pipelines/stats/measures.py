@@ -4,7 +4,6 @@
 instead of being joined.
 """
 
-import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +16,14 @@ import polars as pl
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smolmix.curated import sources
 from smolmix.errors import DataError, UsageError, nearest
+from smolmix.schema import COUNT_COLUMNS
 from smolmix.storage import Folder
 from smolmix.workspace import STAGE_FILE, Workspace, manifests, part_files, stage_record
 
 FACETS = ("corpus", "subset", "split", "modality", "category", "cot", "licence", "language")
 SAMPLE_NUMBERS = ("text_chars", "answer_chars", "n_turns", "n_media", "duration_s")
-COUNTS = ("tokens", "text_tokens", "visual_tokens", "supervised_tokens", "tiles", "frames")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +34,6 @@ class Measures:
     profile: str | None  # the counts' profile; None: samples were not counted
     sizes: pl.DataFrame  # distinct width, height of images, and how many
     notes: tuple[str, ...] = ()
-
-
-def sources(folder: Folder, names: Sequence[str]) -> list[Any]:
-    """Return what polars can scan for these files: local paths, or bytes from a remote store."""
-    if folder.is_local:
-        return [folder.local(n) for n in names]
-    return [io.BytesIO(folder.read_bytes(n)) for n in names]
 
 
 def profiles_counted(workspace: Workspace, corpora: Sequence[str]) -> list[str]:
@@ -133,14 +126,11 @@ def media_columns(
     return rows, pl.concat(seen).group_by("width", "height").agg(pl.col("count").sum())
 
 
-def row_counts(folder: Folder, names: Sequence[str]) -> list[int]:
-    """Return the rows of each parquet file, from its footer."""
-    return [pq.read_metadata(s).num_rows for s in sources(folder, names)]
-
-
 def _empty(stage: str) -> pl.LazyFrame:
     text = dict.fromkeys(("id", *FACETS), pl.String)
-    numbers = dict.fromkeys((*SAMPLE_NUMBERS, *COUNTS, "images", "videos", "bytes"), pl.Int64)
+    numbers = dict.fromkeys(
+        (*SAMPLE_NUMBERS, *COUNT_COLUMNS, "images", "videos", "bytes"), pl.Int64
+    )
     schema: dict[str, Any] = {**text, **numbers, "duration_s": pl.Float64}
     return pl.LazyFrame(schema=schema)
 
@@ -172,7 +162,7 @@ def _samples(
                 f"{counts.url}: its rows are not those of {folder.url}; the corpus was curated "
                 "again since; run `smolmix mix build` or `smolmix tokenize` to count it again"
             )
-        beside.append(pl.scan_parquet(sources(counts, counted)).select(COUNTS))
+        beside.append(pl.scan_parquet(sources(counts, counted)).select(COUNT_COLUMNS))
     if media:
         extra, seen = media_columns(folder, names, sizes=sizes)
         beside.append(extra.lazy())

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
+from smolmix.curated import sources
 from smolmix.errors import DataError
-from smolmix.pipelines.stats.measures import sources
 from smolmix.pipelines.stats.values import Distribution, distribution, value_counts
 from smolmix.storage import Folder
 from smolmix.tokenize.shards.packing_plan import PackingRecord, sequence_sizes

@@ -1,13 +1,15 @@
 """A mixture's selection joined with the measures of its samples."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import polars as pl
 
+from smolmix import curated
 from smolmix.errors import DataError
 from smolmix.mixtures.selection.reader import current_selection
-from smolmix.pipelines.stats.measures import Measures, row_counts, scan
-from smolmix.workspace import Workspace, part_files
+from smolmix.pipelines.stats.measures import Measures, scan
+from smolmix.workspace import Workspace
 
 
 def selected_rows(workspace: Workspace, corpus: str, samples: pl.DataFrame) -> pl.DataFrame:
@@ -17,13 +19,12 @@ def selected_rows(workspace: Workspace, corpus: str, samples: pl.DataFrame) -> p
         DataError: the selection names a part or row that does not exist.
     """
     folder = workspace.curated(corpus)
-    names = part_files(folder)
-    rows = row_counts(folder, names)
+    counts = curated.row_counts(folder)
     starts = pl.DataFrame(
         {
-            "part": [n.removesuffix(".parquet") for n in names],
-            "start": [sum(rows[:i]) for i in range(len(rows))],
-            "rows": rows,
+            "part": list(counts),
+            "start": [0, *accumulate(counts.values())][:-1],
+            "rows": list(counts.values()),
         },
         schema={"part": pl.String, "start": pl.Int64, "rows": pl.Int64},
     )

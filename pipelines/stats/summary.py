@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from smolmix.errors import UsageError, nearest
-from smolmix.pipelines.stats.measures import COUNTS, FACETS, Measures, with_tag
+from smolmix.pipelines.stats.measures import FACETS, Measures, with_tag
 from smolmix.pipelines.stats.values import (
     Distribution,
     ValueCounts,
@@ -15,8 +15,9 @@ from smolmix.pipelines.stats.values import (
     merged,
     value_counts,
 )
+from smolmix.schema import COUNT_COLUMNS
 
-_SUMS = (*COUNTS, "images", "videos", "bytes", "n_turns", "text_chars", "duration_s")
+_SUMS = (*COUNT_COLUMNS, "images", "videos", "bytes", "n_turns", "text_chars", "duration_s")
 _DRAWN = ("tokens", "text_tokens", "visual_tokens", "tiles", "n_turns", "answer_chars")
 _COUNTED = ("samples", "cot_samples")
 _MAX_GROUPS = 200

@@ -15,11 +15,10 @@ from smolmix.accounting import RowAccounting
 from smolmix.mixtures.candidates.pool import Pool, families
 from smolmix.mixtures.selection.hashing import hash_ids
 from smolmix.mixtures.spec.spec import Spec
-from smolmix.schema import SAMPLE_SCHEMA
+from smolmix.schema import COUNT_COLUMNS, SAMPLE_SCHEMA
 from smolmix.storage import Folder, digest_file, digest_json
 from smolmix.workspace import MANIFESTS, STAGE_FILE, FileEntry, Manifest, StageRecord, Workspace
 
-_COUNTS = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens", "tiles", "frames")
 _DEFAULTS: Mapping[str, Any] = {
     "split": "train",
     "modality": "image",
@@ -120,7 +119,7 @@ def write_corpus(
     counts = pa.table(
         {
             "id": samples["id"],
-            **{n: _filled(given.get(n, 0), rows).cast(pa.int64()) for n in _COUNTS},
+            **{n: _filled(given.get(n, 0), rows).cast(pa.int64()) for n in COUNT_COLUMNS},
         }
     )
     cuts = [rows * i // parts for i in range(parts + 1)]

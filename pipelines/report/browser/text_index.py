@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smolmix.curated import sources
 from smolmix.pipelines.report.samples.rows import SampleRows
 from smolmix.pipelines.stats.dropped import scan_dropped
-from smolmix.pipelines.stats.measures import sources
 from smolmix.storage import digest_json
 from smolmix.workspace import STAGE_FILE, Workspace, part_files, stage_record
 

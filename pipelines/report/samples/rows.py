@@ -8,11 +8,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.pipelines.stats.measures import row_counts, sources
+from smolmix import curated
 from smolmix.sample import Sample
 from smolmix.schema import from_table
 from smolmix.storage import Folder
-from smolmix.workspace import part_files
 
 _GROUPS_KEPT = 4
 
@@ -22,9 +21,10 @@ class SampleRows:
 
     def __init__(self, folder: Folder):
         """Read the footers of a finished stage's parts."""
-        self.names = part_files(folder)
-        self._sources = sources(folder, self.names)
-        self.starts = np.concatenate([[0], np.cumsum(row_counts(folder, self.names))])
+        counts = curated.row_counts(folder)
+        self.names = list(counts)
+        self._sources = curated.sources(folder, [curated.sample_file(n) for n in self.names])
+        self.starts = np.concatenate([[0], np.cumsum(list(counts.values()))])
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._files: dict[int, pq.ParquetFile] = {}
 
@@ -34,11 +34,11 @@ class SampleRows:
     def place(self, row: int) -> tuple[str, int]:
         """Return (part, row within the part) of a row number that counts over all parts."""
         part = int(np.searchsorted(self.starts, row, side="right")) - 1
-        return self.names[part].removesuffix(".parquet"), row - int(self.starts[part])
+        return self.names[part], row - int(self.starts[part])
 
     def row(self, part: str, row: int) -> int:
         """Return the row number over all parts of a row within a part."""
-        return int(self.starts[self.names.index(f"{part}.parquet")]) + row
+        return int(self.starts[self.names.index(part)]) + row
 
     def read(self, row: int) -> Sample:
         """Return the sample at a row number that counts over all parts."""
