@@ -343,7 +343,8 @@ def definition(name: str, value: Any) -> list[str]:
     """Return the signature and docstring of a class, function or property, as Markdown lines."""
     out = []
     target = value.fget if isinstance(value, property) else value
-    if not isinstance(value, property):
+    plain = not isinstance(value, property)
+    if plain and not (isinstance(value, type) and issubclass(value, Exception)):
         out += ["```python", signature(name, target), "```", ""]
     out += docstring(inspect.getdoc(value) or "")
     if isinstance(value, type):

@@ -7,7 +7,6 @@ from importlib.metadata import version
 import numpy as np
 import pyarrow as pa
 
-import smolmix
 from smolmix.errors import DataError, IncompleteError, IntegrityError, UsageError
 from smolmix.mixtures.candidates.pool import Pool, lacking, load_pool
 from smolmix.mixtures.candidates.previous_selection import previous_selection
@@ -29,6 +28,7 @@ from smolmix.mixtures.spec.load import Reading, parse_spec
 from smolmix.mixtures.spec.spec import Spec
 from smolmix.profiles import Profile
 from smolmix.removals import across_corpora
+from smolmix.version import __version__
 from smolmix.workspace import Workspace
 
 _ROWS = 1 << 17  # of the selection, held as a table at a time
@@ -242,7 +242,7 @@ def _lock(
     spec, name = reading.spec, spec_profile(reading.spec).name
     return Lock(
         format=FORMAT,
-        smolmix=smolmix.__version__,
+        smolmix=__version__,
         scipy=version("scipy"),
         name=spec.name,
         spec_file=reading.path.rsplit("/", 1)[-1],

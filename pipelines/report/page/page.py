@@ -16,11 +16,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from smolmix import __version__
 from smolmix.pipelines.report.page.charts import PALETTE
 from smolmix.pipelines.report.page.sections import Section, sections
 from smolmix.pipelines.report.samples.cards import Card
 from smolmix.pipelines.stats.terminal import number, size
+from smolmix.version import __version__
 
 _WIDE = ("flow", "wishes-share")
 _ROWS_SHOWN = 60

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from smolmix import __version__
 from smolmix.errors import SmolmixError, machine_error
+from smolmix.version import __version__
 
 # In the order of a day's work, which is the order of `smolmix --help`.
 _DAY = (
