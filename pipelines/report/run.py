@@ -1,4 +1,4 @@
-"""`smolmix report`: figures, samples, page and dataset card of one mixture."""
+"""`smolmix report`: writes the report page and the dataset card of one mixture."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from smolmix.workspace import Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was written."""
+    """What `build_report` wrote."""
 
     folder: Folder
     page: str  # path or URL of index.html
@@ -44,8 +44,8 @@ def build_report(
     Args:
         workspace: holds the built mixture and its curated corpora.
         name: the mixture's name.
-        seed: of the draw of samples to show.
-        budget: how many samples of a corpus to show.
+        seed: of the selection of samples to show.
+        budget: how many samples of each corpus to show.
 
     Raises:
         DataError: the mixture was not built, or is older than its corpora.
@@ -53,8 +53,8 @@ def build_report(
     if not workspace.mixture(name).exists(LOCK_FILE):
         known = _known(workspace)
         raise DataError(
-            f"{workspace.mixture(name).url}: no mixture was built there; built are "
-            f"{', '.join(known) or 'none'}{nearest(name, known)}; `smolmix mix build` builds one"
+            f"{workspace.mixture(name).url}: no such mixture; built mixtures: "
+            f"{', '.join(known) or 'none'}{nearest(name, known)}; run `smolmix mix build SPEC`"
         )
     selection = current_selection(workspace, name)
     lock, samples = selection.lock, selection.samples

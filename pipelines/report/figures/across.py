@@ -1,4 +1,4 @@
-"""Duplicates and contamination across the corpora of one mixture, for its report."""
+"""Removals across the corpora of one mixture, for its report."""
 
 import polars as pl
 

@@ -1,4 +1,4 @@
-"""What a mixture's spec asked beside what its lock reached."""
+"""The constraints of a mixture's spec, next to the values that its lock achieved."""
 
 import math
 from dataclasses import dataclass
@@ -9,45 +9,45 @@ from smolmix.mixtures.spec.spec import Bounds, Cap, Spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """One share, cap, mean or total."""
+class ConstraintResult:
+    """A constraint (share, cap, mean or total) and the value that the mixture achieved."""
 
     key: str  # as in the spec: "shares.modality.text"
     kind: str  # share | cap | mean | total
     unit: str
     low: float | None  # None: not bounded on this side
     high: float | None
-    reached: float
-    binds: str  # "", "at its minimum", "at its maximum", "fixed"
+    achieved: float
+    binding: str  # "", "at its minimum", "at its maximum" or "fixed"
 
     def words(self) -> tuple[str, str]:
-        """Return what was asked and what was reached, as a person reads them."""
+        """Return the allowed range and the achieved value as text."""
         if self.kind in ("share", "cap"):
-            reached = f"{100 * self.reached:.3f} %"
+            achieved = f"{100 * self.achieved:.3f} %"
             bounds = [f"{100 * b:g} %" for b in (self.low, self.high) if b is not None]
         else:
-            reached = f"{self.reached:,.1f}"
+            achieved = f"{self.achieved:,.1f}"
             bounds = [f"{b:,.1f}" for b in (self.low, self.high) if b is not None]
         if self.low is not None and self.low == self.high:
-            return bounds[0], reached
+            return bounds[0], achieved
         if len(bounds) == 2:
-            return " to ".join(bounds), reached
+            return " to ".join(bounds), achieved
         if bounds:
-            return f"at {'least' if self.low is not None else 'most'} {bounds[0]}", reached
-        return "any", reached
+            return f"at {'least' if self.low is not None else 'most'} {bounds[0]}", achieved
+        return "any", achieved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exhausted:
-    """A stratum of which every allowed draw is in the mixture: more data would change it."""
+    """A stratum that is used up: more data in it would change the mixture."""
 
     component: str
     tags: str
-    draws: int
+    samples_drawn: int
 
 
 def read_spec(lock: Lock) -> Spec:
-    """Return the spec a lock was built from."""
+    """Return the spec that a lock was built from."""
     return parse_spec(lock.spec, lock.spec_file).spec
 
 
@@ -65,21 +65,21 @@ def _bounds(spec: Spec, key: str) -> tuple[str, str, Bounds | Cap] | None:
     return ("share", share.unit or spec.unit, share) if share is not None else None
 
 
-def _binds(low: float | None, high: float | None, reached: float, slack: float) -> str:
+def _binding(low: float | None, high: float | None, achieved: float, slack: float) -> str:
     if low is not None and low == high:
         return "fixed"
-    if high is not None and reached >= high - slack:
+    if high is not None and achieved >= high - slack:
         return "at its maximum"
-    if low is not None and reached <= low + slack:
+    if low is not None and achieved <= low + slack:
         return "at its minimum"
     return ""
 
 
-def wishes(lock: Lock) -> list[Wish]:
-    """Return every wish of the lock's spec with what was reached, in the spec's order."""
+def constraint_results(lock: Lock) -> list[ConstraintResult]:
+    """Return every constraint of the lock's spec with its achieved value, in the spec's order."""
     spec = read_spec(lock)
     found = []
-    for key, reached in lock.achieved.items():
+    for key, achieved in lock.achieved.items():
         low: float | None
         high: float | None
         unit: str
@@ -98,30 +98,30 @@ def wishes(lock: Lock) -> list[Wish]:
             low = high = float(spec.total.samples or spec.total.tokens or 0)
         else:
             kind, unit, low, high = "share", spec.unit, None, None
-        if not math.isfinite(reached):
+        if not math.isfinite(achieved):
             continue
         found.append(
-            Wish(
+            ConstraintResult(
                 key=key,
                 kind=kind,
                 unit=unit,
                 low=low,
                 high=high,
-                reached=reached,
-                binds=_binds(low, high, reached, slack),
+                achieved=achieved,
+                binding=_binding(low, high, achieved, slack),
             )
         )
     return found
 
 
 def exhausted(lock: Lock) -> list[Exhausted]:
-    """Return the strata whose every sample is drawn as often as the epochs cap allows."""
+    """Return the strata whose every sample is used as often as the epochs cap allows."""
     spec = read_spec(lock)
     return [
         Exhausted(
             component=s.component,
             tags=", ".join(f"{k} {v}" for k, v in s.tags.items() if v),
-            draws=s.drawn,
+            samples_drawn=s.drawn,
         )
         for s in lock.solution
         if s.available and s.drawn >= s.available * spec.epochs(s.component)

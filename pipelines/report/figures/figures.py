@@ -1,28 +1,46 @@
 """Every number of a mixture's report, computed from its files."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 from smolmix.mixtures.selection.lock import Lock
 from smolmix.mixtures.selection.reader import current_selection
-from smolmix.pipelines.report.figures import across, constraints, flow, licences, shapes, training
+from smolmix.pipelines.report.figures import across, constraints, flow, shapes, training
 from smolmix.pipelines.stats.dropped import reasons, scan_dropped
 from smolmix.pipelines.stats.measures import FACETS, profiles_counted, scan
 from smolmix.pipelines.stats.selection import selected_rows
 from smolmix.profiles import ChatProfile, PixelProfile, Profile
 from smolmix.workspace import Workspace, stage_record
 
-_DOUBLES = ("dedup", "decontaminate", across.STAGE)
+_DUPLICATE_STAGES = ("dedup", "decontaminate", across.STAGE)
 SHARED = ("samples", "tokens", "supervised_tokens", "tiles")
-_NUMBERS = (*shapes.DRAWN, "supervised_tokens", "frames", "duration_s", "images", "videos", "bytes")
+_NUMBERS = (
+    *shapes.DISTRIBUTIONS,
+    "supervised_tokens",
+    "frames",
+    "duration_s",
+    "images",
+    "videos",
+    "bytes",
+)
+
+
+Use = Literal["commercial use named", "non-commercial", "not clear"]
+
+_NON_COMMERCIAL = re.compile(r"(^|[^a-z])nc([^a-z]|$)|non-?commercial|research[- ]only|academic")
+_OPEN = re.compile(
+    r"apache|(^|[^a-z])mit([^a-z]|$)|bsd|cc0|cc-by(-sa)?(-[0-9.]+)?$|odc-by|psf|python|"
+    r"public[- ]domain|unlicense|gpl|cdla-permissive"
+)
 
 
 def recorded_profile(workspace: Workspace, name: str, corpus: str) -> Profile | None:
-    """Return the profile that a corpus's counts of that name say they were made with."""
+    """Return the profile that a corpus's counts record, or None if they record none."""
     recorded = stage_record(workspace.counts(name, corpus)).info.get("profile")
     if not isinstance(recorded, dict):
         return None
@@ -32,7 +50,7 @@ def recorded_profile(workspace: Workspace, name: str, corpus: str) -> Profile | 
 
 
 def counted_profile(workspace: Workspace, lock: Lock) -> Profile | None:
-    """Return the profile the mixture was counted for, or None where its counts are gone."""
+    """Return the profile that the mixture was counted with, or None if the counts are gone."""
     corpora = sorted(lock.corpora)
     if lock.profile not in profiles_counted(workspace, corpora):
         return None
@@ -40,7 +58,7 @@ def counted_profile(workspace: Workspace, lock: Lock) -> Profile | None:
 
 
 def selected_frame(workspace: Workspace, lock: Lock, samples: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a draw with its sample's facets and numbers, in no order."""
+    """Return one row per drawn sample with its facets and numbers, in no particular order."""
     frames = []
     counted = lock.profile in profiles_counted(workspace, sorted(lock.corpora))
     for corpus in sorted(samples["corpus"].unique().to_list()):
@@ -61,7 +79,7 @@ def selected_frame(workspace: Workspace, lock: Lock, samples: pl.DataFrame) -> p
 
 
 def shares(frame: pl.DataFrame, by: str) -> list[dict[str, Any]]:
-    """Return, for each value of a facet, its samples, tokens, supervised tokens and tiles."""
+    """Return samples, tokens, supervised tokens and tiles for each value of a facet."""
     present = [c for c in SHARED if c in frame.columns]
     table = (
         frame.group_by(pl.col(by).cast(pl.String))
@@ -74,7 +92,7 @@ def shares(frame: pl.DataFrame, by: str) -> list[dict[str, Any]]:
 def totals(frame: pl.DataFrame, samples: pl.DataFrame) -> dict[str, float]:
     """Return the mixture's size in every unit."""
     out: dict[str, float] = {
-        "draws": frame.height,
+        "samples_drawn": frame.height,
         "distinct_samples": samples.select(pl.struct("corpus", "part", "row").n_unique()).item(),
     }
     for name in _NUMBERS:
@@ -82,24 +100,32 @@ def totals(frame: pl.DataFrame, samples: pl.DataFrame) -> dict[str, float]:
             out["turns" if name == "n_turns" else name] = int(frame[name].sum())
     out["video_hours"] = float(frame["duration_s"].sum()) / 3600
     cot = int((frame["cot"].cast(pl.String) != "none").sum())
-    out["cot_draws"] = cot
+    out["cot_samples"] = cot
     out["cot_share"] = cot / frame.height if frame.height else 0.0
     return out
 
 
+def allowed_use(licence: str) -> Use:
+    """Return what a licence's name says about commercial use; this is not legal advice."""
+    name = licence.lower()
+    if _NON_COMMERCIAL.search(name):
+        return "non-commercial"
+    return "commercial use named" if _OPEN.search(name) else "not clear"
+
+
 def licence_table(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the licences' shares with what each name says of use."""
+    """Return each licence's share, and what its name says about commercial use."""
     weight = "tokens" if "tokens" in frame.columns else "samples"
     table = shares(frame, "licence")
-    whole = sum(r[weight] for r in table) or 1
+    total = sum(r[weight] for r in table) or 1
     return [
-        {**r, "use": licences.use(r["licence"]), "share": r[weight] / whole, "of": weight}
+        {**r, "use": allowed_use(r["licence"]), "share": r[weight] / total, "of": weight}
         for r in table
     ]
 
 
 def provenance(workspace: Workspace, lock: Lock) -> dict[str, Any]:
-    """Return what the mixture was made from, so that it can be made again."""
+    """Return what the mixture was built from, so that it can be rebuilt."""
     corpora = []
     for name, one in sorted(lock.corpora.items()):
         raw = workspace.raw(name)
@@ -132,7 +158,7 @@ def _dropped(workspace: Workspace, corpora: Sequence[str]) -> list[dict[str, Any
 
 
 def figures(workspace: Workspace, name: str) -> dict[str, Any]:
-    """Return every figure of a built mixture.
+    """Return every number of a built mixture's report.
 
     Raises:
         DataError: the mixture was not built, or is older than its corpora.
@@ -153,8 +179,8 @@ def figures(workspace: Workspace, name: str) -> dict[str, Any]:
         "name": name,
         "about": spec.about,
         "totals": totals(frame, samples),
-        "flow": {"whole": flow.bars(flow.whole_flow(flows)), "corpora": flows},
-        "wishes": [asdict(w) for w in constraints.wishes(lock)],
+        "flow": {"total": flow.bars(flow.total_flow(flows)), "corpora": flows},
+        "constraints": [asdict(c) for c in constraints.constraint_results(lock)],
         "exhausted": [asdict(e) for e in constraints.exhausted(lock)],
         "excluded": dict(lock.excluded),
         "unpublished": dict(lock.unpublished),
@@ -172,7 +198,7 @@ def figures(workspace: Workspace, name: str) -> dict[str, Any]:
         },
         "epochs": [{"times": k, "samples": v} for k, v in sorted(epochs.items())],
         "dropped": dropped,
-        "doubles": [d for d in dropped if d["stage"] in _DOUBLES],
+        "duplicates": [d for d in dropped if d["stage"] in _DUPLICATE_STAGES],
         "packing": training.packing(workspace, name),
         "runs": training.runs(workspace, name),
         "provenance": provenance(workspace, lock),

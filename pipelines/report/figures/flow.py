@@ -1,4 +1,4 @@
-"""From raw rows to a mixture's selection: what left at each step, and why."""
+"""From raw rows to a mixture's selection: how many rows each step dropped, and why."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from smolmix.workspace import STAGE_FILE, Workspace, stage_record
 
 Step = dict[str, Any]
 
-# Levels, and between them the stages at which samples leave; "" is any stage of curate.
+# Levels, and between them the stages that drop samples; "" is any stage of curation.
 _ORDER = (
     "raw rows",
     "adapt",
@@ -20,15 +20,15 @@ _ORDER = (
     "",
     "curated samples",
     "mix",
-    "picked samples",
-    "draws, repeats included",
+    "selected samples",
+    "samples drawn, with repeats",
 )
 
 
 def corpus_flow(workspace: Workspace, corpus: str, samples: pl.DataFrame) -> list[Step]:
     """Return the steps of one corpus, each {step, kind, stage, unit, count}.
 
-    `kind` is `level` for what is there and `left` for what went, in the order of the work.
+    `kind` is `level` for a number of rows or samples and `dropped` for a loss, in pipeline order.
     """
     curated = stage_record(workspace.curated(corpus)).accounting
     steps: list[Step] = []
@@ -36,38 +36,38 @@ def corpus_flow(workspace: Workspace, corpus: str, samples: pl.DataFrame) -> lis
     def level(step: str, unit: str, count: int) -> None:
         steps.append({"step": step, "kind": "level", "stage": "", "unit": unit, "count": count})
 
-    def left(table: dict[str, int], stage: str, unit: str) -> None:
+    def dropped(table: dict[str, int], stage: str, unit: str) -> None:
         for reason, count in table.items():
-            one = {"step": reason, "kind": "left", "stage": stage, "unit": unit, "count": count}
+            one = {"step": reason, "kind": "dropped", "stage": stage, "unit": unit, "count": count}
             steps.append(one)
 
     if workspace.measured(corpus).exists(STAGE_FILE):
-        before = stage_record(workspace.measured(corpus)).accounting
-        level("raw rows", "rows", before.rows)
-        left(before.rows_dropped, "adapt", "rows")
-        level("adapted samples", "samples", before.samples)
-        left(before.dropped, "measure", "samples")
+        measured = stage_record(workspace.measured(corpus)).accounting
+        level("raw rows", "rows", measured.rows)
+        dropped(measured.rows_dropped, "adapt", "rows")
+        level("adapted samples", "samples", measured.samples)
+        dropped(measured.dropped, "measure", "samples")
     level("measured samples", "samples", curated.samples)
     table = reasons(_of_stage(workspace, corpus)).to_dicts()
     for row in table:
-        left({row["reason"]: row["samples"]}, row["stage"], "samples")
+        dropped({row["reason"]: row["samples"]}, row["stage"], "samples")
     level("curated samples", "samples", curated.kept)
     mine = samples.filter(pl.col("corpus") == corpus)
     distinct = mine.select(pl.struct("part", "row").n_unique()).item() if mine.height else 0
-    left({"not picked": curated.kept - distinct}, "mix", "samples")
-    level("picked samples", "samples", distinct)
-    level("draws, repeats included", "draws", mine.height)
+    dropped({"not selected": curated.kept - distinct}, "mix", "samples")
+    level("selected samples", "samples", distinct)
+    level("samples drawn, with repeats", "samples", mine.height)
     return steps
 
 
 def _of_stage(workspace: Workspace, corpus: str) -> pl.LazyFrame:
-    """Return the curated folder's dropped samples: those that left after measuring."""
+    """Return the samples that curation dropped after measuring."""
     frame = scan_dropped(workspace, [corpus])
     return frame.filter(~pl.col("stage").is_in(["adapt", "measure"]))
 
 
-def whole_flow(flows: dict[str, list[Step]]) -> list[Step]:
-    """Return the corpora's flows added up, steps in the order of the work."""
+def total_flow(flows: dict[str, list[Step]]) -> list[Step]:
+    """Return the sum of the corpora's flows, in pipeline order."""
     total: dict[tuple[str, str], Step] = {}
     for steps in flows.values():
         for step in steps:
@@ -86,7 +86,7 @@ def whole_flow(flows: dict[str, list[Step]]) -> list[Step]:
 
 
 def bars(steps: Sequence[Step]) -> list[Step]:
-    """Return the steps with `start` and `end`, so that each bar hangs where the last one ended."""
+    """Return the steps with `start` and `end`, so that each bar starts where the last one ended."""
     out, at = [], 0
     for step in steps:
         if step["kind"] == "level":

@@ -1,4 +1,4 @@
-"""Distributions the report draws: by modality, image sizes, tile grids, video durations."""
+"""Distributions: measures by modality, image sizes, sub-image grids, video durations."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,31 +12,31 @@ from smolmix.cost import image_grid
 from smolmix.pipelines.stats.values import ValueCounts, distribution, histogram, value_counts
 from smolmix.profiles import PixelProfile
 
-DRAWN = ("tokens", "text_tokens", "visual_tokens", "tiles", "answer_chars", "n_turns")
+DISTRIBUTIONS = ("tokens", "text_tokens", "visual_tokens", "tiles", "answer_chars", "n_turns")
 
 
-def label(low: float, high: float, *, whole: bool = False) -> str:
-    """Return a bin's name: `12 to 20`, or the one whole number it holds."""
-    if whole and high - low == 1:
+def label(low: float, high: float, *, integers: bool = False) -> str:
+    """Return a bin's name: `12 to 20`, or a single number for a bin of one integer."""
+    if integers and high - low == 1:
         return f"{low:,.0f}"
     return f"{low:,.10g} to {high:,.10g}"
 
 
 def by_modality(frame: pl.DataFrame) -> dict[str, Any]:
-    """Return, for each measure, its distribution and the bins' counts by modality.
+    """Return the distribution of each measure, with counts by modality in each bin.
 
     Args:
         frame: the selected rows, with `modality`.
     """
     out: dict[str, Any] = {}
     modalities = sorted(frame["modality"].unique().to_list())
-    for name in DRAWN:
+    for name in DISTRIBUTIONS:
         if name not in frame.columns:
             continue
-        whole = value_counts(frame[name])
-        if not whole.total:
+        values = value_counts(frame[name])
+        if not values.total:
             continue
-        shape = distribution(whole, bins=16)
+        shape = distribution(values, bins=16)
         bins = []
         for modality in modalities:
             one = value_counts(frame.filter(pl.col("modality") == modality)[name])
@@ -44,7 +44,7 @@ def by_modality(frame: pl.DataFrame) -> dict[str, Any]:
             for at, (edges, count) in enumerate(
                 zip(pairwise(shape.histogram.edges), counts, strict=True)
             ):
-                row = {"at": at, "bin": label(*edges, whole=True), "modality": modality}
+                row = {"at": at, "bin": label(*edges, integers=True), "modality": modality}
                 bins.append({**row, "samples": count})
         out[name] = {**asdict(shape), "bins": bins}
     return out
@@ -56,11 +56,11 @@ def _edge_class(edge: int) -> str:
 
 
 def image_sizes(sizes: pl.DataFrame, pixel: PixelProfile | None) -> dict[str, Any]:
-    """Return images by size class, and by tile grid under the profile.
+    """Return images by size class, and by sub-image grid under the profile.
 
     Args:
-        sizes: distinct `width`, `height`, and `count`.
-        pixel: cuts the images; None leaves the grids out.
+        sizes: distinct `width`, `height` (pixels) and `count`.
+        pixel: how images are split; None gives no grids.
     """
     classes: dict[tuple[int, int], dict[str, Any]] = {}
     grids: dict[tuple[int, int], int] = {}
@@ -86,11 +86,11 @@ def image_sizes(sizes: pl.DataFrame, pixel: PixelProfile | None) -> dict[str, An
 
 
 def durations(seconds: pl.Series, buckets: Sequence[float]) -> dict[str, Any]:
-    """Return the videos by bucket of duration, their mean, and their quantiles.
+    """Return videos by duration bucket, with their mean and quantiles.
 
     Args:
-        seconds: of each drawn sample that holds video.
-        buckets: upper ends in rising order; one more bucket holds what is longer.
+        seconds: duration of each drawn sample with video.
+        buckets: upper bounds in ascending order; one more bucket holds longer videos.
     """
     counted: ValueCounts = value_counts(seconds)
     edges = [0.0, *buckets, np.inf]

@@ -1,4 +1,4 @@
-"""Packing plans and training runs that belong to a mixture."""
+"""The packing plans and training runs of a mixture."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from smolmix.storage import Folder
 from smolmix.tokenize.shards.packing_plan import PackingRecord, plans, sequence_sizes
 from smolmix.workspace import Workspace
 
-_POINTS = 120  # of a curve; a longer one is thinned to block means
+_POINTS = 120  # of a curve; longer curves are reduced to block means
 _FULLNESS_BINS = 20
 
 
@@ -64,9 +64,9 @@ def thinned(steps: list[int], values: list[float]) -> list[tuple[int, float]]:
 
 
 def runs(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
-    """Return the training runs that used the mixture: loss curves whole and by group.
+    """Return the training runs that used the mixture, with total and grouped loss curves.
 
-    A run that does not say what it used is taken for one of this mixture.
+    A run that does not record its mixtures is assumed to have used this one.
     """
     out = []
     for name in _children(workspace.child("runs")):
@@ -76,7 +76,7 @@ def runs(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
             continue
         curves: dict[str, tuple[list[int], list[float]]] = {}
         for line in metrics:
-            values = {"whole": line.get("loss"), **line.get("losses", {})}
+            values = {"total": line.get("loss"), **line.get("losses", {})}
             for group, loss in values.items():
                 if isinstance(loss, int | float):
                     steps, losses = curves.setdefault(group, ([], []))
@@ -109,8 +109,8 @@ def runs(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
 
 
 def scores(corpus: str, result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return an evaluation's scores as rows: whole, by category, by kind, by subset."""
-    groups = {"whole": {"": result.get("overall", {})}}
+    """Return an evaluation's scores as rows: overall, by category, by kind, by subset."""
+    groups = {"overall": {"": result.get("overall", {})}}
     groups |= {k.removeprefix("by_"): v for k, v in sorted(result.items()) if k.startswith("by_")}
     return [
         {"corpus": corpus, "metric": result.get("metric", ""), "by": by, "group": group}

@@ -1,4 +1,4 @@
-"""The report's plots as Vega-Lite, made with Altair; the page sets colours of text and grid."""
+"""The report's plots as Vega-Lite, built with Altair; the page sets text and grid colours."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -7,8 +7,8 @@ from typing import Any
 
 import altair as alt
 
-# Told apart in both colour schemes and by people who do not see red and green apart.
-# Source: Okabe and Ito, "Color Universal Design", lightened or darkened to hold on both grounds.
+# Distinguishable in both themes and with colour vision deficiency.
+# Source: Okabe and Ito, "Color Universal Design", adjusted for light and dark backgrounds.
 PALETTE = (
     "#3b82c4",
     "#d97a00",
@@ -20,18 +20,18 @@ PALETTE = (
     "#cf5337",
     "#7f8c8d",
 )
-_DOUBLES = {"dedup": "duplicate", "decontaminate": "contaminated"}
-_SLICES = 8  # of a stacked bar; one more holds the others
-_MANY = 18  # rows of a bar plot; the table below the plot has the rest
+_LOSSES = {"dedup": "duplicate", "decontaminate": "contaminated"}
+_SLICES = 8  # of a stacked bar; one more slice holds the others
+_MANY = 18  # rows of a bar plot; the table below the plot has all rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """One plot, and the table that says the same in text."""
+    """One plot, and a table with the same data."""
 
     id: str
     title: str
-    about: str  # what to see, for people who do not see the plot
+    about: str  # what the plot shows, also for people who cannot see it
     spec: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
 
@@ -52,7 +52,7 @@ def _count(field: str) -> Any:
 
 
 def _named(field: str) -> Any:
-    """Return a vertical axis of names, in the order of the data."""
+    """Return a vertical axis of names in data order."""
     return alt.Y(f"{field}:N", sort=None, title=None, axis=alt.Axis(labelLimit=200))
 
 
@@ -61,7 +61,7 @@ def _bar_height(rows: int) -> int:
 
 
 def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
-    """Return the flow from raw rows to draws as hanging bars."""
+    """Return the flow from raw rows to drawn samples as a waterfall."""
     twice = {n for n, count in Counter(b["step"] for b in bars).items() if count > 1}
     shown = [
         {**b, "name": _name(b, twice), "what": _what(b)}
@@ -70,7 +70,7 @@ def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
     ]
     base = alt.Chart(_data(shown)).encode(y=_named("name"))
     most = max((b["end"] for b in bars), default=0)
-    room = alt.Scale(domain=[0, 1.3 * most or 1], nice=False)  # for the counts beside the bars
+    room = alt.Scale(domain=[0, 1.3 * most or 1], nice=False)  # for the counts next to the bars
     bar = base.mark_bar().encode(
         x=alt.X("start:Q", title="rows, then samples", scale=room),
         x2="end:Q",
@@ -78,7 +78,7 @@ def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
             "what:N",
             title=None,
             scale=alt.Scale(
-                domain=["there", "left", "duplicate", "contaminated", "not picked"],
+                domain=["total", "dropped", "duplicate", "contaminated", "not selected"],
                 range=[PALETTE[0], PALETTE[7], PALETTE[3], PALETTE[4], PALETTE[8]],
             ),
             legend=alt.Legend(orient="top", columns=2),
@@ -89,7 +89,7 @@ def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
         x="end:Q", text=alt.Text("count:Q", format=",")
     )
     rows = [{k: b[k] for k in ("step", "stage", "unit", "count")} for b in bars]
-    about = "Each bar is a count; bars of what left hang where the bar before them ended."
+    about = "Each bar is a count. Bars of dropped rows start where the bar above them ended."
     return Plot(
         id=id_,
         title=title,
@@ -100,7 +100,7 @@ def waterfall(id_: str, title: str, bars: Sequence[Mapping[str, Any]]) -> Plot:
 
 
 def _name(step: Mapping[str, Any], twice: Collection[str]) -> str:
-    """Return a bar's name, with its stage where two stages give the same reason."""
+    """Return a bar's name, with its stage if two stages share the reason."""
     name = str(step["step"])
     if step["kind"] == "level":
         return name
@@ -109,43 +109,43 @@ def _name(step: Mapping[str, Any], twice: Collection[str]) -> str:
 
 def _what(step: Mapping[str, Any]) -> str:
     if step["kind"] == "level":
-        return "there"
+        return "total"
     if step["stage"] == "mix":
-        return "not picked"
-    return _DOUBLES.get(step["stage"], "left")
+        return "not selected"
+    return _LOSSES.get(step["stage"], "dropped")
 
 
-def asked_and_reached(kind: str, title: str, wishes: Sequence[Mapping[str, Any]]) -> Plot:
-    """Return wishes of one kind as bars of what was reached over the range that was asked."""
+def targets_and_achieved(kind: str, title: str, constraints: Sequence[Mapping[str, Any]]) -> Plot:
+    """Return constraints of one kind: bars of achieved values over the allowed ranges."""
     rows = [
         {
-            "wish": w["key"],
-            "reached": 100 * w["reached"],
-            "low": 100 * (w["low"] or 0.0),
-            "high": 100 * (1.0 if w["high"] is None else w["high"]),
-            "unit": w["unit"],
-            "binds": w["binds"] or "no",
+            "constraint": c["key"],
+            "achieved": 100 * c["achieved"],
+            "low": 100 * (c["low"] or 0.0),
+            "high": 100 * (1.0 if c["high"] is None else c["high"]),
+            "unit": c["unit"],
+            "binding": c["binding"] or "no",
         }
-        for w in wishes
-        if w["kind"] == kind
+        for c in constraints
+        if c["kind"] == kind
     ]
-    base = alt.Chart(_data(rows)).encode(y=_named("wish"))
+    base = alt.Chart(_data(rows)).encode(y=_named("constraint"))
     tips = [
-        "wish:N",
-        alt.Tooltip("reached:Q", format=".3f"),
+        "constraint:N",
+        alt.Tooltip("achieved:Q", format=".3f"),
         alt.Tooltip("low:Q", format=".3f"),
         alt.Tooltip("high:Q", format=".3f"),
         "unit:N",
-        "binds:N",
+        "binding:N",
     ]
-    asked = base.mark_bar(opacity=0.25, color=PALETTE[8], size=18).encode(
-        x=alt.X("low:Q", title="% (grey: what was asked)"), x2="high:Q", tooltip=tips
+    allowed = base.mark_bar(opacity=0.25, color=PALETTE[8], size=18).encode(
+        x=alt.X("low:Q", title="% (grey: allowed range)"), x2="high:Q", tooltip=tips
     )
-    reached = base.mark_bar(size=7).encode(
-        x="reached:Q",
+    achieved = base.mark_bar(size=7).encode(
+        x="achieved:Q",
         color=alt.Color(
-            "binds:N",
-            title="binds",
+            "binding:N",
+            title="binding",
             scale=alt.Scale(
                 domain=["no", "fixed", "at its minimum", "at its maximum"],
                 range=[PALETTE[0], PALETTE[2], PALETTE[1], PALETTE[7]],
@@ -155,11 +155,11 @@ def asked_and_reached(kind: str, title: str, wishes: Sequence[Mapping[str, Any]]
         tooltip=tips,
     )
     return Plot(
-        id=f"wishes-{kind}",
+        id=f"constraints-{kind}",
         title=title,
-        about="The coloured bar is the share reached; the grey range behind it is what was asked.",
-        spec=_spec(asked + reached, _bar_height(len(rows))),
-        rows=[dict(w) for w in wishes if w["kind"] == kind],
+        about="Coloured bar: the achieved share. Grey range behind it: what is allowed.",
+        spec=_spec(allowed + achieved, _bar_height(len(rows))),
+        rows=[dict(c) for c in constraints if c["kind"] == kind],
     )
 
 
@@ -169,12 +169,12 @@ def side_by_side(facet: str, table: Sequence[Mapping[str, Any]], units: Sequence
     shown, rest = list(table[:_SLICES]), table[_SLICES:]
     if rest:
         shown.append({facet: "others", **{u: sum(r[u] for r in rest) for u in units}})
-    wholes = {u: sum(r[u] for r in table) for u in units}
+    totals = {u: sum(r[u] for r in table) for u in units}
     rows = [
         {
             "unit": u.replace("_", " "),
             "value": r[facet] or "(none)",
-            "share": r[u] / wholes[u],
+            "share": r[u] / totals[u],
             "count": r[u],
         }
         for u in units
@@ -206,7 +206,7 @@ def side_by_side(facet: str, table: Sequence[Mapping[str, Any]], units: Sequence
     return Plot(
         id=f"shares-{facet}",
         title=f"Shares by {facet}",
-        about=f"One bar for each unit, split by {facet}: a share in samples is not one in tokens.",
+        about=f"One bar per unit, split by {facet}: shares of samples and of tokens differ.",
         spec=_spec(chart, 34 * max(1, len(units))),
         rows=table,
     )
@@ -222,7 +222,7 @@ def bins(
     color: str | None = None,
     about: str = "",
 ) -> Plot:
-    """Return counts in named bins as upright bars, in the order of `at`."""
+    """Return counts in named bins as vertical bars, in the order of `at`."""
     encode: dict[str, Any] = {
         "x": alt.X(
             f"{x}:N",
@@ -248,21 +248,21 @@ def bins(
 def durations(
     buckets: Sequence[Mapping[str, Any]], *, marks: Mapping[str, float | None], about: str
 ) -> Plot:
-    """Return clips by bucket of duration on an axis of seconds, with rules at lengths of note.
+    """Return clips by duration bucket on an axis of seconds, with marks such as mean and limit.
 
     Args:
-        buckets: rows with `bucket`, `from_s`, `to_s` (None: no end) and `samples`.
-        marks: what each rule is called -> seconds; None draws no rule.
-        about: what to see.
+        buckets: rows with `bucket`, `from_s`, `to_s` (None: no upper end) and `samples`.
+        marks: name of each mark -> seconds; None draws no mark.
+        about: what the plot shows.
     """
     lengths = {f"{k} {v:.4g} s": v for k, v in marks.items() if v}
     ruled = [{"mark": k, "s": v} for k, v in lengths.items()]
     filled = max((i for i, b in enumerate(buckets) if b["samples"]), default=0)
-    shown = list(buckets[: filled + 1])  # the axis ends where the clips do
+    shown = list(buckets[: filled + 1])  # the axis ends at the longest clip
     ends = [float(b["to_s"] or 1.25 * b["from_s"]) for b in shown]
     end = max([*ends, *(1.1 * v for v in lengths.values())])
     shown = [{**b, "to_s": b["to_s"] or end} for b in shown]
-    # Clips are many short ones and few long ones: a root makes both wide enough to see.
+    # Most clips are short, few are long: a square-root scale makes both visible.
     scale = alt.Scale(type="sqrt", domain=[0, end], nice=False)
     bars = (
         alt.Chart(_data(shown))
@@ -297,7 +297,7 @@ def durations(
 def heat(
     id_: str, title: str, rows: Sequence[Mapping[str, Any]], *, x: str, y: str, about: str
 ) -> Plot:
-    """Return images by two ordered classes as a coloured grid with the counts in it."""
+    """Return images by two ordered classes as a heat map with counts."""
     order_x, order_y = ("w", "h") if x == "width" else (x, y)
     base = alt.Chart(_data(rows)).encode(
         x=alt.X(
@@ -333,7 +333,7 @@ def ranked(
     color: str | None = None,
     about: str = "",
 ) -> Plot:
-    """Return the largest rows as bars, longest first."""
+    """Return the largest rows as bars, largest first."""
     shown = sorted(rows, key=lambda r: -float(r[value]))[:_MANY]
     encode: dict[str, Any] = {
         "y": _named(name),
@@ -365,5 +365,5 @@ def curves(id_: str, title: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
         )
     )
     last: dict[str, Mapping[str, Any]] = {r["group"]: r for r in rows}
-    about = "Mean loss of the tokens that are learned from, whole and by group."
+    about = "Mean loss of the supervised tokens, in total and by group."
     return Plot(id=id_, title=title, about=about, spec=_spec(chart, 260), rows=list(last.values()))

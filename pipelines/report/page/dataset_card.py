@@ -1,4 +1,4 @@
-"""The dataset card of a mixture, in the hub's form: a YAML header, then Markdown.
+"""The dataset card of a mixture in the hub's format: a YAML header, then Markdown.
 
 Source: hub documentation, "Dataset Cards": `license`, `task_categories`, `size_categories`, `tags`.
 """
@@ -16,15 +16,15 @@ _SIZES = (
     (10_000_000, "1M<n<10M"),
     (100_000_000, "10M<n<100M"),
 )
-_LANGUAGE_SHARE = 0.005  # rarer ones are mostly the detector's mistakes
+_LANGUAGE_SHARE = 0.005  # rarer languages are mostly detection errors
 _TASKS = {"text": "text-generation", "video": "video-text-to-text"}
 
 
 def _header(figures: Mapping[str, Any]) -> dict[str, Any]:
-    draws = figures["totals"]["draws"]
+    drawn = figures["totals"]["samples_drawn"]
     named = [r["licence"] for r in figures["licences"] if r["licence"]]
     modalities = [r["modality"] for r in figures["shares"]["modality"]]
-    common = draws * _LANGUAGE_SHARE
+    common = drawn * _LANGUAGE_SHARE
     spoken = [r for r in figures["shares"]["language"] if r["language"]]
     languages = [r["language"] for r in spoken if r["samples"] >= common]
     header: dict[str, Any] = {
@@ -32,7 +32,7 @@ def _header(figures: Mapping[str, Any]) -> dict[str, Any]:
         "license": named[0].lower() if len(named) == 1 else "other",
         "language": sorted(languages),
         "task_categories": sorted({_TASKS.get(m, "image-text-to-text") for m in modalities}),
-        "size_categories": [next((s for n, s in _SIZES if draws < n), "n>100M")],
+        "size_categories": [next((s for n, s in _SIZES if drawn < n), "n>100M")],
         "tags": ["smolmix", "vision-language", *sorted(modalities)],
     }
     if header["license"] == "other":
@@ -60,23 +60,27 @@ def _percent(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any
     units = [
         u for u in ("samples", "tokens", "supervised_tokens", "tiles") if u in (rows or [{}])[0]
     ]
-    wholes = {u: sum(r[u] for r in rows) or 1 for u in units}
+    totals = {u: sum(r[u] for r in rows) or 1 for u in units}
     return [
         {name: r[name] or "(none)", "samples": r["samples"]}
-        | {f"% of {u}": f"{100 * r[u] / wholes[u]:.2f}" for u in units}
+        | {f"% of {u}": f"{100 * r[u] / totals[u]:.2f}" for u in units}
         for r in rows
     ]
 
 
-def _wishes(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _constraints(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     out = []
-    for wish in figures["wishes"]:
-        scale, sign = (100, " %") if wish["kind"] in ("share", "cap") else (1, "")
-        low, high = (None if wish[k] is None else f"{scale * wish[k]:g}" for k in ("low", "high"))
-        asked = low if low == high else f"{low or 'any'} to {high or 'any'}"
-        reached = f"{scale * wish['reached']:.4g}{sign}"
+    for one in figures["constraints"]:
+        scale, sign = (100, " %") if one["kind"] in ("share", "cap") else (1, "")
+        low, high = (None if one[k] is None else f"{scale * one[k]:g}" for k in ("low", "high"))
+        target = low if low == high else f"{low or 'any'} to {high or 'any'}"
         out.append(
-            {"wish": wish["key"], "asked": f"{asked}{sign}", "reached": reached, "of": wish["unit"]}
+            {
+                "constraint": one["key"],
+                "target": f"{target}{sign}",
+                "achieved": f"{scale * one['achieved']:.4g}{sign}",
+                "unit": one["unit"],
+            }
         )
     return out
 
@@ -86,8 +90,8 @@ def _licence_line(figures: Mapping[str, Any]) -> str:
     part = sum(r["share"] for r in table if r["use"] == "non-commercial")
     of = table[0]["of"] if table else "samples"
     return (
-        f"{100 * part:.4g} % of {of} are non-commercial by their licence's name. Each sample keeps "
-        "the licence of its corpus; the mixture as a whole grants nothing more."
+        f"{100 * part:.4g} % of {of} have a licence whose name says non-commercial. Each sample "
+        "keeps the licence of its corpus; the mixture grants no further rights."
     )
 
 
@@ -104,20 +108,23 @@ def dataset_card(figures: Mapping[str, Any]) -> str:
         for name in ("modality", "corpus", "category", "cot")
         if (rows := _percent(figures["shares"][name], name))
     ]
-    sizes = [{"what": k.replace("_", " "), "how many": v} for k, v in totals.items()]
+    sizes = [{"unit": k.replace("_", " "), "count": v} for k, v in totals.items()]
     revisions = _table(made["corpora"], ["corpus", "hub_id", "revision", "licence", "curated"])
-    wishes = _table(_wishes(figures), ["wish", "asked", "reached", "of"])
+    columns = ["constraint", "target", "achieved", "unit"]
+    constraints = _table(_constraints(figures), columns)
     licences = _table(_percent(figures["licences"], "licence"), ["licence", "samples"])
     limits = [
-        f"- {row['samples'] + row['rows']:,} left {_cell(row['corpus'])} as {_cell(row['reason'])}."
+        f"- {row['samples'] + row['rows']:,} of {_cell(row['corpus'])} were dropped as "
+        f"{_cell(row['reason'])}."
         for row in figures["dropped"]
     ]
     limits += [
-        f"- {v:,} curated samples could not be used: {_cell(k)}."
+        f"- {v:,} curated samples cannot be used: {_cell(k)}."
         for k, v in figures["excluded"].items()
     ]
     limits += [
-        f"- {_cell(k)} was never published: {_cell(v)}." for k, v in figures["unpublished"].items()
+        f"- The data of {_cell(k)} were never published: {_cell(v)}."
+        for k, v in figures["unpublished"].items()
     ]
     body = [
         f"# {figures['name']}",
@@ -125,18 +132,18 @@ def dataset_card(figures: Mapping[str, Any]) -> str:
         "A training mixture for small vision-language models, built by smolmix. It is an "
         "index over the corpora below, not a copy of them.",
         "## Size",
-        _table(sizes, ["what", "how many"]),
+        _table(sizes, ["unit", "count"]),
         "## Shares",
         *shares,
-        "## Asked and reached",
-        wishes if figures["wishes"] else "The spec sets no share and no cap.",
+        "## Constraints",
+        constraints if figures["constraints"] else "The spec sets no share and no cap.",
         "## Licences",
         _licence_line(figures),
         licences,
         "## Limits",
         "\n".join(limits) or "Nothing was dropped.",
-        "Filters and deduplication follow fixed policies; what they miss is still here. Chain of "
-        "thought is counted where a corpus declares it or a detector finds it.",
+        "Filters and deduplication follow a fixed policy, and miss some cases. Chain of thought is "
+        "counted if a corpus declares it or the detector finds it.",
         "## How to rebuild",
         "\n".join(
             [

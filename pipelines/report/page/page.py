@@ -1,8 +1,8 @@
-"""The report as one folder: `index.html` with everything in it but pictures, and `media/`.
+"""The report as a folder: `index.html`, which holds everything but the pictures, and `media/`.
 
 Text from data reaches the page in two ways only: through Jinja's escaping, or as JSON that scripts
-put in with `textContent`. A content policy allows the page's own scripts by their digests and no
-request to anywhere, so that even a mistake here would run nothing.
+insert with `textContent`. The content security policy allows only the page's own scripts, by their
+digests, and no network requests, so that text from data could not run as code.
 """
 
 import base64
@@ -22,7 +22,7 @@ from smolmix.pipelines.report.samples.cards import Card
 from smolmix.pipelines.stats.terminal import number, size
 from smolmix.version import __version__
 
-_WIDE = ("flow", "wishes-share")
+_WIDE = ("flow", "constraints-share")
 _ROWS_SHOWN = 60
 
 
@@ -41,7 +41,7 @@ def vega_script() -> str:
 
 
 def json_text(value: object) -> str:
-    """Return JSON that can stand inside a script element whatever its strings hold."""
+    """Return JSON that is safe inside a script element, whatever its strings contain."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for bad, good in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(bad, good)
@@ -49,7 +49,7 @@ def json_text(value: object) -> str:
 
 
 def policy(scripts: Sequence[str], *, connect: str = "'none'", images: str = "'self' file:") -> str:
-    """Return a content policy that lets run these scripts alone."""
+    """Return a content security policy that allows only these scripts."""
     digests = (hashlib.sha256(s.encode()).digest() for s in scripts)
     allowed = " ".join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests)
     return (
@@ -59,7 +59,7 @@ def policy(scripts: Sequence[str], *, connect: str = "'none'", images: str = "'s
 
 
 def environment() -> jinja2.Environment:
-    """Return the template environment: everything is escaped, unknown names are errors."""
+    """Return the template environment: autoescaping, and errors for unknown names."""
     loader = jinja2.FunctionLoader(asset)
     env = jinja2.Environment(
         loader=loader,
@@ -78,7 +78,7 @@ def report_page(figures: Mapping[str, Any], cards: Sequence[Card]) -> str:
 
     Args:
         figures: from `smolmix.pipelines.report.figures.figures`.
-        cards: the samples to browse.
+        cards: samples for the browser.
     """
     return _page(
         f"Mixture {figures['name']}",

@@ -1,31 +1,31 @@
-"""The report's sections: which figures stand where, and what is said about them."""
+"""The report's sections: which numbers and plots each one shows, and its text."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from smolmix.pipelines.report.figures.constraints import Wish
+from smolmix.pipelines.report.figures.constraints import ConstraintResult
 from smolmix.pipelines.report.page import charts
 from smolmix.pipelines.report.page.charts import Plot
 
 _FACETS_SHOWN = ("modality", "corpus", "category", "cot", "language")
 _TITLES = {
-    "tokens": "Tokens of a sample",
-    "text_tokens": "Text tokens of a sample",
-    "visual_tokens": "Visual tokens of a sample",
-    "tiles": "Tiles of a sample",
-    "answer_chars": "Characters of the answers",
-    "n_turns": "Turns of a conversation",
+    "tokens": "Tokens per sample",
+    "text_tokens": "Text tokens per sample",
+    "visual_tokens": "Visual tokens per sample",
+    "tiles": "Tiles per sample",
+    "answer_chars": "Characters per answer",
+    "n_turns": "Turns per conversation",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A cell of a table that leads to another page of the workspace."""
+    """A table cell that links to another page of the workspace."""
 
     text: str
-    href: str  # from the page's own folder
+    href: str  # relative to the page's folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Table:
 
     title: str
     rows: Sequence[Mapping[str, Any]]
-    folded: bool = False  # behind its heading until asked for
+    folded: bool = False  # collapsed until opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Section:
 
 
 def sections(figures: Mapping[str, Any]) -> list[Section]:
-    """Return the page's sections in reading order; what has no data is left out or said."""
+    """Return the page's sections in reading order; a section without data says so."""
     return [
         _overview(figures),
         _flow(figures),
@@ -94,25 +94,25 @@ def _has(figures: Mapping[str, Any], unit: str) -> bool:
 
 
 def _flow(figures: Mapping[str, Any]) -> Section:
-    whole = figures["flow"]["whole"]
-    plots = [charts.waterfall("flow", "From raw rows to draws, all corpora", whole)]
-    said = [f"{d['samples']:,} {d['reason']} in {d['corpus']}" for d in figures["doubles"]]
-    doubles = (
-        f"Duplicates and contamination found: {'; '.join(said)}."
-        if said
+    total = figures["flow"]["total"]
+    plots = [charts.waterfall("flow", "From raw rows to drawn samples, all corpora", total)]
+    found = [f"{d['samples']:,} {d['reason']} in {d['corpus']}" for d in figures["duplicates"]]
+    duplicates = (
+        f"Duplicates and contamination: {'; '.join(found)}."
+        if found
         else "No duplicates and no contamination were found."
     )
     if figures["dropped"]:
-        rows = [{**d, "left": d["rows"] + d["samples"]} for d in figures["dropped"]]
+        rows = [{**d, "dropped": d["rows"] + d["samples"]} for d in figures["dropped"]]
         plots.append(
             charts.ranked(
                 "dropped",
-                "What left, by reason",
+                "Dropped rows and samples, by reason",
                 rows,
                 name="reason",
-                value="left",
+                value="dropped",
                 color="corpus",
-                about="Rows and samples that left while curating; the browser shows examples.",
+                about="Rows and samples dropped by curation; the browser below shows examples.",
             )
         )
     tables = [
@@ -123,29 +123,29 @@ def _flow(figures: Mapping[str, Any]) -> Section:
         )
         for corpus, steps in figures["flow"]["corpora"].items()
     ]
-    left = [{"why": k, "samples": v} for k, v in figures["excluded"].items()]
-    if left:
-        tables.append(Table(title="Curated samples that the mixture could not use", rows=left))
+    excluded = [{"reason": k, "samples": v} for k, v in figures["excluded"].items()]
+    if excluded:
+        tables.append(Table(title="Curated samples that the mixture cannot use", rows=excluded))
     return Section(
         id="flow",
-        title="From raw to kept",
-        paragraphs=["Nothing leaves without a reason; every step adds up.", doubles],
+        title="From raw rows to samples",
+        paragraphs=["Every dropped row has a recorded reason, and the steps add up.", duplicates],
         plots=plots,
         tables=tables,
     )
 
 
-def _wishes(figures: Mapping[str, Any]) -> list[dict[str, str]]:
+def _constraints(figures: Mapping[str, Any]) -> list[dict[str, str]]:
     rows = []
-    for wish in (Wish(**w) for w in figures["wishes"]):
-        asked, reached = wish.words()
+    for one in (ConstraintResult(**c) for c in figures["constraints"]):
+        allowed, achieved = one.words()
         rows.append(
             {
-                "wish": wish.key,
-                "asked": asked,
-                "reached": reached,
-                "of": wish.unit,
-                "binds": wish.binds,
+                "constraint": one.key,
+                "target": allowed,
+                "achieved": achieved,
+                "unit": one.unit,
+                "binding": one.binding,
             }
         )
     return rows
@@ -153,25 +153,32 @@ def _wishes(figures: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _mixture(figures: Mapping[str, Any]) -> Section:
     plots = []
-    for kind, title in (("share", "Shares: asked and reached"), ("cap", "Caps: asked and reached")):
-        if any(w["kind"] == kind for w in figures["wishes"]):
-            plots.append(charts.asked_and_reached(kind, title, figures["wishes"]))
+    for kind, title in (
+        ("share", "Shares: target and achieved"),
+        ("cap", "Caps: limit and achieved"),
+    ):
+        if any(c["kind"] == kind for c in figures["constraints"]):
+            plots.append(charts.targets_and_achieved(kind, title, figures["constraints"]))
     for facet in _FACETS_SHOWN[2:]:
         plots.append(charts.side_by_side(facet, figures["shares"][facet], _units(figures)))
-    binding = [f"{w['key']} ({w['binds']})" for w in figures["wishes"] if w["binds"]]
-    said = ["What binds: " + "; ".join(binding) + "." if binding else "No wish binds."]
+    binding = [f"{c['key']} ({c['binding']})" for c in figures["constraints"] if c["binding"]]
+    notes = [
+        f"Binding constraints: {'; '.join(binding)}." if binding else "No constraint is binding."
+    ]
     if figures["exhausted"]:
         names = sorted({e["component"] for e in figures["exhausted"]})
-        said.append(f"Used up, so that more of them would change the mixture: {', '.join(names)}.")
-    tables = [Table(title="Wishes", rows=_wishes(figures))] if figures["wishes"] else []
-    tables.append(Table(title="How often samples are drawn", rows=figures["epochs"]))
+        notes.append(f"Used up (more data of these would change the mixture): {', '.join(names)}.")
+    tables = []
+    if figures["constraints"]:
+        tables.append(Table(title="Constraints", rows=_constraints(figures)))
+    tables.append(Table(title="How often samples are repeated", rows=figures["epochs"]))
     if figures["unpublished"]:
-        rows = [{"component": k, "why": v} for k, v in figures["unpublished"].items()]
-        tables.append(Table(title="Components never published", rows=rows))
+        rows = [{"component": k, "reason": v} for k, v in figures["unpublished"].items()]
+        tables.append(Table(title="Components whose data were never published", rows=rows))
     return Section(
         id="mixture",
-        title="Asked and reached",
-        paragraphs=said,
+        title="Constraints",
+        paragraphs=notes,
         plots=plots,
         tables=tables,
     )
@@ -190,7 +197,7 @@ def _distributions(figures: Mapping[str, Any]) -> Section:
                 y="samples",
                 color="modality",
                 about=f"Mean {shape['mean']:,.1f}, median {shape['quantiles']['p50']:,.0f}, "
-                f"95 % at most {shape['quantiles']['p95']:,.0f}.",
+                f"95 % of samples at most {shape['quantiles']['p95']:,.0f}.",
             )
         )
         quantiles.append({"measure": name, "mean": shape["mean"], **shape["quantiles"]})
@@ -204,25 +211,27 @@ def _distributions(figures: Mapping[str, Any]) -> Section:
 
 def _media(figures: Mapping[str, Any]) -> Section:
     images, video = figures["images"], figures["durations"]
-    plots, said = [], []
+    plots, notes = [], []
     if images["images"]:
-        about = f"{images['images']:,} images of the curated corpora, classes by powers of two."
+        about = f"{images['images']:,} images of the curated corpora, in classes by powers of two."
         plots.append(
             charts.heat(
                 "sizes", "Image sizes", images["classes"], x="width", y="height", about=about
             )
         )
         if images["grids"]:
-            about = "Rows and columns of sub-images under the profile; 0 × 0 is the whole alone."
+            about = "Rows and columns of sub-images under the profile; 0 × 0 means not split."
             plots.append(
-                charts.heat("grids", "Tile grids", images["grids"], x="cols", y="rows", about=about)
+                charts.heat(
+                    "grids", "Sub-image grids", images["grids"], x="cols", y="rows", about=about
+                )
             )
     else:
-        said.append("There are no images.")
+        notes.append("The mixture has no images.")
     if video["samples"]:
         target = video["target_mean_s"]
         aim = f"; the target is {target:g} s" if target else "; no target was set"
-        cap = f", none may exceed {video['max_s']:g} s" if video["max_s"] else ""
+        cap = f"; the limit is {video['max_s']:g} s" if video["max_s"] else ""
         plots.append(
             charts.durations(
                 video["buckets"],
@@ -231,8 +240,8 @@ def _media(figures: Mapping[str, Any]) -> Section:
             )
         )
     else:
-        said.append("There is no video.")
-    return Section(id="media", title="Images and video", paragraphs=said, plots=plots)
+        notes.append("The mixture has no video.")
+    return Section(id="media", title="Images and video", paragraphs=notes, plots=plots)
 
 
 def _licences(figures: Mapping[str, Any]) -> Section:
@@ -240,10 +249,10 @@ def _licences(figures: Mapping[str, Any]) -> Section:
     of = table[0]["of"] if table else "samples"
     part = sum(r["share"] for r in table if r["use"] == "non-commercial")
     unclear = sum(r["share"] for r in table if r["use"] == "not clear")
-    said = [
-        f"{100 * part:.4g} % of {of} are non-commercial by their licence's name; of "
-        f"{100 * unclear:.4g} % the name does not say. This is no legal advice."
-    ]
+    note = (
+        f"{100 * part:.4g} % of {of} have a licence whose name says non-commercial; for "
+        f"{100 * unclear:.4g} % the name does not tell. This is not legal advice."
+    )
     rows = [{**r, "percent": 100 * r["share"], "licence": r["licence"] or "(none)"} for r in table]
     plot = charts.ranked(
         "licences",
@@ -252,9 +261,9 @@ def _licences(figures: Mapping[str, Any]) -> Section:
         name="licence",
         value="percent",
         color="use",
-        about="What each licence's name says of commercial use.",
+        about="What each licence's name says about commercial use.",
     )
-    return Section(id="licences", title="Licences", paragraphs=said, plots=[plot])
+    return Section(id="licences", title="Licences", paragraphs=[note], plots=[plot])
 
 
 def _packing(figures: Mapping[str, Any]) -> Section:
@@ -269,39 +278,39 @@ def _packing(figures: Mapping[str, Any]) -> Section:
             charts.bins(f"packing-{at}", title, plan["bins"], x="full", y="sequences", about=about)
         )
         rows.append({k: v for k, v in plan.items() if k not in ("bins", "dropped")})
-    said = [] if plots else ["The mixture was not tokenized yet: `smolmix tokenize` packs it."]
+    notes = [] if plots else ["The mixture is not tokenized yet; run `smolmix tokenize MIXTURE`."]
     tables = [Table(title="Packing plans", rows=rows)] if rows else []
-    return Section(id="packing", title="Packing", paragraphs=said, plots=plots, tables=tables)
+    return Section(id="packing", title="Packing", paragraphs=notes, plots=plots, tables=tables)
 
 
 def _training(figures: Mapping[str, Any]) -> Section:
     plots, rows, tables = [], [], []
     for at, run in enumerate(figures["runs"]):
         for family in ("modality", "corpus"):
-            mine = [c for c in run["curves"] if c["group"].startswith(("whole", f"{family}/"))]
+            mine = [c for c in run["curves"] if c["group"].startswith(("total", f"{family}/"))]
             named = [{**c, "group": c["group"].removeprefix(f"{family}/")} for c in mine]
             title = f"Loss of {run['name']} by {family}"
             plots.append(charts.curves(f"run-{at}-{family}", title, named))
         rows.append({k: run[k] for k in ("name", "steps", "loss", "tokens", "tokens_per_s")})
         if run["evaluation"]:
             tables.append(Table(title=f"Evaluation of {run['name']}", rows=run["evaluation"]))
-    said = [] if plots else ["No run was trained on this mixture yet."]
+    notes = [] if plots else ["No run was trained on this mixture yet; run `smolmix train RECIPE`."]
     if rows:
         tables.insert(0, Table(title="Runs", rows=rows))
-    return Section(id="training", title="Training", paragraphs=said, plots=plots, tables=tables)
+    return Section(id="training", title="Training", paragraphs=notes, plots=plots, tables=tables)
 
 
 def _provenance(figures: Mapping[str, Any]) -> Section:
-    made = figures["provenance"]
+    origin = figures["provenance"]
     single = [
-        {"what": k, "value": str(made[k])}
+        {"field": k, "value": str(origin[k])}
         for k in ("smolmix", "spec_file", "seed", "profile", "selection", "removals")
     ]
-    tables = [Table(title="Mixture", rows=single), Table(title="Corpora", rows=made["corpora"])]
-    if made["sources"]:
-        rows = [{"number": k, "source": v} for k, v in made["sources"].items()]
-        tables.append(Table(title="Where the spec's numbers come from", rows=rows))
-    spec = json.dumps(made["spec"], indent=1, ensure_ascii=False)
+    tables = [Table(title="Mixture", rows=single), Table(title="Corpora", rows=origin["corpora"])]
+    if origin["sources"]:
+        rows = [{"number": k, "source": v} for k, v in origin["sources"].items()]
+        tables.append(Table(title="Sources of the spec's numbers", rows=rows))
+    spec = json.dumps(origin["spec"], indent=1, ensure_ascii=False)
     return Section(
         id="provenance",
         title="Provenance",

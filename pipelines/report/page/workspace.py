@@ -1,4 +1,4 @@
-"""The page of a whole workspace: what each stage holds, and what to do next. Empty ones too."""
+"""The overview page of a workspace: what each stage holds, and the next command to run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,13 @@ from smolmix.pipelines.report.page.sections import Link, Section, Table
 from smolmix.pipelines.stats.others import raw_table, read_lines
 from smolmix.workspace import STAGE_FILE, Workspace, stage_record
 
-_NEXT = (  # the first stage without anything says what comes next
-    ("fetched", "Nothing was fetched yet: `smolmix corpora` lists what there is, `smolmix fetch "
-     "CORPUS` brings it, and `make demo` builds a whole workspace without a hub."),
+_NEXT = (  # the first empty stage decides which command is suggested
+    ("fetched", "Nothing was fetched yet: `smolmix corpora` lists the available corpora, `smolmix "
+     "fetch CORPUS` downloads one, and `make demo` fills a workspace without a hub."),
     ("curated", "Nothing was curated yet: `smolmix curate CORPUS` measures, filters and "
-     "deduplicates what was fetched."),
-    ("mixtures", "No mixture was built yet: `smolmix mix plan SPEC` shows one, `smolmix mix build "
-     "SPEC` builds it, and `smolmix report NAME` then shows its samples."),
+     "deduplicates a fetched corpus."),
+    ("mixtures", "No mixture was built yet: `smolmix mix plan SPEC` previews one, `smolmix mix "
+     "build SPEC` builds it, and `smolmix report NAME` then shows its samples."),
     ("runs", "Nothing was trained yet: `smolmix tokenize MIXTURE`, then `smolmix train RECIPE`."),
 )  # fmt: skip
 
@@ -40,7 +40,7 @@ def _names(workspace: Workspace, stage: str, marker: str) -> list[str]:
 def _fetched(workspace: Workspace) -> list[dict[str, Any]]:
     rows = raw_table(workspace, _names(workspace, "raw", "fetch.json"))
     for row in rows:
-        row["parquet_rows"] = row["parquet_rows"] or None  # of other files they are not counted
+        row["parquet_rows"] = row["parquet_rows"] or None  # rows of other formats are not counted
         row["complete"] = "yes" if row["complete"] else f"no: smolmix fetch {row['corpus']}"
     return rows
 
@@ -49,10 +49,10 @@ def _curated(workspace: Workspace) -> list[dict[str, Any]]:
     rows = []
     for corpus in _names(workspace, "curated", STAGE_FILE):
         accounting = stage_record(workspace.curated(corpus)).accounting
-        gone = {"dropped": sum(accounting.dropped.values()), "duplicates": accounting.duplicates}
-        gone["merged"] = accounting.merged
+        losses = {"dropped": sum(accounting.dropped.values()), "duplicates": accounting.duplicates}
+        losses["merged"] = accounting.merged
         rows.append(
-            {"corpus": corpus, "samples": accounting.samples, **gone, "kept": accounting.kept}
+            {"corpus": corpus, "samples": accounting.samples, **losses, "kept": accounting.kept}
         )
     return rows
 
@@ -61,9 +61,9 @@ def _mixtures(workspace: Workspace) -> list[dict[str, Any]]:
     rows = []
     for name in _names(workspace, "mixtures", LOCK_FILE):
         lock = workspace.mixture(name).read_json(LOCK_FILE)
-        there = workspace.report(name).exists("index.html")
-        page: Link | str = f"none yet: smolmix report {name}"
-        if there:
+        written = workspace.report(name).exists("index.html")
+        page: Link | str = f"none; run smolmix report {name}"
+        if written:
             page = Link(text=f"reports/{name}/index.html", href=f"{name}/index.html")
         rows.append({"mixture": name, "corpora": len(lock["corpora"]), "report": page})
     return rows
@@ -80,7 +80,7 @@ def _runs(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def build_overview(workspace: Workspace) -> Overview:
-    """Write `reports/index.html`: what of every stage is there, and what to do next."""
+    """Write `reports/index.html`: the contents of every stage, and the next command to run."""
     tables = {
         "fetched": _fetched(workspace),
         "curated": _curated(workspace),
@@ -88,13 +88,13 @@ def build_overview(workspace: Workspace) -> Overview:
         "runs": _runs(workspace),
     }
     totals = {name: len(rows) for name, rows in tables.items()}
-    missing = next((said for name, said in _NEXT if not totals[name]), "")
+    missing = next((advice for name, advice in _NEXT if not totals[name]), "")
     sections = [
         Section(
             id="overview", title="Overview", totals=totals, paragraphs=[missing] if missing else []
         ),
         *(
-            Section(id=name, title=name.capitalize(), tables=[Table(title="What is there", rows=r)])
+            Section(id=name, title=name.capitalize(), tables=[Table(title="Contents", rows=r)])
             for name, r in tables.items()
             if r
         ),

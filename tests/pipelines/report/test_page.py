@@ -294,9 +294,9 @@ def test_one_sample_and_text_alone_make_a_sensible_report(
     here = visit()
     here.open(_url(made))
     text = here.page.text_content("main")
-    assert "There are no images." in text
-    assert "There is no video." in text
-    assert "No run was trained on this mixture yet." in text
+    assert "The mixture has no images." in text
+    assert "The mixture has no video." in text
+    assert "No run was trained on this mixture yet" in text
     assert here.page.text_content("#status").split()[0] == str(count)
     assert here.faults == []
 

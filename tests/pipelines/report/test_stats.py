@@ -262,7 +262,7 @@ def test_a_skipped_steps_loss_is_no_number_and_breaks_neither_stats_nor_report(
     json.dumps(found, allow_nan=False)
     (shown,) = runs(workspace, "any")
     assert shown["loss"] is None
-    assert [p["loss"] for p in shown["curves"] if p["group"] == "whole"] == [4.0, 2.0]
+    assert [p["loss"] for p in shown["curves"] if p["group"] == "total"] == [4.0, 2.0]
     assert "null" in json_text(shown)
     done = CliRunner().invoke(app, ["stats", "runs/torn", "--workspace", workspace.url])
     assert done.exit_code == 0, done.output
