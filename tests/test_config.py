@@ -1,10 +1,11 @@
-"""What people write by hand: every slip is one line that says where and what is allowed."""
+"""What people write by hand: every error is one line that says where and what is allowed."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from smolmix.config import StrictModel, validated
 from smolmix.errors import UsageError
 from smolmix.mixtures.candidates.declared_sizes import read_counts
 from smolmix.mixtures.spec.import_smolvlm2 import import_smolvlm2
@@ -26,10 +27,10 @@ DAMAGED = {
     "not UTF-8": (b"name: caf\xe9\n", "byte 9 is not UTF-8"),
     "empty": (b"", "empty; "),
     "only comments": (b"# later\n", "empty; "),
-    "a word": (b"demo\n", "holds 'demo', no keys with values; "),
-    "a list": (b"- a\n- b\n", "holds ['a', 'b'], no keys with values; "),
+    "a word": (b"demo\n", "holds 'demo', not keys with values; "),
+    "a list": (b"- a\n- b\n", "holds ['a', 'b'], not keys with values; "),
     "not closed": (b"name: x\ncomponents: [\n", "not YAML (line 3, column 1: "),
-    "a key twice": (b"name: x\nseed: 1\nname: y\n", "line 3: 'name' stands there twice; keep one"),
+    "a key twice": (b"name: x\nseed: 1\nname: y\n", "line 3: 'name' is given twice; keep one"),
 }
 
 
@@ -73,7 +74,7 @@ SLIPS = [
     ("recipe", RECIPE, "steps: 2", "stepps: 2", "; did you mean 'steps'?"),
     ("recipe", RECIPE, "lm: 1", "ml: 1", "stages.0.learning_rate.ml: no such key; allowed: vision"),
     ("recipe", RECIPE, "lm: 1,", "", "stages.0.learning_rate.lm: missing; it must be given"),
-    ("recipe", RECIPE, "steps: 2", "steps: many", "is 'many'; a whole number is wanted"),
+    ("recipe", RECIPE, "steps: 2", "steps: many", "is 'many'; an integer is allowed"),
     ("recipe", RECIPE, "steps: 2", "steps: 2, epochs: 1", "stages.0: give either steps or epochs"),
     ("recipe", RECIPE, "name: mine", "name: My Run", "lower-case letters, digits and . -"),
     ("recipe", RECIPE, "profile: nano", "profile: 256m", "mine.yaml: model nano makes 4"),
@@ -83,7 +84,7 @@ SLIPS = [
     ("policy", POLICY, "dedup", "dedupe", "dedupe: no such key; allowed: filters, dedup, decont"),
     ("catalogue", CATALOGUE, "licence: MIT", "licens: MIT", "did you mean 'licence'?"),
     ("catalogue", CATALOGUE, "MIT", "MIT, heldout: '(['", "heldout is '(['; no regular expression"),
-    ("catalogue", CATALOGUE, "MIT", "MIT, files: '*.json'", "files is '*.json'; a list is wanted"),
+    ("catalogue", CATALOGUE, "MIT", "MIT, files: '*.json'", "files is '*.json'; a list is allowed"),
     ("catalogue", "corpora: [{id: a}]\n", "[{id: a}]", "[]", "corpora is []; at least one is"),
     ("mixture", "name: x\ncomponents: {a: {corpus: b}}\n", "{a: {corpus: b}}", "{}", "at least on"),
 ]  # fmt: skip
@@ -102,7 +103,67 @@ def test_a_slip_is_named_with_what_is_allowed(
     assert len(max(str(caught.value).splitlines(), key=len)) < 500
 
 
-def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+PLACES = [
+    ("recipe", RECIPE, "steps: 2", "stepps: 2", "5: stages.0.stepps: no such key"),
+    ("recipe", RECIPE, "lm: 1,", "", "6: stages.0.learning_rate.lm: missing"),
+    ("recipe", RECIPE, "profile: nano", "profile: nano\nseed: x", "3: seed is 'x'; an integer is"),
+    ("policy", POLICY, "keep", "kep", "1: dedup.same_image is 'kep'"),
+    ("catalogue", CATALOGUE, "MIT", "MIT, files: '*.json'", "1: corpora.0.files is '*.json'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reader", "text", "right", "wrong", "says"), PLACES)
+def test_an_error_is_reported_once_with_its_line(
+    reader: str, text: str, right: str, wrong: str, says: str, tmp_path: Path
+) -> None:
+    assert right in text
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace(right, wrong))
+    with pytest.raises(UsageError) as caught:
+        READERS[reader](str(path))
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{path}:{says}")
+
+
+class Inner(StrictModel):
+    size: int
+
+
+class Outer(StrictModel):
+    name: str = ""
+    size: int | Inner | tuple[int, ...] = 0
+    names: dict[str, str] = {}  # noqa: RUF012  # pydantic copies it
+
+
+def test_a_value_of_several_types_has_one_error() -> None:
+    def says(value: object) -> list[str]:
+        with pytest.raises(UsageError) as caught:
+            validated(Outer, value, "mine")
+        return str(caught.value).splitlines()
+
+    assert says({"size": "x"}) == [
+        "mine: size is 'x'; an integer or keys with values or a list is allowed"
+    ]
+    assert says({"size": {"size": "x"}}) == ["mine: size.size is 'x'; an integer is allowed"]
+    assert says({"size": {"sise": 3}}) == [
+        "mine: size.sise: no such key; allowed: size; did you mean 'size'?"
+    ]
+    assert says({"nam": "x", "names": {"a": 1}}) == [
+        "mine: nam: no such key; allowed: name, size, names; did you mean 'name'?",
+        "mine: names.a is 1; text (put it in quotes) is allowed",
+    ]
+
+
+def test_a_value_from_another_file_is_reported_in_that_file(tmp_path: Path) -> None:
+    base, mine = tmp_path / "base.yaml", tmp_path / "mine.yaml"
+    base.write_text("# the base\nname: x\n\nsize: many\n")
+    mine.write_text("extends: base.yaml\nname: y\n")
+    with pytest.raises(UsageError) as caught:
+        validated(Outer, {"name": "y", "size": "many"}, mine)
+    assert str(caught.value).startswith(f"{base}:4: size is 'many'; ")
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + RECIPE.encode())
     assert load_recipe(path).name == "mine"

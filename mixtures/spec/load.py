@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from smolmix.config import faults, read_mapping
+from smolmix.config import read_mapping, validated
 from smolmix.errors import UsageError, nearest
 from smolmix.mixtures.spec.conditions import TAG_PREFIX
 from smolmix.mixtures.spec.spec import FAMILIES, ROUNDED, VALUES, Spec
@@ -148,10 +146,7 @@ def parse_spec(value: Mapping[str, Any], path: str) -> Reading:
     """
     sources: dict[str, str] = {}
     raw = _strip(dict(value), "", sources)
-    try:
-        spec = Spec.model_validate(raw)
-    except ValidationError as error:
-        raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, Spec))) from error
+    spec = validated(Spec, raw, path)
     _check_families(path, spec)
     return Reading(spec=spec, path=path, sources=sources, raw=raw)
 

@@ -8,8 +8,9 @@ written `14 %`.
 import math
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from smolmix.config import StrictModel
 from smolmix.errors import nearest
 from smolmix.mixtures.spec import conditions
 from smolmix.profiles import ProfileChoice
@@ -65,10 +66,10 @@ Conditions = Annotated[tuple[Condition, ...], BeforeValidator(_listed)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
-class Strict(BaseModel):
-    """A model that refuses keys it does not know and says which it does."""
+class SpecModel(StrictModel):
+    """A part of a spec; each may say where its numbers are from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     source: str = ""  # where the numbers are from
 
@@ -85,7 +86,7 @@ class Strict(BaseModel):
         return value
 
 
-class Bounds(Strict):
+class Bounds(SpecModel):
     """A share: fixed, or between `min` and `max`; a bare number fixes it."""
 
     min: Share = 0.0
@@ -107,7 +108,7 @@ class Bounds(Strict):
         return self
 
 
-class Cap(Strict):
+class Cap(SpecModel):
     """A share of samples that is not exceeded at any prefix; a bare number is the maximum."""
 
     min: Share = 0.0
@@ -125,7 +126,7 @@ class Cap(Strict):
         return self
 
 
-class Take(Strict):
+class Take(SpecModel):
     """How much of a component is used: all of it, a number of samples, or a percentage."""
 
     samples: int | None = None
@@ -157,7 +158,7 @@ class Take(Strict):
         return max(math.ceil(available * self.percent / 100), min(available, 1))
 
 
-class Declared(Strict):
+class Declared(SpecModel):
     """What is known of a component before its data are here; means are per sample."""
 
     samples: Annotated[int | None, Field(ge=0)] = None
@@ -171,7 +172,7 @@ class Declared(Strict):
     assumed: Names = ()  # those of the numbers above that are a guess
 
 
-class Component(Strict):
+class Component(SpecModel):
     """One source of samples."""
 
     corpus: str
@@ -200,7 +201,7 @@ class Component(Strict):
         return self
 
 
-class Duration(Strict):
+class Duration(SpecModel):
     """Length of videos: none above `max`, the mean within `within` of `mean`."""
 
     max: Annotated[float, Field(gt=0)] = math.inf
@@ -219,7 +220,7 @@ class Duration(Strict):
         return self
 
 
-class Caps(Strict):
+class Caps(SpecModel):
     """What is never exceeded."""
 
     cot: Cap = Cap()  # chain of thought that was added: samples whose `cot` is "declared"
@@ -229,7 +230,7 @@ class Caps(Strict):
     tokens_per_sample: Annotated[int | None, Field(ge=1)] = None
 
 
-class Total(Strict):
+class Total(SpecModel):
     """How large the mixture is; neither set: as large as possible."""
 
     samples: Annotated[int | None, Field(ge=1)] = None
@@ -253,7 +254,7 @@ class Total(Strict):
         return self
 
 
-class Spec(Strict):
+class Spec(SpecModel):
     """A whole mixture."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from smolmix.config import faults, read_mapping
+from smolmix.config import StrictModel, read_mapping, validated
 from smolmix.errors import UsageError, nearest
 from smolmix.model.arch.presets import (
     LANGUAGE_MODELS,
@@ -30,11 +30,7 @@ Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelSpec(_Strict):
+class ModelSpec(StrictModel):
     """Where the weights come from: a preset, a pairing of towers, or a checkpoint."""
 
     preset: str | None = None
@@ -88,7 +84,7 @@ class ModelSpec(_Strict):
         return {"sizes": None if sizes is None else asdict(sizes), "weights": weights}
 
 
-class Rates(_Strict):
+class Rates(StrictModel):
     """Peak learning rate of each tower; 0 freezes it."""
 
     vision: Rate
@@ -97,7 +93,7 @@ class Rates(_Strict):
     embeddings: Rate | None = None  # of the token embedding and head; None: as `lm`
 
 
-class Schedule(_Strict):
+class Schedule(StrictModel):
     """How the learning rate rises and falls."""
 
     kind: Literal["cosine", "linear", "constant"] = "cosine"
@@ -105,7 +101,7 @@ class Schedule(_Strict):
     floor: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the peak at the end
 
 
-class Guards(_Strict):
+class Guards(StrictModel):
     """What to do when a step goes wrong."""
 
     nan: Literal["stop", "skip"] = "stop"
@@ -115,7 +111,7 @@ class Guards(_Strict):
     patience: Annotated[int, Field(ge=1)] = 20  # skipped steps in a row before stopping anyway
 
 
-class StageSpec(_Strict):
+class StageSpec(StrictModel):
     """One stage of training."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -157,7 +153,7 @@ class StageSpec(_Strict):
         return max(1, self.tokens_per_step // self.sequence_tokens)
 
 
-class Recipe(_Strict):
+class Recipe(StrictModel):
     """A training run from first weights to evaluation."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -219,7 +215,4 @@ def parse_recipe(value: object, where: str) -> Recipe:
     Raises:
         UsageError: it is no recipe.
     """
-    try:
-        return Recipe.model_validate(value)
-    except ValidationError as error:
-        raise UsageError("\n".join(f"{where}: {f}" for f in faults(error, Recipe))) from error
+    return validated(Recipe, value, where)

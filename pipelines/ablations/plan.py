@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from smolmix.config import faults
+from smolmix.config import StrictModel, validated
 from smolmix.errors import UsageError, nearest
 from smolmix.mixtures.spec.load import Reading, load_extended, parse_spec, resolve
 from smolmix.model.train.recipe import HOLDS as RECIPE_HOLDS
@@ -36,11 +36,7 @@ _ROOTS = ("recipe", "spec", "specs", "profile", "policy")
 _ARM = r"^[a-z0-9][a-z0-9.%-]*$"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Expectation(_Strict):
+class Expectation(StrictModel):
     """A published claim about two arms, which the trials support or contradict."""
 
     arm: str
@@ -50,7 +46,7 @@ class Expectation(_Strict):
     source: str
 
 
-class AblationFile(_Strict):
+class AblationFile(StrictModel):
     """The keys of a plan's YAML file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -128,10 +124,7 @@ def load_plan(name: str | Path) -> AblationPlan:
         path = PLANS / f"{name}.yaml"
     known = [p.stem for p in PLANS.glob("*.yaml") if not p.stem.startswith("_")]
     value = load_extended(path, _HOLDS, known)
-    try:
-        file = AblationFile.model_validate(value)
-    except ValidationError as error:
-        raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, AblationFile))) from error
+    file = validated(AblationFile, value, path)
     combined = list(_grid(file.grid)) if file.grid else list(file.arms.items())
     arms = dict(combined)
     if len(arms) < len(combined):

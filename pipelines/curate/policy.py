@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from smolmix.config import faults, mapping_in, read_mapping
+from smolmix.config import StrictModel, mapping_in, read_mapping, validated
 from smolmix.errors import UsageError, nearest
 from smolmix.pipelines.curate.measure.model_scores import SCORERS
 from smolmix.pipelines.curate.rules.registry import RULES
@@ -31,11 +31,7 @@ _APPLIES = {
 }
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TextDedup(_Strict):
+class TextDedup(StrictModel):
     """Near duplicates among text-only samples, by MinHash."""
 
     enabled: bool = True
@@ -46,7 +42,7 @@ class TextDedup(_Strict):
     numbers: Literal["must-match", "ignore"] = "must-match"
 
 
-class ImageDedup(_Strict):
+class ImageDedup(StrictModel):
     """Near duplicates among media: hashes propose, pixels decide."""
 
     enabled: bool = True
@@ -56,7 +52,7 @@ class ImageDedup(_Strict):
     min_edge_px: int = Field(default=128, ge=1)  # longest edge; smaller ones: pixel on pixel
 
 
-class VideoDedup(_Strict):
+class VideoDedup(StrictModel):
     """Near duplicates among videos, by hashes of sampled frames."""
 
     enabled: bool = True
@@ -64,7 +60,7 @@ class VideoDedup(_Strict):
     max_length_gap: float = Field(default=0.05, ge=0)  # relative
 
 
-class Merge(_Strict):
+class Merge(StrictModel):
     """How conversations over the same media become one, under `same_image: merge`."""
 
     max_pairs: int = Field(default=64, ge=2)  # of question and answer in one conversation
@@ -72,7 +68,7 @@ class Merge(_Strict):
     tags: Literal["must-match", "ignore"] = "must-match"  # mixtures select by them
 
 
-class Dedup(_Strict):
+class Dedup(StrictModel):
     """What counts as a duplicate, and which copy stays."""
 
     exact: bool = True
@@ -84,7 +80,7 @@ class Dedup(_Strict):
     priority: tuple[str, ...] = ()  # corpora, the first keeps its copy; then unnamed ones by name
 
 
-class Decontaminate(_Strict):
+class Decontaminate(StrictModel):
     """What of a benchmark must not be in training data."""
 
     enabled: bool = True
@@ -95,7 +91,7 @@ class Decontaminate(_Strict):
     heldout: Literal["image-and-text", "image"] = "image-and-text"  # of the corpus's own split
 
 
-class PolicyFile(_Strict):
+class PolicyFile(StrictModel):
     """What the YAML file of a policy holds."""
 
     filters: dict[str, list[dict[str, Any]]] = {}
@@ -184,10 +180,7 @@ def parse_mapping(value: Mapping[str, Any], where: str) -> Policy:
     Raises:
         UsageError: a key, rule or threshold is not known, or a value is not allowed.
     """
-    try:
-        file = PolicyFile.model_validate(value)
-    except ValidationError as error:
-        raise UsageError("\n".join(f"{where}: {f}" for f in faults(error, PolicyFile))) from error
+    file = validated(PolicyFile, value, where)
     for group in file.filters:
         if group not in _GROUPS:
             raise UsageError(
@@ -226,4 +219,4 @@ def load(name: str = DEFAULT) -> Policy:
                 f"--policy {name}: no such policy; known: {', '.join(known)}, or the path of a "
                 f"file that ends in .yaml{nearest(name, known)}"
             )
-    return parse_mapping(read_mapping(path, _HOLDS), path.name)
+    return parse_mapping(read_mapping(path, _HOLDS), str(path))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pydantic
 from fsspec.registry import known_implementations
 
-from smolmix.config import faults, read_mapping
+from smolmix.config import StrictModel, read_mapping, validated
 from smolmix.errors import UsageError, nearest
 from smolmix.pipelines.formats.format import FileFormat
 from smolmix.pipelines.formats.json_array import JsonArray
@@ -37,10 +37,8 @@ _FORMATS: dict[str, tuple[FileFormat, tuple[str, ...]]] = {
 }
 
 
-class Corpus(pydantic.BaseModel):
+class Corpus(StrictModel):
     """One corpus of a user's catalogue."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     id: str = pydantic.Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     path: str
@@ -72,10 +70,8 @@ class Corpus(pydantic.BaseModel):
         return value
 
 
-class Catalogue(pydantic.BaseModel):
+class Catalogue(StrictModel):
     """A catalogue file."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     corpora: tuple[Corpus, ...] = pydantic.Field(min_length=1)
 
@@ -110,10 +106,7 @@ def read_catalogue(path: str) -> dict[str, Source]:
         UsageError: the file cannot be read, or a key or value in it is not allowed.
     """
     found = read_mapping(path, "a catalogue has a list `corpora`")
-    try:
-        catalogue = Catalogue.model_validate(found)
-    except pydantic.ValidationError as error:
-        raise UsageError("\n".join(f"{path}: {f}" for f in faults(error, Catalogue))) from error
+    catalogue = validated(Catalogue, found, path)
     sources = {}
     for corpus in catalogue.corpora:
         if corpus.id in sources:
