@@ -317,7 +317,13 @@ def python_page() -> str:
         f"{GENERATED} `import smolmix` loads none of the heavy libraries; each name loads what it "
         "needs when it is first used.",
         "",
+        "| name | |",
+        "|---|---|",
     ]
+    for name in names:
+        about = (inspect.getdoc(getattr(smolmix, name)) or "").split("\n\n")[0]
+        out.append(f"| [`{name}`](#{name.lower()}) | {' '.join(about.split())} |")
+    out.append("")
     for name in names:
         value = getattr(smolmix, name)
         if not callable(value):

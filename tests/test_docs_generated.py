@@ -1,5 +1,6 @@
 """Generated documentation is what the code gives, and lists every key a file may have."""
 
+import ast
 import importlib.util
 import re
 import sys
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+import smolmix
 from smolmix.mixtures.spec.load import parse_spec
 from smolmix.mixtures.spec.spec import Spec
 from smolmix.model.train.recipe import Recipe, parse_recipe
@@ -136,3 +138,15 @@ def test_the_plan_of_the_document_is_read(tmp_path: Path) -> None:
     ]
     (tmp_path / "grid.yaml").write_text(plan.split("arms:")[0] + grid + "evaluate: [easy-vqa]\n")
     assert len(load_plan(tmp_path / "grid.yaml").arms) == 4
+
+
+def test_the_python_of_the_documents_imports_public_names() -> None:
+    found = []
+    for page in sorted(DOCS.rglob("*.md")):
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+            if page.name != "python.md":  # signatures, not programs
+                for node in ast.walk(ast.parse(block)):
+                    if isinstance(node, ast.ImportFrom) and node.module == "smolmix":
+                        found += [alias.name for alias in node.names]
+    assert len(found) >= 4
+    assert set(found) - set(smolmix.__all__) == set()
