@@ -62,11 +62,11 @@ WORDS = (
         caught=("When no mixture satisfies the wishes", "| wish | value |"),
     ),
     Word(
-        pattern=r"\basked\s+reached\b|\basked for\b|\bas asked\b|\bis asked;",
+        pattern=r"\basked\s+reached\b|(?<!are\s)\basked for\b|\bas asked\b|\bis asked;",
         write="target, requested",
         why="a constraint has a target; a user requests",
         caught=("wish   asked      reached", "to tokenize it as asked"),
-        fine=("the model is asked 600 questions", "frequently asked questions"),
+        fine=("before they are asked for", "the model is asked 600 questions"),
     ),
     Word(
         pattern=r"\bbinds?\b(?! (to|address))|\bbind together\b",
@@ -345,7 +345,7 @@ WORDS = (
         fine=("they say that", "say what changed"),
     ),
     Word(
-        pattern=r"(?<!there\s)\b(is|are) no\b(?! (longer|more|less|fewer|later|earlier)\b)",
+        pattern=r"(?<!there\s)\b(is|are) no\b(?! (longer|more|less|fewer|later|earlier|limit)\b)",
         write="is not a …; invalid",
         why="'x is no condition' is not idiomatic",
         caught=("{} is no condition; write", "clips are no duplicates"),
@@ -477,10 +477,26 @@ def test_each_pattern_finds_its_sense_and_lets_others_through(word: Word) -> Non
         assert allowed or not regex.search(text), text
 
 
-@pytest.mark.xfail(reason="documents are being rewritten in plain English")
-def test_documents_use_plain_words() -> None:
-    assert sum(1 for _ in documents()) >= 10
-    assert list(hits(documents())) == []
+# Documents that are still to be rewritten. Who rewrites one takes it off: the mark is strict.
+REWRITE = {"README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/corpora.md", "docs/curation.md",
+           "docs/python.md"}  # fmt: skip
+
+
+def _document(page: Text) -> object:
+    mark = pytest.mark.xfail(reason="is being rewritten in plain English")
+    return pytest.param(page, id=page.place, marks=mark if page.place in REWRITE else ())
+
+
+@pytest.mark.parametrize("page", [_document(page) for page in documents()])
+def test_documents_use_plain_words(page: Text) -> None:
+    assert page.text
+    assert list(hits(iter([page]))) == []
+
+
+def test_every_kind_of_document_is_checked() -> None:
+    places = {page.place for page in documents()}
+    assert places >= {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/glossary.md"}
+    assert places >= REWRITE
 
 
 @pytest.mark.xfail(reason="help texts are being rewritten in plain English")
