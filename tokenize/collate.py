@@ -1,4 +1,4 @@
-"""Sequences joined to batches for trainers that want them, such as the Hugging Face Trainer."""
+"""Packed sequences joined into batches, for trainers such as the Hugging Face Trainer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,11 @@ from smolmix.errors import UsageError
 
 
 def normalise(tiles: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Return uint8 tiles as the vision tower's input, -1 to 1; call it where the model is.
+    """Return the tiles scaled to -1 to 1, as the vision tower expects; call it on the device.
+
+    Args:
+        tiles: uint8, any shape.
+        dtype: of the result.
 
     Source: SmolVLM's image processor: ×1/255, then mean = std = 0.5.
     """
@@ -19,21 +23,24 @@ def normalise(tiles: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.
 def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return one batch for transformers' `SmolVLMForConditionalGeneration`.
 
-    All sequences go end to end into one row. Positions restart at each document, and transformers
-    builds the block-diagonal mask from that (with FlashAttention, the boundaries) as long as there
-    is no `attention_mask` and no cache: so there is neither, nothing is padded, and no document
-    sees another, whatever the batch size.
+    The sequences are concatenated into one row, without padding. Positions restart at each
+    document; from them, transformers builds a block-diagonal mask (or the boundaries for
+    FlashAttention), provided that there is no `attention_mask` and no cache. So no document attends
+    to another, whatever the batch size.
+
+    Args:
+        items: of a `SequenceDataset`.
 
     Returns:
-        `input_ids`, `labels`, `position_ids` (1, tokens) and, if there are tiles,
-        `pixel_values` (1, tiles, 3, edge, edge) float32; `use_cache` is False.
+        `input_ids`, `labels`, `position_ids` (1, tokens) int64; `pixel_values` (1, tiles, 3,
+        tile_px, tile_px) float32, only if there are tiles; `use_cache`, False.
 
     Raises:
-        UsageError: frames are averaged, which transformers' model does not do.
+        UsageError: the profile averages frames, which transformers' model cannot.
     """
     if any(bool((i["tile_groups"] > 1).any()) for i in items):
         raise UsageError(
-            "collate: the profile averages frames, which transformers' model does not; train with "
+            "collate: the profile averages frames, which transformers' model cannot; train with "
             "`smolmix train`, or tokenize with frame_average 1"
         )
     out: dict[str, Any] = {

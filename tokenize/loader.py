@@ -1,11 +1,11 @@
-"""The loader: packed sequences, in one global order, from any place of it at once.
+"""Loading packed sequences, in one global order that can be resumed at any position.
 
-The order is a function of (seed, epoch) alone. Rank r of N takes every N-th sequence of it, and
-the state is one number, the place in the global order; so a run resumes with other ranks and
-other workers where it stopped, no sequence twice and none left out, however long the mixture.
+The order depends on the seed and the epoch alone. Rank r of N takes every N-th sequence. The state
+is one number, the position in the global order: a run resumes where it stopped, with any number of
+ranks and workers, and no sequence is repeated or skipped.
 
-Usable without the rest of smolmix: `SequenceDataset` is a plain PyTorch map-style dataset,
-`collate` joins its items for trainers that want batches.
+`SequenceDataset` is a plain PyTorch map-style dataset that other trainers can use;
+`smolmix.tokenize.collate` joins its items into batches.
 """
 
 from collections import OrderedDict
@@ -24,7 +24,7 @@ from smolmix.storage import Folder
 from smolmix.tokenize.chat.encode import IGNORE
 from smolmix.tokenize.shards.local import LocalCopies
 from smolmix.tokenize.shards.packing_plan import PackedDocument, PackingPlan, PackingRecord
-from smolmix.tokenize.shards.shards import IdsRow, Shard, TilesRow
+from smolmix.tokenize.shards.shards import IdsRow, R, Shard, TilesRow
 from smolmix.tokenize.tiles.codec import decode_tiles
 from smolmix.tokenize.tiles.image import ImageError
 from smolmix.workspace import Workspace
@@ -33,7 +33,7 @@ _OPEN_SHARDS = 256
 
 
 class SequenceDataset(Dataset[dict[str, Any]]):
-    """The sequences of one packing plan, by number. Holds no state; safe to fork and to pickle."""
+    """The sequences of one packing plan, by number; it can be pickled and used after a fork."""
 
     def __init__(
         self,
@@ -43,18 +43,18 @@ class SequenceDataset(Dataset[dict[str, Any]]):
         copies: LocalCopies | None = None,
         load_tiles: bool = True,
     ):
-        """Open a plan; nothing but the plan is read.
+        """Open a plan; shards are opened when a sequence is read.
 
         Args:
-            workspace: what the shards' paths are relative to: a path or an fsspec URL.
-            folder: `sequences/<mixture>/<profile>-<budget>`, a path below the workspace or a
+            workspace: a path, an fsspec URL or a folder; the shards' paths are relative to it.
+            folder: `sequences/<mixture>/<profile>-<tokens>`, as a path below the workspace or a
                 folder.
-            copies: where files of a remote workspace are copied to; a bounded cache in the
-                user's cache folder by default.
-            load_tiles: off: leave the pixels out, for counting.
+            copies: local copies of a remote workspace's files; default: a bounded cache in the
+                user's cache folder.
+            load_tiles: False omits the pixels.
 
         Raises:
-            IncompleteError: the plan is not there.
+            IncompleteError: the folder holds no complete plan.
             IntegrityError: the plan is damaged.
         """
         self._workspace = workspace if isinstance(workspace, Folder) else Workspace(workspace)
@@ -67,11 +67,13 @@ class SequenceDataset(Dataset[dict[str, Any]]):
 
     def _open(self) -> None:
         self.plan = PackingPlan.open(self._copies, self._workspace, self._folder, self.record)
-        self._shards: OrderedDict[tuple[str, int], Shard] = OrderedDict()
+        self._ids_shards: OrderedDict[str, Shard[IdsRow]] = OrderedDict()
+        self._tile_shards: OrderedDict[str, Shard[TilesRow]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        del state["plan"], state["_shards"]
+        for opened in ("plan", "_ids_shards", "_tile_shards"):
+            del state[opened]
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -85,15 +87,16 @@ class SequenceDataset(Dataset[dict[str, Any]]):
         """Return a sequence.
 
         Returns:
-            `input_ids`, `labels`, `position_ids` (tokens,) int64; labels are -100 where not
-            supervised and not shifted, positions restart at 0 in each document. `boundaries`
-            (documents + 1,) int32, cumulative lengths. `tiles` (tiles, 3, edge, edge) uint8.
-            `tile_groups` (blocks,) int64: how many tiles each visual block averages, in order;
-            ones unless the profile averages frames. `corpora` and `modalities`, one name a
-            document. `samples`, the index of each in the mixture's selection.
+            `input_ids`, `labels`, `position_ids` (tokens,) int64: labels are -100 where not
+            supervised, and not shifted; positions restart at 0 in each document. `boundaries`
+            (documents + 1,) int32: cumulative lengths. `tiles` (tiles, 3, tile_px, tile_px) uint8.
+            `tile_groups` (blocks,) int64: the number of tiles that each visual block averages, 1
+            unless the profile averages frames. `corpora` and `modalities`: a name for each
+            document. `samples`: the index of each document's sample in the mixture's selection.
 
         Raises:
-            IntegrityError: a shard is missing or damaged; it is named.
+            IntegrityError: a shard is missing or damaged; the message names it.
+            DataError: a stored image cannot be decoded.
         """
         documents = self.plan.documents(index)
         ids = [self.ids_row(d) for d in documents]
@@ -123,28 +126,36 @@ class SequenceDataset(Dataset[dict[str, Any]]):
             "samples": tuple(d.sample for d in documents),
         }
 
-    def _shard(self, name: str, kind: type[IdsRow] | type[TilesRow], number: int) -> Shard:
-        key = (kind.__name__, number)
-        shard = self._shards.get(key)
+    def _shard(self, name: str, kind: type[R], opened: OrderedDict[str, Shard[R]]) -> Shard[R]:
+        shard = opened.get(name)
         if shard is None:
             shard = Shard(self._copies.path(name), kind, where=f"{self._workspace.url}/{name}")
-            self._shards[key] = shard
-            if len(self._shards) > _OPEN_SHARDS:
-                self._shards.popitem(last=False)
+            opened[name] = shard
+            if len(opened) > _OPEN_SHARDS:
+                opened.popitem(last=False)
         return shard
 
     def ids_row(self, document: PackedDocument) -> IdsRow:
-        """Return the ids of a document's whole sample."""
+        """Return the stored row of a document's sample, all of its tokens.
+
+        Raises:
+            IntegrityError: the shard is missing or damaged.
+        """
         name = self.record.ids_shards[document.ids_shard]
-        row = self._shard(name, IdsRow, document.ids_shard).row(document.ids_row)
-        assert isinstance(row, IdsRow)
-        return row
+        return self._shard(name, IdsRow, self._ids_shards).row(document.ids_row)
 
     def tiles_row(self, shard: int, row: int) -> TilesRow:
-        """Return a medium's tiles as stored."""
-        found = self._shard(self.record.tile_shards[shard], TilesRow, shard).row(row)
-        assert isinstance(found, TilesRow)
-        return found
+        """Return the stored row of a medium.
+
+        Args:
+            shard: index into the record's `tile_shards`.
+            row: in that shard.
+
+        Raises:
+            IntegrityError: the shard is missing or damaged.
+        """
+        name = self.record.tile_shards[shard]
+        return self._shard(name, TilesRow, self._tile_shards).row(row)
 
     def _tiles(self, documents: Sequence[PackedDocument]) -> tuple[torch.Tensor, list[int]]:
         edge, average = self._pixel.tile_px, self.record.profile.chat.frame_average
@@ -171,10 +182,10 @@ class SequenceDataset(Dataset[dict[str, Any]]):
 
 
 class Loader:
-    """This rank's sequences, pass after pass without end, read ahead by worker threads.
+    """This rank's sequences, epoch after epoch, read ahead by worker threads.
 
-    Decoding and resizing run outside the interpreter's lock, so threads scale; nothing is copied
-    between processes.
+    Decoding and resizing release the interpreter's lock, so that threads scale and nothing is
+    copied between processes.
     """
 
     def __init__(
@@ -190,25 +201,27 @@ class Loader:
         epochs: int | None = None,
         pin_memory: bool = False,
     ):
-        """Start at the beginning; `load_state_dict` goes elsewhere.
+        """Start at the beginning; `load_state_dict` moves to another position.
 
         Args:
             dataset: the plan's sequences.
-            rank: this process among `world_size`.
-            world_size: ranks that share the order.
-            workers: threads that read ahead; 0 reads when asked.
-            ahead: sequences made ready before they are asked for.
+            rank: of this process, 0 to `world_size` - 1.
+            world_size: number of ranks that share the order.
+            workers: threads that read ahead; 0 reads each sequence when it is requested.
+            ahead: sequences that are read ahead.
             seed: of the order of later epochs.
-            shuffle: the first epoch keeps the mixture's own order, whose shares hold at every
-                prefix; later ones are shuffled, unless this is off.
-            epochs: stop after this many; None goes on without end.
-            pin_memory: put tensors where a GPU can fetch them.
+            shuffle: shuffle the epochs after the first. The first keeps the mixture's own order,
+                in which every prefix has the mixture's shares.
+            epochs: stop after this many; None never stops.
+            pin_memory: put tensors in pinned memory, for faster transfer to a GPU.
 
         Raises:
             UsageError: `rank` is not below `world_size`.
         """
         if not 0 <= rank < world_size:
-            raise UsageError(f"loader: rank {rank} of {world_size}; ranks are 0 to world_size - 1")
+            raise UsageError(
+                f"loader: rank {rank} of {world_size}; ranks are 0 to {world_size - 1}"
+            )
         self.dataset = dataset
         self._rank, self._world = rank, world_size
         self._workers, self._ahead = workers, max(ahead, 1)
@@ -218,7 +231,7 @@ class Loader:
         self._order: tuple[int, Any] = (-1, None)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield this rank's sequences from the present place on."""
+        """Yield this rank's sequences from the current position on."""
         if self._workers == 0:
             for number in self._numbers():
                 yield self._next(self._load(number))
@@ -256,7 +269,7 @@ class Loader:
             place += self._world
 
     def sequence(self, epoch: int, index: int) -> int:
-        """Return the number of the sequence at a place of an epoch's order."""
+        """Return the number of the sequence at a position of an epoch's order."""
         if epoch == 0 or not self._shuffle:
             return index
         known, order = self._order
@@ -266,9 +279,9 @@ class Loader:
         return int(order[index])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place in the global order: a few numbers, whatever the mixture's length.
+        """Return the position in the global order, with the seed and the sequences' digest.
 
-        Every rank returns the same once all have taken as many sequences.
+        All ranks return the same state once each has taken equally many sequences.
         """
         return {
             "consumed": self._consumed,
@@ -277,19 +290,19 @@ class Loader:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a place, saved under any number of ranks and workers.
+        """Move to a position that was saved with any number of ranks and workers.
 
         Raises:
-            UsageError: it is a place in other sequences, or in another order.
+            UsageError: it was saved for other sequences or with another seed.
         """
         if state["digest"] != self.dataset.record.digest:
             raise UsageError(
                 f"loader state: saved for sequences {state['digest']}, these are "
-                f"{self.dataset.record.digest}; resume on the mixture the run began with"
+                f"{self.dataset.record.digest}; resume on the mixture that the run started with"
             )
         if state["seed"] != self._seed:
             raise UsageError(
                 f"loader state: saved with seed {state['seed']}, this loader has {self._seed}; "
-                "use the seed the run began with"
+                "use the seed that the run started with"
             )
         self._consumed = int(state["consumed"])

@@ -1,6 +1,6 @@
-"""Samples to token ids and loss spans.
+"""Token ids and loss spans of samples.
 
-Texts of a whole batch go through the tokenizer at once; visual blocks are copied from a table.
+The texts of a batch are tokenized in one call; the ids of visual blocks come from a table.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from smolmix.tokenize.chat.tokenizer import Vocabulary
 
 IGNORE = -100
 _BATCH = 512
-_SHORT = 20  # characters: template words, frame labels and short answers come again and again
+_SHORT = 20  # characters; template words, frame labels and short answers repeat and are cached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,23 +28,23 @@ class Encoded:
     """One sample as a model reads it."""
 
     input_ids: NDArray[np.uint16]  # (tokens,)
-    spans: tuple[tuple[int, int], ...]  # supervised [start, stop), in order, apart
+    spans: tuple[tuple[int, int], ...]  # supervised [start, stop), ascending, not adjacent
     media: tuple[int, ...]  # indices into the sample's media, in the order of their blocks
-    tiles: tuple[int, ...]  # tiles of each of them
+    tiles: tuple[int, ...]  # number of tiles of each of these media
 
     @property
     def supervised(self) -> int:
-        """Tokens that the loss counts."""
+        """Number of tokens that count in the loss."""
         return sum(stop - start for start, stop in self.spans)
 
     def labels(self) -> NDArray[np.int64]:
-        """Return the ids where supervised and -100 elsewhere; not shifted."""
+        """Return (tokens,) int64: the ids where supervised, -100 elsewhere; not shifted."""
         return labels(self.input_ids, self.spans)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """What `encode` would produce, without the ids."""
+    """What a sample costs: the lengths of what `encode` returns."""
 
     tokens: int
     visual_tokens: int
@@ -54,12 +54,17 @@ class Count:
 
     @property
     def text_tokens(self) -> int:
-        """Tokens that are no part of a visual block."""
+        """Number of tokens outside visual blocks."""
         return self.tokens - self.visual_tokens
 
 
 def labels(input_ids: NDArray[np.uint16], spans: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    """Return the ids inside the spans and -100 elsewhere."""
+    """Return (tokens,) int64: the ids inside the spans, -100 elsewhere.
+
+    Args:
+        input_ids: (tokens,).
+        spans: supervised [start, stop).
+    """
     out = np.full(len(input_ids), IGNORE, dtype=np.int64)
     for start, stop in spans:
         out[start:stop] = input_ids[start:stop]
@@ -85,7 +90,7 @@ def encode(
 
 
 def count(samples: Sequence[Sample], profile: Profile, vocabulary: Vocabulary) -> Iterator[Count]:
-    """Yield what each sample costs: exactly the lengths that `encode` produces."""
+    """Yield the count of each sample, in order; it equals what `encode` returns for it."""
     for sample, encoded in zip(samples, encode(samples, profile, vocabulary), strict=True):
         shown = [sample.media[i] for i in encoded.media]
         yield Count(
@@ -104,7 +109,7 @@ def count(samples: Sequence[Sample], profile: Profile, vocabulary: Vocabulary) -
 
 
 def planned_tiles(medium: Media, profile: Profile) -> int:
-    """Return how many tiles the medium will have."""
+    """Return the number of tiles that the medium will be cut into."""
     return cost.media_tiles([medium], profile.pixel)
 
 
@@ -151,7 +156,10 @@ def _assemble(
 
 
 def block_ids(grid: Grid, profile: Profile, vocabulary: Vocabulary) -> NDArray[np.uint16]:
-    """Return the ids of a visual block; position tokens learned or spelled out."""
+    """Return (tokens,) uint16, read-only: the ids of a visual block.
+
+    Its position tokens are single learned tokens or spelled out, as the profile says.
+    """
     return _block_ids(
         grid, profile.pixel.tokens_per_tile, profile.chat.position_tokens == "learned", vocabulary
     )
@@ -164,7 +172,7 @@ def _block_ids(
     image = [special.IMAGE_ID] * tokens_per_tile
 
     def marker(token: str) -> list[int]:
-        # Beyond 6 × 6 no learned token exists and transformers spells it out too.
+        # Beyond 6 × 6 there is no learned token; transformers spells the position out too.
         if learned and token in special.SPECIAL:
             return [special.SPECIAL[token]]
         return list(vocabulary.encode_cached(token))
@@ -173,7 +181,7 @@ def _block_ids(
     for row in range(1, grid.rows + 1):
         for col in range(1, grid.cols + 1):
             ids += [special.FAKE_ID, *marker(special.position(row, col)), *image]
-        # The last row's line break and the one before the global tile are one piece of text.
+        # The last row's line break and the one before the global tile are encoded together.
         ids += vocabulary.encode_cached("\n\n" if row == grid.rows else "\n")
     ids += [special.FAKE_ID, *marker(special.GLOBAL_IMAGE), *image, special.FAKE_ID]
     out = np.array(ids, dtype=np.uint16)

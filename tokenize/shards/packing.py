@@ -1,9 +1,9 @@
-"""Which samples form which training sequence, decided by lengths alone.
+"""Packing: which samples form which training sequence, decided by their lengths alone.
 
-Best-fit decreasing within windows of the mix's order: nearly as full as over the whole mixture,
-while any prefix of the sequences holds (up to one window) that prefix of the mix. What a window
-leaves in sequences that are not full is carried into the next. Sequences of a window are then
-put in a seeded order, so that long and short ones do not come in runs.
+Best-fit decreasing within windows of the mixture's order. Sequences are nearly as full as if the
+mixture were packed at once, and any prefix of the sequences still holds the same prefix of the
+mixture, up to one window. Samples in sequences that are not full move to the next window. The
+sequences of a window are then shuffled, so that sequences of long and short samples alternate.
 """
 
 from bisect import bisect_left, insort
@@ -25,60 +25,66 @@ class SequenceBudget:
 
     tokens: int = 8192
     tiles: int = 0  # 0: no bound
-    window: int = 4096  # samples of the mix's order packed together
-    full: float = 0.999  # a sequence at least this full is never carried over
+    window: int = 4096  # consecutive samples of the mixture that are packed together
+    full: float = 0.999  # the samples of a sequence at least this full stay in their window
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A document of a sequence: a whole sample, or a stretch of a long text."""
+    """A document of a sequence: a sample, or a part of a text longer than a sequence."""
 
-    sample: int  # index in the mix's order
+    sample: int  # index in the mixture's order
     start: int  # tokens [start, stop) of the sample
     stop: int
 
     @property
     def tokens(self) -> int:
-        """Length."""
+        """Length in tokens."""
         return self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packing:
-    """Sequences, and the samples that fit in none."""
+    """Sequences, and the samples that fit into none."""
 
     sequences: tuple[tuple[Slice, ...], ...]
-    too_long: tuple[int, ...]  # samples with media beyond the budget; media are never cut
+    too_long: tuple[int, ...]  # samples with media beyond the budget, which cannot be split
 
     def fill(self, budget: SequenceBudget) -> float:
-        """Return the share of the token budget that is used."""
+        """Return the used share of the token budget, 0 to 1."""
         used = sum(s.tokens for sequence in self.sequences for s in sequence)
         return used / max(1, len(self.sequences) * budget.tokens)
 
 
-_CAPS = (1.05, 1.1, 1.2)  # of the mean tiles of a full sequence
-_WORTH = 0.0025  # fullness that even tiles may cost
+_CAPS = (1.05, 1.1, 1.2)  # bounds tried, as multiples of the mean tiles of a full sequence
+_FILL_LOSS = 0.0025  # of `fill`: what a bound on tiles may cost
 
 
 def pack_evenly(
     lengths: Sequence[int] | Ints, tiles: Sequence[int] | Ints, tokens: int, *, seed: int = 0
 ) -> tuple[Packing, SequenceBudget]:
-    """Pack with the tightest bound on tiles that costs next to no fullness; return it as well.
+    """Return a packing with the tightest bound on tiles that costs almost no fill, and its budget.
 
-    On the published mixture that is 5 % above the mean: 99.79 % full instead of 99.91, while of
-    8 ranks the waiting for the one with most tiles falls from 15 % of the tiles to 5 %.
+    On the published mixture that bound is 5 % above the mean: sequences are 99.79 % full instead of
+    99.91 %, and the time that 8 ranks wait for the one with the most tiles falls from 15 % to 5 %.
+
+    Args:
+        lengths: (samples,) tokens of each sample, in the mixture's order.
+        tiles: (samples,) tiles of each sample.
+        tokens: of a sequence.
+        seed: of the order of sequences within a window.
     """
-    loose = SequenceBudget(tokens=tokens)
-    free = pack(lengths, tiles, loose, seed=seed)
+    unbounded = SequenceBudget(tokens=tokens)
+    without = pack(lengths, tiles, unbounded, seed=seed)
     mean = float(np.sum(tiles)) * tokens / max(1, int(np.sum(lengths)))
     largest = max((int(t) for n, t in zip(lengths, tiles, strict=True) if n <= tokens), default=0)
     for factor in _CAPS:
         cap = max(int(np.ceil(factor * mean)), largest)
         budget = SequenceBudget(tokens=tokens, tiles=cap)
         even = pack(lengths, tiles, budget, seed=seed)
-        if cap and even.fill(budget) >= free.fill(loose) - _WORTH:
+        if cap and even.fill(budget) >= without.fill(unbounded) - _FILL_LOSS:
             return even, budget
-    return free, loose
+    return without, unbounded
 
 
 @dataclass(slots=True)
@@ -95,11 +101,11 @@ def pack(
     *,
     seed: int = 0,
 ) -> Packing:
-    """Return the sequences that hold every sample once, none beyond the budget.
+    """Return sequences that hold each sample once and keep to the budget.
 
     Args:
-        lengths: tokens of each sample, in the mix's order.
-        tiles: tiles of each sample; one without tiles may be split.
+        lengths: (samples,) tokens of each sample, in the mixture's order.
+        tiles: (samples,) tiles of each sample; a sample without tiles may be split.
         budget: bounds of a sequence.
         seed: of the order of sequences within a window.
 
@@ -107,7 +113,10 @@ def pack(
         UsageError: the budget is not positive.
     """
     if budget.tokens <= 0 or budget.window <= 0:
-        raise UsageError(f"budget {budget.tokens} tokens, window {budget.window}: both at least 1")
+        raise UsageError(
+            f"budget of {budget.tokens} tokens, window of {budget.window} samples: both must be "
+            "at least 1"
+        )
     rng = np.random.default_rng(seed)
     done: list[tuple[Slice, ...]] = []
     too_long: list[int] = []
@@ -126,11 +135,11 @@ def pack(
         carried = []
         if stop < count:
             enough = (1 - budget.full) * budget.tokens
-            # Never carried twice: a sample leaves with the window after its own.
-            keep = [b for b in bins if b.space > enough and min(_samples(b)) >= start]
-            carried = [s for b in keep for s in b.slices]
-            dropped = set(map(id, keep))
-            bins = [b for b in bins if id(b) not in dropped]
+            # Only samples of this window are carried, so that none is carried twice.
+            unfilled = [b for b in bins if b.space > enough and min(_samples(b)) >= start]
+            carried = [s for b in unfilled for s in b.slices]
+            moved = set(map(id, unfilled))
+            bins = [b for b in bins if id(b) not in moved]
         order = rng.permutation(len(bins))
         done += [tuple(sorted(bins[i].slices, key=_place)) for i in order]
     return Packing(sequences=tuple(done), too_long=tuple(too_long))
@@ -155,7 +164,7 @@ def _pieces(sample: int, length: int, tiles: int, budget: SequenceBudget) -> lis
 def _best_fit(
     slices: list[Slice], tiles: Sequence[int] | Ints, budget: SequenceBudget
 ) -> list[_Bin]:
-    """Put each slice, longest first, where it leaves the least space and the tiles fit."""
+    """Return bins; each slice, longest first, goes where it fits and leaves the least space."""
     bins: list[_Bin] = []
     open_bins: list[tuple[int, int]] = []  # (space, bin), ascending
     for piece in sorted(slices, key=lambda s: (-s.tokens, -int(tiles[s.sample]), _place(s))):

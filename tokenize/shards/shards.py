@@ -1,13 +1,14 @@
-"""Shards: Arrow IPC files of token ids and of tiles, with a checksum a row.
+"""Shards: Arrow IPC files of token ids or of tiles, with a checksum for each row.
 
-Memory-mapped, and read as they are by pyarrow, polars, `datasets` and DuckDB. A row is verified
-whenever it is read: a flipped byte is an error that names the file and the row, never a picture.
+They are memory-mapped; pyarrow, polars, `datasets` and DuckDB read them too. `Shard.row` verifies
+each row that it reads: a flipped byte is an error that names the file and the row, and never
+becomes a token or a pixel.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from smolmix.errors import IntegrityError
 SHARD_VERSION = 1
 _BATCH_BYTES = 4 << 20
 _BATCH_ROWS = 256
-_REPAIR = "run `smolmix verify` on it, then `smolmix tokenize` again"
+_REPAIR = "run `smolmix verify` on its folder, then `smolmix tokenize` again"
 
 _N = TypeVar("_N", bound=np.generic)
 
@@ -28,11 +29,11 @@ Columns = Mapping[str, pa.Array]  # of one record batch
 IDS_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
-        ("digest", pa.string()),  # of the sample: roles, texts, media bytes
+        ("digest", pa.string()),  # of the sample's roles, texts and media
         ("input_ids", pa.list_(pa.uint16())),
         ("loss_spans", pa.list_(pa.int32())),  # start, stop, start, stop, ...
         ("media", pa.list_(pa.string())),  # digests, in the order of their blocks
-        ("tiles", pa.list_(pa.int32())),  # tiles of each
+        ("tiles", pa.list_(pa.int32())),  # number of tiles of each
         ("checksum", pa.uint64()),
     ]
 )
@@ -51,26 +52,47 @@ TILES_SCHEMA = pa.schema(
 
 
 def _view(values: pa.Array, dtype: type[_N]) -> NDArray[_N]:
-    """Return numbers as a view of the file. `to_numpy` would import pandas: half a second."""
+    """Return (len(values),): a view of the file. `to_numpy` would import pandas: half a second."""
     if not len(values):
         return np.empty(0, dtype)
     start = values.offset * np.dtype(dtype).itemsize
     return np.frombuffer(values.buffers()[1], dtype, len(values), start)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdsRow:
-    """Ids of one sample."""
+class ShardRow(Protocol):
+    """A row of a shard: an `IdsRow` or a `TilesRow`."""
 
-    id: str
-    digest: str
-    input_ids: NDArray[np.uint16]
-    spans: tuple[tuple[int, int], ...]
-    media: tuple[str, ...]
-    tiles: tuple[int, ...]
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the content, by which record batches are sized."""
 
     def checksum(self) -> int:
-        """Return xxh3_64 over all of it."""
+        """Return the xxh3_64 of all fields."""
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the row in the shard's schema."""
+
+    @classmethod
+    def from_batch(cls, batch: Columns, row: int) -> Self:
+        """Return a row of a record batch."""
+
+
+R = TypeVar("R", bound=ShardRow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdsRow:
+    """The token ids of one sample."""
+
+    id: str
+    digest: str  # of the sample
+    input_ids: NDArray[np.uint16]  # (tokens,)
+    spans: tuple[tuple[int, int], ...]  # supervised [start, stop)
+    media: tuple[str, ...]  # digests, in the order of their blocks
+    tiles: tuple[int, ...]  # number of tiles of each
+
+    def checksum(self) -> int:
+        """Return the xxh3_64 of all fields."""
         state = xxhash.xxh3_64()
         state.update(self.id.encode())
         state.update(self.digest.encode())
@@ -94,12 +116,12 @@ class IdsRow:
 
     @property
     def nbytes(self) -> int:
-        """Size of what counts."""
+        """Bytes of the ids."""
         return int(self.input_ids.nbytes)
 
     @classmethod
     def from_batch(cls, batch: Columns, row: int) -> Self:
-        """Read a row; ids are a view of the file."""
+        """Return a row of a record batch; its ids are a view of the file."""
         spans = _view(batch["loss_spans"][row].values, np.int32)
         return cls(
             id=batch["id"][row].as_py(),
@@ -113,18 +135,18 @@ class IdsRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TilesRow:
-    """Tiles of one medium, as stored."""
+    """The tiles of one medium, as stored."""
 
-    digest: str
-    kind: str
-    rows: int
+    digest: str  # of the medium's bytes
+    kind: str  # image | video | frames
+    rows: int  # of the grid of sub-images; 0 for a clip or an image that is not split
     cols: int
     tiles: int
     codec: str
-    blobs: tuple[bytes | memoryview, ...]
+    blobs: tuple[bytes | memoryview, ...]  # one a tile, or one for all of them
 
     def checksum(self) -> int:
-        """Return xxh3_64 over all of it."""
+        """Return the xxh3_64 of all fields."""
         state = xxhash.xxh3_64()
         head = f"{self.digest} {self.kind} {self.rows} {self.cols} {self.tiles} {self.codec}"
         state.update(head.encode())
@@ -148,12 +170,12 @@ class TilesRow:
 
     @property
     def nbytes(self) -> int:
-        """Size of what counts."""
+        """Bytes of the blobs."""
         return sum(map(len, self.blobs))
 
     @classmethod
     def from_batch(cls, batch: Columns, row: int) -> Self:
-        """Read a row; blobs are views of the file."""
+        """Return a row of a record batch; its blobs are views of the file."""
         return cls(
             digest=batch["digest"][row].as_py(),
             kind=batch["kind"][row].as_py(),
@@ -165,17 +187,14 @@ class TilesRow:
         )
 
 
-Row = IdsRow | TilesRow
-
-
-def write(path: Path, rows: Iterable[Row], schema: pa.Schema, info: Mapping[str, str]) -> int:
-    """Write a shard in record batches of a few megabytes; return how many rows it holds.
+def write(path: Path, rows: Iterable[ShardRow], schema: pa.Schema, info: Mapping[str, str]) -> int:
+    """Write a shard in record batches of a few megabytes; return the number of its rows.
 
     Args:
         path: of the new file.
-        rows: all of the kind that `schema` is for.
+        rows: of the kind that `schema` describes.
         schema: `IDS_SCHEMA` or `TILES_SCHEMA`.
-        info: goes into the file's metadata under `smolmix.<key>`: what a reader must know.
+        info: for readers; written to the file's metadata as `smolmix.<key>`.
     """
     metadata = {f"smolmix.{k}": v for k, v in {**info, "shard_version": str(SHARD_VERSION)}.items()}
     schema = schema.with_metadata(metadata)
@@ -199,19 +218,19 @@ def write(path: Path, rows: Iterable[Row], schema: pa.Schema, info: Mapping[str,
     return total
 
 
-class Shard:
-    """Random access to the rows of one shard; each row is verified as it is read."""
+class Shard(Generic[R]):
+    """Random access to the rows of one shard; each row is verified when it is read."""
 
-    def __init__(self, path: Path, kind: type[IdsRow] | type[TilesRow], *, where: str = ""):
+    def __init__(self, path: Path, kind: type[R], *, where: str = ""):
         """Map the file.
 
         Args:
             path: on a local disk.
-            kind: what its rows are.
-            where: how to name it in errors; its path by default.
+            kind: class of its rows.
+            where: its name in errors; default: its path.
 
         Raises:
-            IntegrityError: the file is missing, cut short or not a shard.
+            IntegrityError: the file is missing, cut short, not a shard, or of another version.
         """
         self._where = where or str(path)
         self._kind = kind
@@ -226,29 +245,22 @@ class Shard:
         self.info = {k.decode()[8:]: v.decode() for k, v in metadata.items()}
         if self.info.get("shard_version") != str(SHARD_VERSION):
             raise IntegrityError(
-                f"{self._where}: shard version {self.info.get('shard_version')}; this one reads "
-                f"{SHARD_VERSION}; delete it and run `smolmix tokenize` again"
+                f"{self._where}: shard version {self.info.get('shard_version')}; this smolmix "
+                f"reads version {SHARD_VERSION}; delete the file and run `smolmix tokenize` again"
             )
         self._starts = np.cumsum([0, *(b.num_rows for b in batches)])
-        # Columns by name once: a batch would look each one up again for every row.
+        # By name once: a batch would look its columns up again for every row.
         names = self._file.schema.names
         self._batches: list[Columns] = [dict(zip(names, b.columns, strict=True)) for b in batches]
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def column(self, name: str) -> list[Any]:
-        """Return one column whole, unverified."""
-        values: list[Any] = []
-        for batch in self._batches:
-            values += batch[name].to_pylist()
-        return values
-
-    def row(self, index: int) -> Any:
+    def row(self, index: int) -> R:
         """Return a row.
 
         Raises:
-            IntegrityError: its bytes are not what was written, or there is no such row.
+            IntegrityError: the shard has no such row, or its bytes are not what was written.
         """
         if not 0 <= index < len(self):
             raise IntegrityError(f"{self._where}: no row {index}; it has {len(self)}; {_REPAIR}")
