@@ -8,7 +8,6 @@ Source: VLMEvalKit's answer extraction, arXiv 2407.11691 §3.2; the prompts are 
 
 import os
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import requests
 
+from smolmix import http
 from smolmix.errors import UsageError
+from smolmix.http import Retry, TryAgainError
 from smolmix.model.eval.metrics import METRICS, chosen, options
 from smolmix.model.eval.results import GROUPS, score_of
 from smolmix.storage import Folder, digest_json
@@ -100,14 +101,6 @@ def read_reply(reply: str, ask: Ask) -> Verdict:
     return Verdict(answer=letter, reply=reply)
 
 
-class _Again(Exception):
-    """The request may go better another time."""
-
-    def __init__(self, why: str, reply: str = "", wait_s: float = 0.0):
-        super().__init__(why)
-        self.why, self.reply, self.wait_s = why, reply, wait_s
-
-
 class EndpointJudge:
     """A chat endpoint that speaks OpenAI's protocol."""
 
@@ -142,7 +135,7 @@ class EndpointJudge:
                 f"address, which results would keep; put the key into {KEY_VARIABLE}"
             )
         self._url = url.rstrip("/").removesuffix("/chat/completions")
-        self._attempts, self._first_wait_s = attempts, first_wait_s
+        self._retry = Retry(attempts=attempts, first_wait_s=first_wait_s)
         self._timeout_s, self._workers = timeout_s, workers
         self._model = model or self._only_model()
         self.name = f"{self._url} {self._model}"
@@ -160,21 +153,22 @@ class EndpointJudge:
             pool.shutdown(cancel_futures=True)  # who stops listening pays for no more
 
     def _verdict(self, ask: Ask) -> Verdict:
-        last = Verdict(answer=None)
-        for attempt in range(self._attempts):
-            try:
-                found = read_reply(self._reply(ask.prompt()), ask)
-                if found.answer is not None:
-                    return found
-                last, wait_s = found, 0.0
-            except _Again as error:
-                last = Verdict(answer=None, reply=error.reply, error=error.why)
-                wait_s = error.wait_s
-            except _Refused as error:
-                return Verdict(answer=None, reply=error.args[1], error=error.args[0])
-            if attempt + 1 < self._attempts:
-                time.sleep(max(wait_s, self._first_wait_s * 2**attempt))
-        return last
+        last: Verdict | None = None
+
+        def once() -> Verdict:
+            nonlocal last
+            last = None
+            last = read_reply(self._reply(ask.prompt()), ask)
+            if last.answer is None:
+                raise TryAgainError("no answer in the reply")
+            return last
+
+        try:
+            return self._retry.run(once)
+        except TryAgainError as error:
+            return last or Verdict(answer=None, reply=error.reply, error=error.reason)
+        except _Refused as error:
+            return Verdict(answer=None, reply=error.args[1], error=error.args[0])
 
     def _reply(self, prompt: str) -> str:
         body = {
@@ -187,7 +181,7 @@ class EndpointJudge:
         try:
             content = found["choices"][0]["message"]["content"]
         except (KeyError, IndexError, TypeError):
-            raise _Again("not a chat completion", str(found)[:2000]) from None
+            raise TryAgainError("not a chat completion", reply=str(found)[:2000]) from None
         return content if isinstance(content, str) else ""
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
@@ -198,9 +192,9 @@ class EndpointJudge:
                 method, self._url + path, json=body, headers=headers, timeout=self._timeout_s
             )
         except requests.Timeout:
-            raise _Again("timeout") from None
+            raise TryAgainError("timeout") from None
         except requests.RequestException as error:
-            raise _Again(f"no connection: {type(error).__name__}") from None
+            raise TryAgainError(f"no connection: {type(error).__name__}") from None
         text, status = response.text[:2000], response.status_code
         if status in (401, 403, 404, 405):
             raise UsageError(
@@ -208,19 +202,19 @@ class EndpointJudge:
                 f"/chat/completions stands below, a model it serves (--judge-model), and its key "
                 f"in {KEY_VARIABLE}"
             )
-        if status in (408, 409, 425, 429) or status >= 500:
-            raise _Again(f"HTTP {status}", text, _retry_after(response))
+        if http.is_busy(status):
+            raise TryAgainError(f"HTTP {status}", http.retry_after(response.headers), reply=text)
         if status != 200:
             raise _Refused(f"HTTP {status}", text)
         try:
             return response.json()
         except ValueError:
-            raise _Again("not JSON", text) from None
+            raise TryAgainError("not JSON", reply=text) from None
 
     def _only_model(self) -> str:
         try:
             served = [str(m["id"]) for m in self._request("GET", "/models")["data"]]
-        except (_Again, _Refused, KeyError, TypeError) as error:
+        except (TryAgainError, _Refused, KeyError, TypeError) as error:
             raise UsageError(
                 f"--judge {self._url}: does not say which models it serves ({error}); "
                 "name one with --judge-model"
@@ -235,13 +229,6 @@ class EndpointJudge:
 
 class _Refused(Exception):
     """This one request is wrong, such as a prompt too long; another may be right."""
-
-
-def _retry_after(response: requests.Response) -> float:
-    try:
-        return min(60.0, max(0.0, float(response.headers.get("Retry-After", 0))))
-    except ValueError:
-        return 0.0
 
 
 class LocalJudge:

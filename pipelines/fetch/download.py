@@ -1,10 +1,8 @@
-"""One file over HTTP: resumed where it stopped, patient with busy servers, checked at the end."""
+"""Downloads one file over HTTP: continued where it stopped, tried again, checked at the end."""
 
-import email.utils
 import hashlib
 import json
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +10,11 @@ from pathlib import Path
 import requests
 import urllib3
 
+from smolmix import http
 from smolmix.errors import DataError, IntegrityError, UsageError
+from smolmix.http import Retry, TryAgainError
 
 _CHUNK = 1 << 20
-_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -29,25 +28,15 @@ class Target:
     git_oid: str = ""  # sha1 of a git blob, for small files of a hub repository
 
 
-class _AgainError(Exception):
-    """The transfer stopped for a reason that may pass."""
-
-    def __init__(self, reason: str, wait_s: float | None = None):
-        super().__init__(reason)
-        self.wait_s = wait_s
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downloader:
-    """Downloads files. Attempts are counted anew whenever bytes arrived."""
+    """Downloads files. Attempts are counted from zero again whenever bytes arrived."""
 
     token: str | None = None  # sent only to addresses that start with `token_for`
     token_for: str = ""
     refused: str = ""  # what to do when the server refuses: where to accept terms
-    attempts: int = 8
-    longest_wait_s: float = 120.0  # whatever a server asks for
+    retry: Retry = Retry()  # noqa: RUF009  # frozen
     timeout_s: float = 30.0
-    sleep: Callable[[float], None] = time.sleep
     seen: Callable[[int], None] = lambda count: None
 
     def size_of(self, url: str) -> int | None:
@@ -94,61 +83,65 @@ class Downloader:
             UsageError: the server refuses.
             DataError: it has no ranges, or stayed unreachable or busy.
         """
-        failed = 0
-        while True:
-            headers = self._headers(target.url) | {"Range": f"bytes={start}-{end - 1}"}
-            try:
-                with requests.get(
-                    target.url, headers=headers, stream=True, timeout=self.timeout_s
-                ) as response:
-                    self._check(response, target)
-                    if response.status_code != 206 or _start(response) != start:
-                        raise DataError(
-                            f"{target.url}: the server gives no ranges; fetch without --for"
-                        )
-                    data = response.raw.read(end - start, decode_content=False)
-                if len(data) == end - start:
-                    return bytes(data)
-                again = _AgainError("the connection closed early")
-            except _AgainError as error:
-                again = error
-            except _BROKEN as error:
-                again = _AgainError(f"the connection broke ({type(error).__name__})")
-            failed += 1
-            if failed >= self.attempts:
-                raise DataError(f"{target.url}: {again}, {failed} times in a row; run again later")
-            wait_s = min(2.0**failed, 60.0) if again.wait_s is None else again.wait_s
-            self.sleep(min(wait_s, self.longest_wait_s))
+        try:
+            return self.retry.run(lambda: self._range(target, start, end))
+        except TryAgainError as error:
+            raise DataError(
+                f"{target.url}: {error}, {self.retry.attempts} times in a row; run again later"
+            ) from error
+
+    def _range(self, target: Target, start: int, end: int) -> bytes:
+        headers = self._headers(target.url) | {"Range": f"bytes={start}-{end - 1}"}
+        try:
+            with requests.get(
+                target.url, headers=headers, stream=True, timeout=self.timeout_s
+            ) as response:
+                self._check(response, target)
+                if response.status_code != 206 or _start(response) != start:
+                    raise DataError(
+                        f"{target.url}: the server gives no ranges; fetch without --for"
+                    )
+                data = response.raw.read(end - start, decode_content=False)
+        except _BROKEN as error:
+            raise TryAgainError(f"the connection broke ({type(error).__name__})") from error
+        if len(data) != end - start:
+            raise TryAgainError("the connection closed early")
+        return bytes(data)
 
     def _complete(self, target: Target, into: Path) -> None:
-        failed = 0
-        while True:
-            before = into.stat().st_size if into.exists() else 0
-            if target.size is not None and before == target.size:
-                into.touch()
-                return
-            try:
-                told = self._stream(target, into)
-                after = into.stat().st_size
-                if target.size is not None and after < target.size and not told:
-                    raise _AgainError("the connection closed early")
-                if target.size is not None and after != target.size:
-                    into.unlink()
-                    raise IntegrityError(
-                        f"{target.url}: {after:,} bytes came, the listing says {target.size:,}; "
-                        "the publisher changed it; fetch another revision"
-                    )
-                return
-            except _AgainError as again:
-                now = into.stat().st_size if into.exists() else 0
-                failed = 1 if now > before else failed + 1
-                if failed >= self.attempts:
-                    raise DataError(
-                        f"{target.url}: {again}, {failed} times in a row; what arrived is kept: "
-                        "run the same again later"
-                    ) from again
-                wait_s = min(2.0**failed, 60.0) if again.wait_s is None else again.wait_s
-                self.sleep(min(wait_s, self.longest_wait_s))
+        try:
+            self.retry.run(lambda: self._continue(target, into))
+        except TryAgainError as error:
+            raise DataError(
+                f"{target.url}: {error}, {self.retry.attempts} times in a row; what arrived is "
+                "kept: run the same again later"
+            ) from error
+
+    def _continue(self, target: Target, into: Path) -> None:
+        """Ask for what is missing and append it.
+
+        Raises:
+            TryAgainError: some of it is still missing.
+            IntegrityError: more came than was listed, or less though the server sent all it has.
+        """
+        before = _size(into)
+        if target.size is not None and before == target.size:
+            into.touch()
+            return
+        try:
+            stated = self._stream(target, into)
+            after = _size(into)
+            if target.size is not None and after < target.size and not stated:
+                raise TryAgainError("the connection closed early")
+        except TryAgainError as error:
+            error.progress = _size(into) > before
+            raise
+        if target.size is not None and after != target.size:
+            into.unlink()
+            raise IntegrityError(
+                f"{target.url}: {after:,} bytes came, the listing says {target.size:,}; "
+                "the publisher changed it; fetch another revision"
+            )
 
     def _stream(self, target: Target, into: Path) -> bool:
         """Ask once; append what comes, or start over where the server cannot continue.
@@ -156,7 +149,7 @@ class Downloader:
         Returns:
             Whether the server said how long its answer is, so that a short one is no accident.
         """
-        have = into.stat().st_size if into.exists() else 0
+        have = _size(into)
         headers = self._headers(target.url)
         if have:
             headers["Range"] = f"bytes={have}-"
@@ -170,12 +163,12 @@ class Downloader:
                 if response.status_code == 416:
                     if _total(response) != have:
                         into.unlink()
-                        raise _AgainError("the file changed while it was fetched", 0.0)
+                        raise TryAgainError("the file changed while it was fetched", 0.0)
                     return True
                 goes_on = response.status_code == 206 and _start(response) == have
                 if response.status_code == 206 and not goes_on:
                     into.unlink()
-                    raise _AgainError("the server sent another range than asked", 0.0)
+                    raise TryAgainError("the server sent another range than asked", 0.0)
                 _state(into).write_text(json.dumps({"etag": response.headers.get("ETag", "")}))
                 with into.open("ab" if goes_on else "wb") as out:
                     for chunk in response.raw.stream(_CHUNK, decode_content=False):
@@ -183,7 +176,7 @@ class Downloader:
                         self.seen(len(chunk))
                 return "Content-Length" in response.headers
         except _BROKEN as error:
-            raise _AgainError(f"the connection broke ({type(error).__name__})") from error
+            raise TryAgainError(f"the connection broke ({type(error).__name__})") from error
 
     def _check(self, response: requests.Response, target: Target) -> None:
         status = response.status_code
@@ -191,8 +184,8 @@ class Downloader:
             raise UsageError(
                 f"{target.url}: refused ({status}); {self.refused or 'it is not public'}"
             )
-        if status in _BUSY:
-            raise _AgainError(f"the server answers {status}", _retry_after(response))
+        if http.is_busy(status):
+            raise TryAgainError(f"the server answers {status}", http.retry_after(response.headers))
         if status >= 400 and status != 416:
             raise DataError(
                 f"{target.url}: the server answers {status}; the file is not there under this "
@@ -217,6 +210,10 @@ def digests(path: Path) -> tuple[str, str]:
     return sha256.hexdigest(), blob.hexdigest()
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def _state(into: Path) -> Path:
     return into.with_name(f"{into.name}.state")
 
@@ -237,14 +234,3 @@ def _start(response: requests.Response) -> int | None:
 def _total(response: requests.Response) -> int | None:
     match = re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))
     return int(match.group(1)) if match else None
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Return the seconds a server asks to wait: a number or a date, or None for nonsense."""
-    value = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None

@@ -4,12 +4,14 @@ import email.utils
 import hashlib
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smolmix.errors import DataError, IntegrityError, UsageError
+from smolmix.http import Retry
 from smolmix.pipelines.fetch.download import Downloader, Target
 
 DATA = random.Random(0).randbytes(3_000_000)
@@ -21,8 +23,8 @@ def target(site: Any, data: bytes = DATA, **known: Any) -> Target:
     return Target(url=f"{site.url}/f.bin", **known)
 
 
-def downloader(waits: list[float], **options: Any) -> Downloader:
-    return Downloader(sleep=waits.append, timeout_s=5.0, **options)
+def downloader(waits: list[float], retry: Retry = Retry(), **options: Any) -> Downloader:  # noqa: B008
+    return Downloader(retry=replace(retry, sleep=waits.append), timeout_s=5.0, **options)
 
 
 def test_a_connection_cut_midway_is_resumed_from_the_byte_it_reached(
@@ -45,7 +47,7 @@ def test_a_connection_cut_midway_is_resumed_from_the_byte_it_reached(
 def test_a_new_process_resumes_what_another_left(site: Any, tmp_path: Path) -> None:
     site.trouble = [("cut", 2_000_000), *[("status", 503, "")] * 9]
     with pytest.raises(DataError, match="what arrived is kept"):
-        downloader([], attempts=3).download(target(site), tmp_path / "f")
+        downloader([], Retry(attempts=3)).download(target(site), tmp_path / "f")
     left = (tmp_path / "f").stat().st_size
     assert 0 < left < len(DATA)
     site.trouble, site.requests = [], []
@@ -68,7 +70,7 @@ def test_a_busy_server_is_waited_for(site: Any, tmp_path: Path, status: int) -> 
 def test_an_absurd_wait_is_capped(site: Any, tmp_path: Path, asked: str) -> None:
     site.trouble = [("status", 429, asked)]
     waits: list[float] = []
-    downloader(waits, longest_wait_s=60.0).download(target(site), tmp_path / "f")
+    downloader(waits, Retry(longest_wait_s=60.0)).download(target(site), tmp_path / "f")
     assert len(waits) == 1
     assert 0 <= waits[0] <= 60.0
 
@@ -77,7 +79,7 @@ def test_a_server_that_stays_busy_ends_in_one_clear_error(site: Any, tmp_path: P
     site.trouble = [("status", 503, "")] * 20
     waits: list[float] = []
     with pytest.raises(DataError, match="answers 503, 4 times in a row"):
-        downloader(waits, attempts=4).download(target(site), tmp_path / "f")
+        downloader(waits, Retry(attempts=4)).download(target(site), tmp_path / "f")
     assert len(waits) == 3
 
 
@@ -97,7 +99,7 @@ def test_a_file_that_changed_meanwhile_is_not_stitched(site: Any, tmp_path: Path
     site.trouble = [("cut", 1_000_000), *[("status", 503, "")] * 9]
     wanted = target(site, size=None)
     with pytest.raises(DataError):
-        downloader([], attempts=2).download(wanted, tmp_path / "f")
+        downloader([], Retry(attempts=2)).download(wanted, tmp_path / "f")
     other = random.Random(1).randbytes(2_500_000)
     site.files["/f.bin"], site.trouble = other, []
     downloader([]).download(wanted, tmp_path / "f")

@@ -15,6 +15,7 @@ import pytest
 from filelock import FileLock
 
 from smolmix.errors import DataError, IncompleteError, LockedError, UsageError
+from smolmix.http import Retry
 from smolmix.media import MediaReader
 from smolmix.pipelines.corpora import raw_units, read_unit
 from smolmix.pipelines.fetch import run as fetching
@@ -90,7 +91,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         fetching,
         "downloader",
-        lambda s: replace(downloader(s), sleep=lambda seconds: None, attempts=4),
+        lambda s: replace(downloader(s), retry=Retry(attempts=4, sleep=lambda seconds: None)),
     )
 
 

@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 from typing import Any
 
+from smolmix.http import Retry
 from smolmix.pipelines.fetch.archive_lookup import files_with
 from smolmix.pipelines.fetch.download import Downloader, Target
 from smolmix.pipelines.fetch.listing import Remote
@@ -34,7 +35,7 @@ def _found(site: Any, *named: str) -> tuple[list[str], list[str]]:
         for path, data in sorted(site.files.items())
     ]
     said: list[str] = []
-    fetcher = Downloader(sleep=lambda seconds: None)
+    fetcher = Downloader(retry=Retry(sleep=lambda seconds: None))
     return files_with(named, files, fetcher, jobs=2, say=said.append), said
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.support.selections import put_mixture
 
 from smolmix.errors import DataError, IncompleteError, StaleError, UsageError
+from smolmix.http import Retry
 from smolmix.media import MediaReader
 from smolmix.mixtures.selection.lock import CorpusLock
 from smolmix.mixtures.selection.reader import mixture_folder
@@ -55,7 +56,9 @@ def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
             archive.addfile(info, io.BytesIO(b"png"))
         site.files[f"/{name}.tar.gz"] = out.getvalue()
     monkeypatch.setattr(
-        fetching, "downloader", lambda s: replace(downloader(s), sleep=lambda seconds: None)
+        fetching,
+        "downloader",
+        lambda s: replace(downloader(s), retry=Retry(sleep=lambda seconds: None)),
     )
     return Source(
         id="served",
