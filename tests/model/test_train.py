@@ -117,7 +117,7 @@ def test_two_processes_do_not_train_one_run(workspace: Workspace, tmp_path: Path
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from smolmix.model.train import train
+    from smolmix.model.train.train import train
     from tests.model.test_train import memory, recipe
 
     def watch(stage, progress):
