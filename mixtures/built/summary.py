@@ -48,7 +48,7 @@ def cot_shares(solution: Sequence[StratumLock]) -> dict[str, float]:
 
 
 def mean_duration_s(solution: Iterable[StratumLock]) -> float | None:
-    """Return the mean length of the mixture's videos, or None where there are none."""
+    """Return the mean length of the mixture's videos, or None without videos."""
     video = by_family(solution, "modality").get("video", Totals())
     return video.duration_s / video.drawn if video.drawn else None
 

@@ -52,7 +52,7 @@ def _chosen(rule: str, rows: Ints, hashes: NDArray[np.uint64], count: int) -> In
 def _take(
     name: str, component: Component, epochs: int, rows: Ints, pool: Pool, where: str
 ) -> tuple[Ints, Ints, int]:
-    """Return the rows used, those of them that are used once more, and the complete rounds."""
+    """Return the rows used, the rows among those used once more, and the complete rounds."""
     assert component.take is not None
     rule, count = component.rule, component.take.count(len(rows))
     limit = len(rows) * (epochs if rule == "hash" else 1)

@@ -36,7 +36,7 @@ class Pool:
     tokens: Mapping[str, NDArray[np.int32]]
     duration_s: NDArray[np.float64]
     tags: Mapping[str, tuple[NDArray[np.int16], list[str]]]  # family -> codes, values
-    excluded: Mapping[str, int]  # why curated samples are no candidates -> how many
+    excluded: Mapping[str, int]  # reason curated samples are excluded -> how many
     not_fetched: NDArray[np.bool_]  # whose media are not fetched: what those cost is assumed
     previous: Mapping[str, int] = field(default_factory=dict)  # component -> samples of its
     # previous selection, where only their media are fetched

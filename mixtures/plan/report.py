@@ -49,7 +49,7 @@ class ComponentTable:
     not_fetched: Mapping[str, Mapping[str, Known]]  # quantities of components whose media are not
 
     def known(self, name: str, *quantities: str) -> Known:
-        """Return how a component's quantities are known: as the least certain of them."""
+        """Return how a component's quantities are known: as the least certain one is."""
         found = self.declared.get(name)
         if found is None:
             not_fetched = self.not_fetched.get(name, {})

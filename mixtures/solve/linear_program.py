@@ -1,4 +1,4 @@
-"""Solve a mixture: how many samples to draw from each stratum.
+"""Solve a mixture: how many samples each stratum gives.
 
 Two linear programs, solved by HiGHS. The first finds the largest total, or whether the target total
 is possible. The second, at that total, stays as close as it can to using every sample equally
@@ -31,7 +31,7 @@ _ROOM = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)  # part of the optimum that the sec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:
-    """Samples to draw from each stratum, as the linear program leaves them: not whole yet."""
+    """Samples of each stratum as the linear program returns them: fractions, not yet rounded."""
 
     drawn: Floats  # (strata,)
     binding: Sequence[str]  # keys of the constraints that keep the total from growing
@@ -269,13 +269,13 @@ def _largest_evenly(
 def _target_evenly(
     p: Program, weight: Floats, cost: Floats, around: Floats | None
 ) -> Floats | None:
-    """Return the most even solution of a program with a target total; None where there is none."""
+    """Return the most even solution of a program with a target total; None if infeasible."""
     found = _evenly(p, weight, _positive(cost), around)
     return optimise(p, np.zeros(len(p.limit))).drawn if found is None else found
 
 
 def solve(candidates: Candidates, constraints: Sequence[Constraint], unit: str) -> Solution:
-    """Return what to draw so that every constraint holds, as much as possible without a total.
+    """Return samples of each stratum that meet every constraint; the most, without a total.
 
     Args:
         candidates: the strata.

@@ -24,7 +24,7 @@ class CapsDoNotFitError(Exception):
 
 def _ranks(groups: Ints, keys: Floats) -> Ints:
     """Return each item's rank among those of its group, by rising key."""
-    order = np.argsort(groups + keys, kind="stable")  # keys lie in [0, 1)
+    order = np.argsort(groups + keys, kind="stable")  # keys are in [0, 1)
     ranks = np.empty(len(groups), np.int64)
     counts = np.bincount(groups)
     starts = np.cumsum(counts) - counts

@@ -173,7 +173,7 @@ def _trim(whole: Ints, capped: Sequence[Constraint], floor: Ints, spare: int) ->
 
 
 def _repair(sums: _Totals, floor: Ints, limit: Ints, keep_total: bool) -> None:
-    """Move single samples as long as that brings the constraints nearer to their targets."""
+    """Move single samples as long as that moves the constraints nearer to their targets."""
     for _ in range(_MOVES):
         now = float(sums.score(sums.part[:, None], sums.whole[:, None])[0])
         if now <= _GOOD**2:

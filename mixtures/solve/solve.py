@@ -29,7 +29,7 @@ class Mix:
 
 
 def solve_spec(spec: Spec, candidates: Candidates, where: str) -> Mix:
-    """Return how many samples to draw from each stratum.
+    """Return the solved mixture: how many samples each stratum gives.
 
     Args:
         spec: the mixture.
