@@ -23,7 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from smolmix.pipelines.corpora import SOURCES, raw_units, read_unit
+from smolmix.pipelines.corpora import SOURCES
+from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 from smolmix.sample import Sample
 from smolmix.schema import SAMPLE_SCHEMA, to_table
 from smolmix.workspace import Workspace

@@ -59,7 +59,7 @@ def _measure(way: str, path: Path) -> None:
     start = time.process_time()
     if way == "cut":
         file = RawFile(path=path.name, size=path.stat().st_size, sha256="")
-        pieces = JsonArray().pieces([file], Folder(path.parent))
+        pieces = JsonArray().split([file], Folder(path.parent))
         rows = sum(p.stop - p.start for p in pieces if p.stop is not None)
     else:
         rows = len(json.loads(path.read_bytes()))

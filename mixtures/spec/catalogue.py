@@ -1,4 +1,4 @@
-"""What mixtures know of corpora, without importing their adapters."""
+"""What the mixtures room is told of corpora, so that it need not import the adapters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from smolmix.mixtures.spec.spec import Spec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueRow:
-    """One corpus in the catalogue."""
+    """One corpus as the catalogue lists it."""
 
     id: str
     modality: str = ""
@@ -38,32 +38,32 @@ def check_corpora(spec: Spec, catalogue: Catalogue, where: str) -> None:
     """Refuse corpora that are unknown, and benchmarks.
 
     Raises:
-        UsageError: one line for each error.
+        UsageError: one line for each fault.
     """
-    errors = []
+    faults = []
     for name, component in spec.components.items():
         if component.unpublished:
             continue
         row = catalogue.get(component.corpus)
         at = f"{where}: components.{name}.corpus is {component.corpus!r}"
         if row is None:
-            errors.append(
+            faults.append(
                 f"{at}; no such corpus{nearest(component.corpus, catalogue)}; "
                 "smolmix corpora lists them"
             )
         elif row.role == "benchmark":
-            errors.append(f"{at}; a benchmark is never trained on; remove the component")
-    if errors:
-        raise UsageError("\n".join(errors))
+            faults.append(f"{at}; a benchmark is never trained on; take the component out")
+    if faults:
+        raise UsageError("\n".join(faults))
 
 
 def check_gated(spec: Spec, catalogue: Catalogue, fetched: set[str], where: str) -> None:
-    """Refuse gated corpora that are not fetched.
+    """Refuse gated corpora that are not here.
 
     Raises:
         UsageError: one line for each.
     """
-    errors = [
+    faults = [
         f"{where}: components.{name}.corpus is {c.corpus!r}, which is gated and was not fetched; "
         f"accept its terms on the hub, then run smolmix fetch {c.corpus}"
         for name, c in spec.components.items()
@@ -72,12 +72,12 @@ def check_gated(spec: Spec, catalogue: Catalogue, fetched: set[str], where: str)
         and catalogue[c.corpus].gated
         and c.corpus not in fetched
     ]
-    if errors:
-        raise UsageError("\n".join(errors))
+    if faults:
+        raise UsageError("\n".join(faults))
 
 
 def published(spec: Spec) -> list[str]:
-    """Return the components whose data are public."""
+    """Return the components that can be had."""
     return [name for name, c in spec.components.items() if not c.unpublished]
 
 

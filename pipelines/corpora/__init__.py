@@ -1,9 +1,10 @@
-"""Every corpus, and how its fetched files become samples.
+"""The registry: every published and demo corpus by its id.
 
-Adding a corpus: one module here, one line in `_ALL`, one fixture. CONTRIBUTING.md shows it.
+Adding a corpus takes one module here, one line in `_ALL` and one fixture; see CONTRIBUTING.md.
 """
 
 from smolmix.errors import UsageError, nearest
+from smolmix.fetched import read_record
 from smolmix.pipelines.corpora import (
     benchmarks,
     dclm_baseline,
@@ -48,29 +49,9 @@ from smolmix.pipelines.corpora.demo import (
     word_problems,
     worked_sums,
 )
-from smolmix.pipelines.sources.raw_units import (
-    FETCH_FILE,
-    Adapted,
-    RawUnit,
-    fetched,
-    raw_units,
-    read_unit,
-)
-from smolmix.pipelines.sources.raw_units import count_rows as _count_rows
+from smolmix.pipelines.sources.catalogue import source_from
 from smolmix.pipelines.sources.source import Source
 from smolmix.workspace import Workspace
-
-__all__ = [
-    "SOURCES",
-    "Adapted",
-    "RawUnit",
-    "Source",
-    "count_rows",
-    "fetched",
-    "raw_units",
-    "read_unit",
-    "source_of",
-]
 
 _ALL: tuple[Source, ...] = (
     *benchmarks.SOURCES,
@@ -123,26 +104,17 @@ def source_of(corpus: str, workspace: Workspace | None = None) -> Source:
 
     Args:
         corpus: its id.
-        workspace: where a corpus of the user's own catalogue may have been fetched to.
+        workspace: where to look for a corpus of the user's own that was fetched before.
 
     Raises:
         UsageError: there is no such corpus.
     """
     if corpus in SOURCES:
         return SOURCES[corpus]
-    if workspace is not None and workspace.raw(corpus).exists(FETCH_FILE):
-        entry = workspace.raw(corpus).read_json(FETCH_FILE).get("catalogue")
-        if entry:
-            from smolmix.pipelines.sources.catalogue import source_from
-
-            return source_from(entry)
+    record = read_record(workspace, corpus) if workspace is not None else None
+    if record is not None and record.catalogue:
+        return source_from(record.catalogue)
     raise UsageError(
         f"corpus {corpus!r}: not in the catalogue{nearest(corpus, SOURCES)}; "
         "`smolmix corpora` lists them"
     )
-
-
-def count_rows(unit: RawUnit, workspace_url: str) -> int:
-    """Return how many rows the unit holds."""
-    workspace = Workspace(workspace_url)
-    return _count_rows(source_of(unit.corpus, workspace), unit, workspace)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from smolmix.pipelines.formats.format import Fault
-from smolmix.pipelines.formats.jsonl import parse
+from smolmix.pipelines.formats.format import UnreadableRow
 from smolmix.pipelines.formats.parquet import Parquet
+from smolmix.pipelines.formats.text import parse_object
 from smolmix.pipelines.sources.prompts import DESCRIBE_VIDEO, pick
 from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.pipelines.sources.source import Hub, Source, Subset
@@ -15,8 +15,8 @@ from smolmix.sample import Sample, Turn, turns_of
 def _details(row: Row) -> Mapping[str, Any]:
     value = row.values.get("json")
     if isinstance(value, str):
-        found = parse(value.encode())
-        if isinstance(found, Fault):
+        found = parse_object(value.encode())
+        if isinstance(found, UnreadableRow):
             raise RowError(found.reason, found.detail)
         value = found
     if not isinstance(value, dict):

@@ -33,7 +33,7 @@ SOURCE = Source(
     licence="Apache-2.0",
     origin=Hub(
         repo="lmms-lab/LLaVA-Video-178K",
-        beside=(("frames", "ShareGPTVideo/train_video_and_instruction"),),
+        media_repos=(("frames", "ShareGPTVideo/train_video_and_instruction"),),
     ),
     format=JsonArray(),
     adapt=_adapt,

@@ -1,8 +1,8 @@
-"""Which published archives hold media that rows name, found out without downloading them.
+"""Which published archives hold media that rows name, without downloading the archives.
 
-A zip tells by its directory, a plain tar by hopping from header to header, both read by ranges
-and only until the first name that is asked for. A compressed tar tells nothing: one that lies in a
-folder that some name is under is downloaded whole.
+A zip is searched in its directory, a plain tar from header to header. Both are read by ranges, and
+only until the first name that is needed. A compressed tar cannot be searched: if a name starts with
+its folder, it counts as holding it.
 """
 
 import io
@@ -16,13 +16,13 @@ from smolmix.pipelines.fetch.archives import archives_to_rewrite
 from smolmix.pipelines.fetch.download import Downloader
 from smolmix.pipelines.fetch.index import known_as
 from smolmix.pipelines.fetch.listing import Remote
-from smolmix.pipelines.fetch.range_reads import Ranges
-from smolmix.pipelines.formats.media_index import spelled
-from smolmix.pipelines.formats.rewrite import Joined
+from smolmix.pipelines.fetch.range_reads import RemoteStream
+from smolmix.pipelines.formats.media_index import normalised
+from smolmix.pipelines.formats.streams import JoinedStream, compression
 from smolmix.pipelines.formats.tars import members
 from smolmix.pipelines.formats.zips import zip_members
 
-_BUFFER = 16 << 10  # a header and what lies around it; a longer read asks for all it needs
+_BUFFER = 16 << 10  # a header and its surroundings; a longer read requests all it needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,25 +39,25 @@ def files_with(
     files: Sequence[Remote],
     downloader: Downloader,
     *,
-    jobs: int,
+    at_once: int,
     say: Callable[[str], None],
 ) -> list[str]:
     """Return the paths of the published files that hold a named medium, or may.
 
     Args:
-        named: of each medium the names its row knows it by, a line each.
+        named: for each medium the names by which its row knows it, one a line.
         files: the listing.
         downloader: reads ranges of them.
-        jobs: archives looked into at once.
-        say: told which archives come whole because nobody can look into them.
+        at_once: archives searched at the same time.
+        say: called with a line for each archive that cannot be searched.
     """
-    names = sorted({spelled(name) for medium in named for name in medium.split("\n")})
+    names = sorted({normalised(name) for medium in named for name in medium.split("\n")})
     media = [f for f in files if f.kind == "media"]
     archives = _archives(media)
     packed = {f.path for archive in archives for f in archive.parts}
     search = _Search(names, downloader, say)
     loose = [f.path for f in media if f.path not in packed and search.is_named(f.path)]
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         held = list(pool.map(search.holds, archives))
     found = [f.path for a, holds in zip(archives, held, strict=True) if holds for f in a.parts]
     return sorted({*loose, *found})
@@ -82,32 +82,32 @@ def _archives(media: Sequence[Remote]) -> list[_Archive]:
 
 
 class _Search:
-    """Looks for names in archives from afar."""
+    """Searches remote archives for names."""
 
     def __init__(self, names: list[str], downloader: Downloader, say: Callable[[str], None]):
         self._sorted, self._names = names, frozenset(names)
         self._downloader, self._say = downloader, say
 
     def is_named(self, place: str) -> bool:
-        """Whether it is asked for: itself, or the folder of frames it lies in."""
-        place = spelled(place)
+        """Whether the file, or the folder of frames that it is in, is needed."""
+        place = normalised(place)
         return place in self._names or place.rpartition("/")[0] in self._names
 
     def holds(self, archive: _Archive) -> bool:
-        """Whether the archive holds a named medium, or nobody can tell."""
+        """Whether the archive holds a named medium, or cannot be searched."""
         if not self._any_under(archive.above):
             return False
         where = archive.parts[-1].path
         if any(part.target.size is None for part in archive.parts):
-            self._say(f"{where}: its size is not stated; downloaded whole")
+            self._say(f"{where}: its size is unknown; it will be downloaded completely")
             return True
-        raw = Joined([Ranges(self._downloader, part.target) for part in archive.parts])  # type: ignore[misc]
+        raw = JoinedStream([RemoteStream(self._downloader, part.target) for part in archive.parts])  # type: ignore[misc]
         stream = io.BufferedReader(raw, _BUFFER)
         try:
             found = self._members(stream, raw, where)
             if found is None:
                 self._say(
-                    f"{where}: compressed as a whole, not to be looked into; downloaded whole"
+                    f"{where}: compressed, it cannot be searched and will be downloaded completely"
                 )
                 return True
             return any(
@@ -116,22 +116,23 @@ class _Search:
                 for place in known_as(member, archive.above, archive.between)
             )
         except DataError as error:
-            self._say(f"{where}: cannot be looked into ({error}); downloaded whole")
+            self._say(f"{where}: cannot be searched ({error}); it will be downloaded completely")
             return True
 
     def _any_under(self, folder: str) -> bool:
         if not folder:
             return bool(self._sorted)
-        folder = spelled(folder)
+        folder = normalised(folder)
         at = bisect_left(self._sorted, f"{folder}/")
         return at < len(self._sorted) and self._sorted[at].startswith(f"{folder}/")
 
     def _members(
-        self, stream: "io.BufferedReader[Joined]", raw: Joined, where: str
+        self, stream: "io.BufferedReader[JoinedStream]", raw: JoinedStream, where: str
     ) -> Iterable[str] | None:
         head = stream.peek(4)[:4]
-        if head[:2] == b"\x1f\x8b" or head == b"\x28\xb5\x2f\xfd":
+        how = compression(head)
+        if how in ("gzip", "zstd"):
             return None
-        if head[:2] == b"PK":
+        if how == "zip":
             return (m.name for m in zip_members(stream, where, raw.starts))
         return (m.name for m in members(stream, where))

@@ -1,17 +1,17 @@
-"""Fetched archives that cannot be read by range: rewritten once into plain tar shards."""
+"""Fetched archives that cannot be read by range, rewritten once into plain tar shards."""
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from smolmix.fetched import SHARDS, FetchedFile, FetchRecord
 from smolmix.pipelines.fetch.download import digests
 from smolmix.pipelines.formats.rewrite import rewrite
 from smolmix.workspace import Workspace
 
-SHARDS = "_shards"
 _PACKED = re.compile(r"\.(tar\.gz|tgz|tar\.zst)$")
 _NUMBERED = re.compile(r"\.(zip|tar|tgz|tar\.gz)[.\-_]?(part)?[.\-_]?([0-9]+|[a-z]{2})$")
 _SPLIT = re.compile(r"\.z([0-9]{2,})$")
@@ -38,59 +38,56 @@ def archives_to_rewrite(paths: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def archive_of_shard(path: str) -> str:
+    """Return the stem of the archive that a shard was written from; both below the revision."""
+    return path.removeprefix(f"{SHARDS}/").rpartition("-")[0]
+
+
 def rewrite_archives(
     workspace: Workspace,
-    root: str,
-    files: list[dict[str, Any]],
+    record: FetchRecord,
     *,
-    save: Callable[[list[dict[str, Any]]], None],
     expand: Expand | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> list[dict[str, Any]]:
-    """Rewrite what must be, once; return the record's files with the shards among them.
+) -> FetchRecord:
+    """Return the record with the shards of every archive that had to be rewritten.
 
-    An archive's entry stays, marked `rewritten`; the file itself is removed, its bytes being in
-    the shards.
+    An archive's entry stays, marked as rewritten. The file itself is deleted after its shards are
+    recorded: its bytes are in them.
 
     Args:
-        workspace: where it was fetched to.
-        root: the revision's folder, relative to the workspace.
-        files: entries of fetch.json.
-        save: called with the entries so far before an archive is removed.
+        workspace: where the corpus was fetched to.
+        record: its fetch record, written after each archive.
         expand: of the source.
-        say: told which archive is being rewritten.
+        say: called with a line for each archive.
     """
-    entries = {str(f["path"]): dict(f) for f in files}
-    fresh = [p for p, f in entries.items() if not f.get("rewritten") and not f.get("from")]
+    files = {f.path: f for f in record.files}
+    fresh = [p for p, f in files.items() if not f.rewritten and not f.parts]
     for stem, parts in archives_to_rewrite(fresh).items():
-        say(f"rewriting {stem.removeprefix(f'{root}/')}")
-        for shard in _rewrite(workspace, root, stem, parts, expand):
-            entries[shard["path"]] = shard
-        for path in parts:
-            entries[path]["rewritten"] = True
-        save([entries[path] for path in sorted(entries)])
+        say(f"rewriting {stem.removeprefix(f'{record.root}/')}")
+        files |= {shard.path: shard for shard in _shards(workspace, record, stem, parts, expand)}
+        files |= {path: replace(files[path], rewritten=True) for path in parts}
+        record = record.with_files(files.values())
+        record.write(workspace)
         for path in parts:
             workspace.remove(path)
-    return [entries[path] for path in sorted(entries)]
+    return record
 
 
-def _rewrite(
-    workspace: Workspace, root: str, stem: str, parts: Sequence[str], expand: Expand | None
-) -> list[dict[str, Any]]:
-    place = stem.removeprefix(f"{root}/")
-    shards: list[dict[str, Any]] = []
+def _shards(
+    workspace: Workspace,
+    record: FetchRecord,
+    stem: str,
+    parts: Sequence[str],
+    expand: Expand | None,
+) -> Iterator[FetchedFile]:
+    shards: list[FetchedFile] = []
 
     def done(path: Path, number: int) -> None:
-        name = f"{root}/{SHARDS}/{place}-{number:05d}.tar"
-        shards.append(
-            {
-                "path": name,
-                "size": path.stat().st_size,
-                "sha256": digests(path)[0],
-                "url": "",
-                "from": list(parts),
-            }
-        )
+        place = stem.removeprefix(f"{record.root}/")
+        name = f"{record.root}/{SHARDS}/{place}-{number:05d}.tar"
+        size, sha256 = path.stat().st_size, digests(path)[0]
+        shards.append(FetchedFile(path=name, size=size, sha256=sha256, parts=tuple(parts)))
         workspace.put(path, name)
 
     above = workspace.local() if workspace.is_local else None
@@ -98,4 +95,4 @@ def _rewrite(
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=".rewrite-", dir=above))
         streams = [stack.enter_context(workspace.open(path)) for path in parts]
         rewrite(streams, parts[-1], Path(scratch), done, expand=expand)
-    return shards
+    yield from shards

@@ -1,9 +1,16 @@
-"""Downloads one file over HTTP: continued where it stopped, tried again, checked at the end."""
+"""Downloads one file: continued where it stopped, tried again, checked at the end.
+
+Files that the hub stores in Xet, which is how it serves large files, come through `huggingface_hub`
+and `hf_xet`. All others come through our own requests: `hf_hub_download` deletes what arrived when
+it is killed (huggingface_hub 2.4), and a 50 GB archive would start again from its first byte.
+"""
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Callable
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +26,24 @@ _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class XetFile:
+    """Where the hub has a file that it stores in Xet."""
+
+    endpoint: str
+    repo: str
+    revision: str  # a commit
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A file to download, and what is known of it beforehand."""
+    """A file to download, and what is known about it beforehand."""
 
     url: str
     size: int | None = None
     sha256: str = ""
     git_oid: str = ""  # sha1 of a git blob, for small files of a hub repository
+    xet: XetFile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +52,12 @@ class Downloader:
 
     token: str | None = None  # sent only to addresses that start with `token_for`
     token_for: str = ""
-    refused: str = ""  # what to do when the server refuses: where to accept terms
+    refused: str = ""  # what to do if the server refuses access: where to accept terms
     retry: Retry = Retry()  # noqa: RUF009  # frozen
     timeout_s: float = 30.0
-    seen: Callable[[int], None] = lambda count: None
 
     def size_of(self, url: str) -> int | None:
-        """Return the size the server states, or None where it does not."""
+        """Return the size that the server states, or None."""
         try:
             with requests.head(
                 url, headers=self._headers(url), timeout=self.timeout_s, allow_redirects=True
@@ -51,16 +68,19 @@ class Downloader:
             return None
 
     def download(self, target: Target, into: Path) -> str:
-        """Download to `into`, going on from what is there; return the sha256.
+        """Return the sha256 of a file downloaded to `into`, which may have its first bytes already.
 
         Raises:
             UsageError: the server refuses: the corpus is gated or needs a token.
-            DataError: it is not there, or the server stayed unreachable or busy.
+            DataError: there is no such file, or the server stayed unreachable or busy.
             IntegrityError: the bytes are not what was listed.
         """
         into.parent.mkdir(parents=True, exist_ok=True)
         for last in (False, True):
-            self._complete(target, into)
+            if target.xet is None:
+                self._complete(target, into)
+            else:
+                self._from_xet(target, target.xet, into)
             sha256, git_oid = digests(into)
             if (not target.sha256 or target.sha256 == sha256) and (
                 not target.git_oid or target.git_oid == git_oid
@@ -72,7 +92,7 @@ class Downloader:
                 raise IntegrityError(
                     f"{target.url}: its bytes have sha256 {sha256}, the listing says "
                     f"{target.sha256 or target.git_oid}; two downloads agree: the publisher "
-                    "changed it; fetch another revision"
+                    "changed the file; fetch another revision"
                 )
         raise AssertionError
 
@@ -80,8 +100,8 @@ class Downloader:
         """Return the bytes from `start` to before `end`.
 
         Raises:
-            UsageError: the server refuses.
-            DataError: it has no ranges, or stayed unreachable or busy.
+            UsageError: the server refuses access.
+            DataError: it does not support ranges, or stayed unreachable or busy.
         """
         try:
             return self.retry.run(lambda: self._range(target, start, end))
@@ -99,7 +119,7 @@ class Downloader:
                 self._check(response, target)
                 if response.status_code != 206 or _start(response) != start:
                     raise DataError(
-                        f"{target.url}: the server gives no ranges; fetch without --for"
+                        f"{target.url}: the server does not support ranges; fetch without --for"
                     )
                 data = response.raw.read(end - start, decode_content=False)
         except _BROKEN as error:
@@ -114,7 +134,7 @@ class Downloader:
         except TryAgainError as error:
             raise DataError(
                 f"{target.url}: {error}, {self.retry.attempts} times in a row; what arrived is "
-                "kept: run the same again later"
+                "kept: run the same command later"
             ) from error
 
     def _continue(self, target: Target, into: Path) -> None:
@@ -122,7 +142,7 @@ class Downloader:
 
         Raises:
             TryAgainError: some of it is still missing.
-            IntegrityError: more came than was listed, or less though the server sent all it has.
+            IntegrityError: more arrived than was listed, or less though the server sent all.
         """
         before = _size(into)
         if target.size is not None and before == target.size:
@@ -139,15 +159,54 @@ class Downloader:
         if target.size is not None and after != target.size:
             into.unlink()
             raise IntegrityError(
-                f"{target.url}: {after:,} bytes came, the listing says {target.size:,}; "
-                "the publisher changed it; fetch another revision"
+                f"{target.url}: {after:,} bytes arrived, the listing says {target.size:,}; "
+                "the publisher changed the file; fetch another revision"
             )
 
+    def _from_xet(self, target: Target, file: XetFile, into: Path) -> None:
+        try:
+            self.retry.run(lambda: self._through_hub_library(target, file, into))
+        except TryAgainError as error:
+            raise DataError(
+                f"{target.url}: {error}, {self.retry.attempts} times in a row; run the same "
+                "command later"
+            ) from error
+
+    def _through_hub_library(self, target: Target, file: XetFile, into: Path) -> None:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        disable_progress_bars()  # fetch reports each file itself
+        folder = into.with_name(f"{into.name}.hub")
+        try:
+            path = hf_hub_download(
+                file.repo,
+                file.path,
+                repo_type="dataset",
+                revision=file.revision,
+                endpoint=file.endpoint,
+                token=self.token or False,
+                local_dir=folder,
+            )
+        except GatedRepoError as error:
+            raise UsageError(f"{target.url}: refused; {self.refused}") from error
+        except HfHubHTTPError as error:
+            status = error.response.status_code
+            if status in (401, 403, 404):
+                raise DataError(f"{target.url}: the server answers {status}") from error
+            wait_s = http.retry_after(error.response.headers)
+            raise TryAgainError(f"the server answers {status}", wait_s) from error
+        except (OSError, RuntimeError, network_error()) as error:  # hf_xet raises RuntimeError
+            raise TryAgainError(f"the transfer failed ({type(error).__name__})") from error
+        os.replace(path, into)
+        shutil.rmtree(folder)
+
     def _stream(self, target: Target, into: Path) -> bool:
-        """Ask once; append what comes, or start over where the server cannot continue.
+        """Send one request; append what arrives, or start again if the server cannot continue.
 
         Returns:
-            Whether the server said how long its answer is, so that a short one is no accident.
+            Whether the server stated the length, so that a short answer is no accident.
         """
         have = _size(into)
         headers = self._headers(target.url)
@@ -168,12 +227,11 @@ class Downloader:
                 goes_on = response.status_code == 206 and _start(response) == have
                 if response.status_code == 206 and not goes_on:
                     into.unlink()
-                    raise TryAgainError("the server sent another range than asked", 0.0)
+                    raise TryAgainError("the server sent another range than requested", 0.0)
                 _state(into).write_text(json.dumps({"etag": response.headers.get("ETag", "")}))
                 with into.open("ab" if goes_on else "wb") as out:
                     for chunk in response.raw.stream(_CHUNK, decode_content=False):
                         out.write(chunk)
-                        self.seen(len(chunk))
                 return "Content-Length" in response.headers
         except _BROKEN as error:
             raise TryAgainError(f"the connection broke ({type(error).__name__})") from error
@@ -188,8 +246,8 @@ class Downloader:
             raise TryAgainError(f"the server answers {status}", http.retry_after(response.headers))
         if status >= 400 and status != 416:
             raise DataError(
-                f"{target.url}: the server answers {status}; the file is not there under this "
-                "revision: look at the corpus's page, or fetch another revision"
+                f"{target.url}: the server answers {status}; there is no such file at this "
+                "revision; look at the corpus's page, or fetch another revision"
             )
 
     def _headers(self, url: str) -> dict[str, str]:
@@ -197,6 +255,13 @@ class Downloader:
         if self.token and self.token_for and url.startswith(self.token_for):
             headers["Authorization"] = f"Bearer {self.token}"
         return headers
+
+
+def network_error() -> type[Exception]:
+    """Return the base class of what the hub library's HTTP client raises; it is no OSError."""
+    client = sys.modules.get("httpx2") or sys.modules.get("httpx")
+    found: type[Exception] = OSError if client is None else client.HTTPError
+    return found
 
 
 def digests(path: Path) -> tuple[str, str]:

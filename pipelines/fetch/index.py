@@ -1,34 +1,43 @@
-"""After the bytes are there: index what media lie where, so that rows can name them."""
+"""The media index of a fetched corpus: the paths that rows name, and where the bytes are."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from smolmix.pipelines.fetch.archives import SHARDS
-from smolmix.pipelines.formats.media_index import Entry, index_of, write_index
+from smolmix.fetched import INDEX, SHARDS, FetchRecord, UserMedia
+from smolmix.pipelines.formats.media_index import IndexEntry, indexed_digest, write_index
 from smolmix.pipelines.formats.tars import members
 from smolmix.pipelines.formats.zips import STORED, data_offset, zip_members
-from smolmix.pipelines.sources.raw_units import INDEX
 from smolmix.sample import MediaRef
 from smolmix.storage import Folder, digest_json
 from smolmix.workspace import Workspace
 
 _LOOSE = "loose"
 _ARCHIVES = (".tar", ".zip")
-_VERSION = 2  # of how members are written down
+_VERSION = 2  # of how members are recorded
 USER = "user"  # the index of --media
 
 
-def index_media(workspace: Workspace, root: str, files: Mapping[str, str]) -> None:
+def index_media(
+    workspace: Workspace, record: FetchRecord, holds_media: Callable[[str], bool]
+) -> None:
     """Index the media files of one revision.
 
-    A member is known by the folder its archive lies in and its own path, a zip's member also
-    with the zip's name as a folder between; a loose file by its path. An archive whose bytes were
-    indexed before is not read again.
+    A member is known by its archive's folder and its own path, a member of a zip also with the
+    zip's name as a folder between; a loose file by its path. An archive whose bytes were indexed
+    before is not read again.
 
     Args:
-        workspace: where it was fetched to.
-        root: the revision's folder, relative to the workspace.
-        files: sha256 of archives and loose media files, by path relative to the workspace.
+        workspace: where the corpus was fetched to.
+        record: its fetch record.
+        holds_media: whether a published path holds media.
     """
+    root = record.root
+    files = {
+        f.path: f.sha256
+        for f in record.readable
+        if holds_media(f.path.removeprefix(f"{root}/")) or f.path.startswith(f"{root}/{SHARDS}/")
+    }
+    if not files:
+        return
     index = workspace.child(root, INDEX)
     wanted: dict[str, list[str]] = {}
     for path in sorted(files):
@@ -38,52 +47,52 @@ def index_media(workspace: Workspace, root: str, files: Mapping[str, str]) -> No
         index.remove(stale)
     for name, paths in wanted.items():
         held = digest_json([_VERSION, [files[path] for path in paths]])
-        if name == _LOOSE or index_of(index, f"{name}.parquet") != held:
+        if name == _LOOSE or indexed_digest(index, f"{name}.parquet") != held:
             write_index(index, f"{name}.parquet", _entries(workspace, root, paths), of=held)
 
 
-def index_folder(workspace: Workspace, root: str, folder: Folder) -> list[tuple[str, int]]:
-    """Index the user's own media folder, archives included; return (path, size) of its files."""
+def index_folder(workspace: Workspace, root: str, folder: Folder) -> UserMedia:
+    """Return the user's own media folder, indexed, archives included."""
     found = sorted(
         (str(p), int(i["size"])) for p, i in folder.fs.find(folder.path, detail=True).items()
     )
     listed = [(path.removeprefix(folder.path).lstrip("/"), size) for path, size in found]
     index = workspace.child(root, INDEX)
     write_index(index, f"{USER}.parquet", _user_entries(folder, [path for path, _ in listed]))
-    return listed
+    return UserMedia(folder=folder.url, files=len(listed), digest=digest_json(listed))
 
 
-def _user_entries(folder: Folder, paths: Sequence[str]) -> Iterator[Entry]:
+def _user_entries(folder: Folder, paths: Sequence[str]) -> Iterator[IndexEntry]:
     for path in paths:
         uri = str(folder.fs.unstrip_protocol(folder.at(path)))
         if path.lower().endswith(_ARCHIVES):
             yield from _members(folder, path, uri, path.rpartition("/")[0], "")
         else:
-            yield Entry(path=path, ref=MediaRef(uri=uri))
+            yield IndexEntry(path=path, ref=MediaRef(uri=uri))
 
 
-def _entries(workspace: Folder, root: str, paths: Sequence[str]) -> Iterator[Entry]:
+def _entries(workspace: Folder, root: str, paths: Sequence[str]) -> Iterator[IndexEntry]:
     for path in paths:
         place = path.removeprefix(f"{root}/")
         rewritten = place.startswith(f"{SHARDS}/")
         place = place.removeprefix(f"{SHARDS}/")
         if not path.lower().endswith(_ARCHIVES):
-            yield Entry(path=place, ref=MediaRef(uri=path))
+            yield IndexEntry(path=place, ref=MediaRef(uri=path))
             continue
         stem = place.rpartition("-")[0] if rewritten else place.rpartition(".")[0]
         between = "" if path.lower().endswith(".tar") and not rewritten else stem
         yield from _members(workspace, path, path, place.rpartition("/")[0], between)
 
 
-def _members(folder: Folder, path: str, uri: str, above: str, between: str) -> Iterator[Entry]:
-    """Yield each member under `above`, and again under `between` where it is not there already."""
+def _members(folder: Folder, path: str, uri: str, above: str, between: str) -> Iterator[IndexEntry]:
+    """Yield each member under `above`, and again under `between` unless it is below it already."""
     with folder.open(path) as stream:
         found = (
             _zip(stream, path, uri) if path.lower().endswith(".zip") else _tar(stream, path, uri)
         )
         for name, ref in found:
             for place in known_as(name, above, between):
-                yield Entry(path=place, ref=ref)
+                yield IndexEntry(path=place, ref=ref)
 
 
 def known_as(member: str, above: str, between: str) -> Iterator[str]:
@@ -91,7 +100,7 @@ def known_as(member: str, above: str, between: str) -> Iterator[str]:
 
     Args:
         member: its name in the archive.
-        above: the folder the archive lies in.
+        above: the archive's folder.
         between: the archive's own path without its ending, where that may stand for a folder.
     """
     place = f"{above}/{member}" if above else member

@@ -1,16 +1,19 @@
-"""What a corpus publishes: its files at one commit of the hub, or at fixed addresses."""
+"""The published files of a corpus: at one commit of a hub repository, or at fixed addresses."""
 
+import importlib.util
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import requests
 
 from smolmix.errors import DataError, UsageError
-from smolmix.pipelines.fetch.download import Downloader, Target
+from smolmix.pipelines.fetch.download import Downloader, Target, XetFile, network_error
 from smolmix.pipelines.sources.source import Http, Hub, Source
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoFile
 
 TOKEN_VARIABLE = "HF_TOKEN"
 
@@ -30,25 +33,30 @@ class Listing:
 
     revision: str
     files: tuple[Remote, ...]
-    beside: dict[str, str]  # repository -> commit, of media published elsewhere
+    media_repos: Mapping[str, str]  # repository -> commit, of media published elsewhere
 
 
 def endpoint() -> str:
-    """Return the hub's address; HF_ENDPOINT is honoured."""
+    """Return the hub's address: $HF_ENDPOINT, or the public one."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
-def downloader(source: Source) -> Downloader:
-    """Return a downloader that shows the user's token to the hub, and to nobody else."""
+def authorised(downloader: Downloader, source: Source) -> Downloader:
+    """Return the downloader with the user's token, which only the hub gets to see."""
     from huggingface_hub import get_token
 
     if not isinstance(source.origin, Hub):
-        return Downloader()
-    return Downloader(token=get_token(), token_for=endpoint() + "/", refused=how_to_enter(source))
+        return downloader
+    return replace(
+        downloader,
+        token=get_token(),
+        token_for=f"{endpoint()}/",
+        refused=how_to_get_access(source),
+    )
 
 
-def how_to_enter(source: Source) -> str:
-    """Return what a user does to be let in to a gated corpus."""
+def how_to_get_access(source: Source) -> str:
+    """Return what a user has to do to download a gated corpus."""
     return (
         f"{source.id} is {'gated' if source.gated else 'not public'}: accept its terms at "
         f"{endpoint()}/datasets/{source.hub_id} and put your token in {TOKEN_VARIABLE}"
@@ -56,31 +64,36 @@ def how_to_enter(source: Source) -> str:
 
 
 def listing(
-    source: Source, revision: str | None = None, *, beside: Mapping[str, str] | None = None
+    source: Source,
+    revision: str | None = None,
+    *,
+    media_repos: Mapping[str, str] | None = None,
+    downloader: Downloader | None = None,
 ) -> Listing:
-    """Return what is published.
+    """Return the published files.
 
     Args:
         source: the corpus.
-        revision: a branch, tag or commit; None: the one the source names.
-        beside: commits of the repositories beside it, where they are pinned already.
+        revision: a branch, tag or commit; None: the one that the source names.
+        media_repos: commits of the repositories of its media, where they are pinned already.
+        downloader: asks for sizes at fixed addresses.
 
     Raises:
-        UsageError: the hub refuses.
+        UsageError: the hub refuses access.
         DataError: the hub cannot be reached, or has no such repository or revision.
     """
     origin = source.origin
     if isinstance(origin, Http):
-        server = downloader(source)
+        server = downloader or Downloader()
         files = [
             _remote(source, path, Target(url=url, size=server.size_of(url)))
             for path, url in origin.urls
         ]
-        return Listing(revision=origin.revision, files=_sorted(files), beside={})
+        return Listing(revision=origin.revision, files=_sorted(files), media_repos={})
     assert isinstance(origin, Hub)
     commit, found = _hub(source, origin.repo, revision or origin.revision, "")
-    pinned, commits = beside or {}, dict[str, str]()
-    for folder, repo in origin.beside:
+    pinned, commits = media_repos or {}, dict[str, str]()
+    for folder, repo in origin.media_repos:
         commits[repo], more = _hub(source, repo, pinned.get(repo, "main"), f"{folder}/")
         found += more
     if not found:
@@ -88,7 +101,7 @@ def listing(
             f"{source.id}: {origin.repo} at {commit[:12]} has no file that matches "
             f"{', '.join(source.rows_in)}; fetch a revision the adapter was written for"
         )
-    return Listing(revision=commit, files=_sorted(found), beside=commits)
+    return Listing(revision=commit, files=_sorted(found), media_repos=commits)
 
 
 def _hub(source: Source, repo: str, revision: str, under: str) -> tuple[str, list[Remote]]:
@@ -108,17 +121,18 @@ def _hub(source: Source, repo: str, revision: str, under: str) -> tuple[str, lis
         ]
         commit = _commit(api, repo, revision, (e.path for e in entries))
     except GatedRepoError as error:
-        raise UsageError(f"{repo}: refused; {how_to_enter(source)}") from error
+        raise UsageError(f"{repo}: refused; {how_to_get_access(source)}") from error
     except RepositoryNotFoundError as error:
         raise DataError(
-            f"{repo}: {endpoint()} has no such dataset, or it is hidden; {how_to_enter(source)}"
+            f"{repo}: {endpoint()} has no such dataset, or it is hidden; "
+            f"{how_to_get_access(source)}"
         ) from error
     except HfHubHTTPError as error:
         raise DataError(
             f"{repo}: {endpoint()} answers {error.response.status_code} for revision {revision}; "
             "check the revision, or try again later"
         ) from error
-    except _network_errors() as error:
+    except (OSError, network_error()) as error:
         raise _unreachable(repo, error) from error
     found = [
         _remote(
@@ -131,6 +145,7 @@ def _hub(source: Source, repo: str, revision: str, under: str) -> tuple[str, lis
                 size=e.size,
                 sha256=e.lfs.sha256 if e.lfs else "",
                 git_oid="" if e.lfs else e.blob_id,
+                xet=_xet(repo, e, commit),
             ),
         )
         for e in entries
@@ -145,8 +160,15 @@ def _hub(source: Source, repo: str, revision: str, under: str) -> tuple[str, lis
     return commit, found
 
 
+def _xet(repo: str, entry: "RepoFile", commit: str) -> XetFile | None:
+    """Return how to get a file out of Xet storage, if it is there and `hf_xet` is installed."""
+    if not entry.xet_hash or importlib.util.find_spec("hf_xet") is None:
+        return None
+    return XetFile(endpoint=endpoint(), repo=repo, revision=commit, path=entry.path)
+
+
 def _reach(repo: str) -> None:
-    """Fail at once, not after the hub library's half minute of retries, where nobody answers."""
+    """Fail at once where no server answers: the hub library would retry for half a minute."""
     try:
         requests.head(endpoint(), timeout=10)
     except requests.RequestException as error:
@@ -160,17 +182,8 @@ def _unreachable(repo: str, error: Exception) -> DataError:
     )
 
 
-def _network_errors() -> tuple[type[Exception], ...]:
-    """Return what the hub library raises: its HTTP client's errors are no OSError."""
-    client = sys.modules.get("httpx2") or sys.modules.get("httpx")
-    found: list[type[Exception]] = [OSError]
-    if client is not None:
-        found.append(client.HTTPError)
-    return tuple(found)
-
-
 def _commit(api: object, repo: str, revision: str, paths: Iterable[str]) -> str:
-    """Return the commit a branch or tag stands at."""
+    """Return the commit of a branch or tag."""
     from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
@@ -186,7 +199,7 @@ def _commit(api: object, repo: str, revision: str, paths: Iterable[str]) -> str:
         )
         sha = get_hf_file_metadata(url, endpoint=endpoint()).commit_hash
     if not sha:
-        raise DataError(f"{repo}: the hub does not say at which commit {revision} stands")
+        raise DataError(f"{repo}: the hub does not state the commit of {revision}")
     return sha
 
 
@@ -201,8 +214,3 @@ def _sorted(files: Iterable[Remote]) -> tuple[Remote, ...]:
 def total_bytes(files: Iterable[Remote]) -> int:
     """Return the bytes of the files whose size is known."""
     return sum(f.target.size or 0 for f in files)
-
-
-def sizes_unknown(files: Iterable[Remote]) -> Iterator[str]:
-    """Yield the paths whose size the server does not state."""
-    return (f.path for f in files if f.target.size is None)

@@ -1,4 +1,4 @@
-"""Corpora that this machine makes, and the user's own files where they lie."""
+"""Files of corpora without a publisher: generated on this machine, or the user's own."""
 
 import hashlib
 import json
@@ -9,54 +9,49 @@ from pathlib import Path
 from typing import Any
 
 from smolmix.errors import DataError
+from smolmix.fetched import FetchedFile
 from smolmix.pipelines.fetch.download import digests
-from smolmix.pipelines.formats.format import Fault
-from smolmix.pipelines.formats.jsonl import parse
-from smolmix.pipelines.formats.text import decode
+from smolmix.pipelines.formats.format import UnreadableRow
+from smolmix.pipelines.formats.text import decode, parse_object
 from smolmix.pipelines.sources.catalogue import CAPTIONS
 from smolmix.pipelines.sources.source import Generated, Local, Source
 from smolmix.pipelines.sources.user_rows import VIDEOS, WRONG
 from smolmix.storage import Folder
 from smolmix.workspace import Workspace
 
-Entry = dict[str, Any]  # of fetch.json
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 _MEDIA = (*_IMAGES, *VIDEOS)
 
 
-def generate_files(origin: Generated, workspace: Workspace, root: str) -> list[Entry]:
-    """Write the files of a packaged or generated corpus; return their entries."""
+def generate_files(origin: Generated, workspace: Workspace, root: str) -> list[FetchedFile]:
+    """Return the files of a packaged or generated corpus, written into the workspace."""
     with tempfile.TemporaryDirectory(prefix="smolmix-") as scratch:
         origin.write(Path(scratch))
-        entries = [
-            {
-                "path": f"{root}/{path.relative_to(scratch).as_posix()}",
-                "size": path.stat().st_size,
-                "sha256": digests(path)[0],
-                "url": f"{origin.kind}:{origin.name}",
-            }
-            for path in sorted(Path(scratch).rglob("*"))
-            if path.is_file()
-        ]
-        for entry in entries:
-            name = str(entry["path"])
-            Path(scratch, name.removeprefix(f"{root}/")).chmod(0o644)
-            workspace.put(Path(scratch, name.removeprefix(f"{root}/")), name)
-    return entries
+        files = []
+        for path in sorted(p for p in Path(scratch).rglob("*") if p.is_file()):
+            name = f"{root}/{path.relative_to(scratch).as_posix()}"
+            size, sha256 = path.stat().st_size, digests(path)[0]
+            url = f"{origin.kind}:{origin.name}"
+            files.append(FetchedFile(path=name, size=size, sha256=sha256, url=url))
+            path.chmod(0o644)
+            workspace.put(path, name)
+    return files
 
 
-def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -> list[Entry]:
-    """Link the user's files of rows and archives into the workspace; return their entries.
+def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -> list[FetchedFile]:
+    """Return the user's files of rows and archives, linked into the workspace.
 
-    Loose media are not linked: their index names them where they lie.
+    Files of a remote store are copied. Loose media are neither: the media index refers to them.
 
     Raises:
         DataError: there is no such folder, or no file of rows in it.
     """
     theirs = Folder(origin.url)
     if not theirs.exists():
-        raise DataError(f"{source.id}: {origin.url} is not there; correct `path` in the catalogue")
-    entries = _captions(source, theirs, workspace, root)
+        raise DataError(
+            f"{source.id}: {origin.url} does not exist; correct `path` in the catalogue"
+        )
+    files = _captions(source, theirs, workspace, root)
     for path in sorted(str(p) for p in theirs.fs.find(theirs.path)):
         place = path.removeprefix(theirs.path).lstrip("/")
         if not source.holds_rows(place) and not (
@@ -74,29 +69,29 @@ def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -
                 sha256 = digests(copy)[0]
                 workspace.put(copy, name)
         size = int(theirs.fs.size(path))
-        entries.append({"path": name, "size": size, "sha256": sha256, "url": path})
-    if not entries:
+        files.append(FetchedFile(path=name, size=size, sha256=sha256, url=path))
+    if not files:
         raise DataError(
             f"{source.id}: {origin.url} has no file that matches {', '.join(source.rows_in)}; "
             "correct `path`, `format` or `files` in the catalogue"
         )
-    return entries
+    return files
 
 
-def as_theirs(error: DataError, source: Source, origin: Local, root: str) -> DataError:
-    """Return an error about a damaged file with the user's path in it, and what helps there."""
-    said = str(error).replace(f"{root}/", f"{origin.url.rstrip('/')}/")
-    said = said.removesuffix("fetch again").removesuffix("delete it and ").rstrip(";: ")
-    return DataError(f"{source.id}: {said}; mend that file or move it away, then fetch again")
+def with_user_paths(error: DataError, source: Source, origin: Local, root: str) -> DataError:
+    """Return an error about a damaged file that names the user's own path, and what to do."""
+    text = str(error).replace(f"{root}/", f"{origin.url.rstrip('/')}/")
+    text = text.removesuffix("fetch again").removesuffix("delete it and ").rstrip(";: ")
+    return DataError(f"{source.id}: {text}; repair that file or move it away, then fetch again")
 
 
-def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -> list[Entry]:
-    """Write the captions beside a folder's media as one file of rows.
+def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -> list[FetchedFile]:
+    """Return one file of rows, written from the captions of a folder's media.
 
     A caption is a text file of the medium's name, or a row of `metadata.jsonl` (`file_name` and
     `text`). A medium without a caption and a text without a medium are rows too: adapting them
-    says what is missing. Endings may be of either case; hidden files (`._a.jpg`, `__MACOSX/`) are
-    left alone.
+    reports what is missing. Endings may be of either case; hidden files (`._a.jpg`, `__MACOSX/`)
+    are ignored.
     """
     if source.rows_in != (CAPTIONS,):
         return []
@@ -119,7 +114,8 @@ def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -
     name = f"{root}/{CAPTIONS}"
     workspace.write_bytes(name, data)
     sha256 = hashlib.sha256(data).hexdigest()
-    return [{"path": name, "size": len(data), "sha256": sha256, "url": theirs.url}] if rows else []
+    file = FetchedFile(path=name, size=len(data), sha256=sha256, url=theirs.url)
+    return [file] if rows else []
 
 
 def _text(theirs: Folder, place: str) -> str | None:
@@ -137,8 +133,8 @@ def _listed(theirs: Folder, place: str) -> Iterator[dict[str, Any]]:
     if name != "metadata.jsonl":
         return
     for number, line in enumerate(theirs.read_bytes(place).splitlines(), start=1):
-        row = parse(line)
-        if isinstance(row, Fault):
+        row = parse_object(line)
+        if isinstance(row, UnreadableRow):
             if line.strip():
                 yield {WRONG: f"{place}:{number}: {row.reason}, {row.detail}"}
         elif isinstance(row.get("file_name"), str):

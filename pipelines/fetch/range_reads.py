@@ -1,7 +1,7 @@
-"""Some row groups of a remote parquet file, in a file that is sparse elsewhere.
+"""Some row groups of a remote parquet file, in a local file that is sparse elsewhere.
 
-Every byte lies where it lies in the published file, so row numbers and footers stay true and any
-parquet reader opens it; row groups that were not asked for are holes.
+Every byte is at the position that it has in the published file. So row numbers and footers hold,
+and any parquet reader opens the file; row groups that are not needed are holes.
 """
 
 import io
@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from smolmix.errors import DataError
 from smolmix.pipelines.fetch.download import Downloader, Target
-from smolmix.pipelines.formats.placed import Placed
+from smolmix.pipelines.formats.streams import PositionedStream
 
 _MAGIC = b"PAR1"
 
 
-class Ranges(Placed):
+class RemoteStream(PositionedStream):
     """A remote file read by ranges."""
 
     def __init__(self, downloader: Downloader, target: Target):
@@ -29,7 +29,7 @@ class Ranges(Placed):
         self._downloader, self._target = downloader, target
 
     def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]
-        """Fill the buffer from the place on."""
+        """Fill the buffer from the current position."""
         count = min(len(buffer), self._size - self._at)
         if count <= 0:
             return 0
@@ -42,10 +42,10 @@ class Ranges(Placed):
 def download_row_groups(
     downloader: Downloader, target: Target, rows: Sequence[int], into: Path
 ) -> list[int]:
-    """Write the row groups that hold `rows`, and the footer, in their places; return the groups.
+    """Return the row groups that hold `rows`, written at their positions, and the footer.
 
     Args:
-        downloader: asks for the ranges.
+        downloader: reads the ranges.
         target: the file; its size must be known.
         rows: sorted, counted in the file.
         into: the sparse file.
@@ -55,7 +55,9 @@ def download_row_groups(
     """
     assert target.size is not None
     try:
-        metadata = pq.ParquetFile(io.BufferedReader(Ranges(downloader, target), 1 << 16)).metadata
+        metadata = pq.ParquetFile(
+            io.BufferedReader(RemoteStream(downloader, target), 1 << 16)
+        ).metadata
     except pa.ArrowException as error:
         raise DataError(f"{target.url}: not a parquet file ({error})") from error
     ends = [0]
@@ -76,7 +78,7 @@ def download_row_groups(
 
 
 def _span(group: pq.RowGroupMetaData) -> tuple[int, int]:
-    """Return the bytes a row group takes in its file."""
+    """Return where a row group starts and ends in its file, in bytes."""
     columns = [group.column(number) for number in range(group.num_columns)]
     starts = [
         min(c.data_page_offset, c.dictionary_page_offset or c.data_page_offset) for c in columns

@@ -1,39 +1,37 @@
-"""Fetch: download a corpus's files to `raw/<corpus>/<revision>/`, checked, and say what is there.
+"""Fetch: the files of a corpus in `raw/<corpus>/<revision>/`, checked and indexed.
 
-`fetch.json` says which revision is pinned and lists every file with its size and sha256; readers
-trust nothing else. Killed at any point, the same call goes on where it stopped.
+`fetch.json` pins the revision and lists every file with its size and sha256; readers trust nothing
+else. After a kill at any point, the same call resumes where it stopped.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from filelock import FileLock, Timeout
-
-from smolmix.errors import DataError, LockedError, UsageError
+from smolmix.engine.lock import locked
+from smolmix.errors import DataError, UsageError
+from smolmix.fetched import INDEX, FetchRecord, read_record
 from smolmix.pipelines.fetch.archive_lookup import files_with
 from smolmix.pipelines.fetch.archives import archives_to_rewrite, rewrite_archives
+from smolmix.pipelines.fetch.download import Downloader
 from smolmix.pipelines.fetch.index import index_folder, index_media
 from smolmix.pipelines.fetch.listing import (
     Listing,
     Remote,
-    downloader,
-    how_to_enter,
+    authorised,
+    how_to_get_access,
     listing,
     total_bytes,
 )
-from smolmix.pipelines.fetch.local import as_theirs, generate_files, link_files
-from smolmix.pipelines.fetch.record import Selection, is_there, read_record, write_record
+from smolmix.pipelines.fetch.local import generate_files, link_files, with_user_paths
+from smolmix.pipelines.fetch.scope import Scope
 from smolmix.pipelines.fetch.selected_media import published
 from smolmix.pipelines.fetch.transfer import Transfer
 from smolmix.pipelines.formats.media_index import MediaIndex
 from smolmix.pipelines.formats.parquet import Parquet
-from smolmix.pipelines.sources.raw_units import INDEX, count_rows, raw_units
-from smolmix.pipelines.sources.source import Generated, Http, Hub, Local, Source
-from smolmix.storage import Folder, digest_json
+from smolmix.pipelines.sources.raw_units import count_rows, raw_units
+from smolmix.pipelines.sources.source import Generated, Local, Source
+from smolmix.storage import Folder
 from smolmix.workspace import Workspace
 
 _SPARE_BYTES = 256 << 20
@@ -41,273 +39,238 @@ _SPARE_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """What a fetch left behind, or would download."""
+    """What a fetch left in the workspace, or would download."""
 
     corpus: str
     revision: str
     files: int
     bytes: int
-    media: int = 0  # files of the user's folder that media are looked for in
-    fresh: bool  # whether anything was downloaded; False: all of it was there already
+    media: int = 0  # files in the user's folder of media
+    fresh: bool  # whether anything was downloaded; False: all of it was in the workspace
     dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class FetchOptions:
     """How to fetch."""
 
-    selection: Selection = field(default_factory=Selection)
+    scope: Scope = field(default_factory=Scope)
     revision: str | None = None  # None: the pinned one, else the source's
     media: str | None = None  # the user's folder of media that is not published
     dry_run: bool = False
-    jobs: int = 4
-    say: Callable[[str], None] = lambda text: None
+    at_once: int = 4  # files downloaded at the same time
+    say: Callable[[str], None] = lambda text: None  # called with a line for each file
+    downloader: Downloader = field(default_factory=Downloader)
 
 
-def fetch(source: Source, workspace: Workspace, options: Options | None = None) -> Fetched:
-    """Download the corpus into the workspace; what is there and whole is left alone.
+def fetch(source: Source, workspace: Workspace, options: FetchOptions | None = None) -> Fetched:
+    """Return what is in the workspace after a fetch; complete files are not downloaded again.
 
     Raises:
-        UsageError: the corpus cannot be fetched, is gated, or another part was asked for wrongly.
+        UsageError: the corpus cannot be fetched, is gated, or the options do not fit it.
         DataError: the publisher cannot be reached, or the disk is too small.
-        IntegrityError: what came is not what was listed.
+        IntegrityError: the bytes are not what was listed.
         LockedError: another run fetches the same corpus.
     """
-    options = options or Options()
-    if source.refused:
-        raise UsageError(f"{source.id}: {source.refused}")
-    if options.selection.annotations and (not source.media_in or source.expand):
-        raise UsageError(
-            f"{source.id}: its media lie in the same files as its rows; --annotations works where "
-            "they lie apart; take a part with --limit or --files"
-        )
-    _check_choices(source, options)
+    options = options or FetchOptions()
+    _check(source, options)
     record = read_record(workspace, source.id)
-    options = replace(options, selection=options.selection.beside(record.get("selection", {})))
-    if _is_whole(source, record, workspace, options):
-        return _fetched(source, record, fresh=False)
+    previous = record.scope if record else {}
+    options = replace(
+        options,
+        scope=options.scope.in_addition_to(previous),
+        downloader=authorised(options.downloader, source),
+    )
+    if record is not None and _is_complete(source, record, workspace, options):
+        return _result(record, fresh=False)
     if options.dry_run:
-        return _would_fetch(source, record, workspace, options)
-    with _lock(workspace, source):
+        return _would_fetch(source, record, options)
+    if not workspace.is_local:
+        return _fetch(source, workspace, options)
+    with locked(workspace.raw(source.id)):
         return _fetch(source, workspace, options)
 
 
-def _check_choices(source: Source, options: Options) -> None:
-    """Refuse to choose among published files where there are none."""
+def _check(source: Source, options: FetchOptions) -> None:
+    scope = options.scope
+    if source.refused:
+        raise UsageError(f"{source.id}: {source.refused}")
+    if scope.annotations and (not source.media_in or source.expand):
+        raise UsageError(
+            f"{source.id}: its media are in the same files as its rows; --annotations needs media "
+            "stored separately; take a part with --limit or --files"
+        )
     if not isinstance(source.origin, Generated | Local):
         return
-    chosen = options.selection
     given = {
-        "--files": chosen.files,
-        "--max-bytes": chosen.max_bytes,
-        "--revision": options.revision if not (chosen.picked or chosen.named) else None,
+        "--files": scope.files,
+        "--max-bytes": scope.max_bytes,
+        "--revision": options.revision if not (scope.selected or scope.named) else None,
     }
     for option, value in given.items():
         if value:
-            where = (
-                "made on this machine" if isinstance(source.origin, Generated) else "your own files"
-            )
+            made_here = isinstance(source.origin, Generated)
+            where = "generated on this machine" if made_here else "your own files"
             raise UsageError(
-                f"{source.id}: {where}; {option} chooses among published files; leave it out, "
-                "--limit takes a part"
+                f"{source.id}: {where}; {option} chooses among published files; omit it, and take "
+                "a part with --limit"
             )
 
 
-def _fetch(source: Source, workspace: Workspace, options: Options) -> Fetched:
-    record = read_record(workspace, source.id)
+def _fetch(source: Source, workspace: Workspace, options: FetchOptions) -> Fetched:
+    previous = read_record(workspace, source.id)
     origin = source.origin
-    found = None if isinstance(origin, Generated | Local) else _listing(source, record, options)
+    found = None if isinstance(origin, Generated | Local) else _listing(source, previous, options)
     revision = found.revision if found else source.revision
-    root = f"raw/{source.id}/{revision}"
-    same = record.get("revision") == revision
-    known, media = (record["files"], record.get("media")) if same else ([], None)
-    record = {
-        "corpus": source.id,
-        "hub_id": source.hub_id,
-        "revision": revision,
-        "licence": source.licence,
-        "selection": options.selection.to_json(),
-        "limit": options.selection.limit,
-        "files": known,
-        "complete": False,
-    }
-    if media:
-        record["media"] = media
-    if source.catalogue:
-        record["catalogue"] = source.catalogue
+    same = previous if previous is not None and previous.revision == revision else None
+    record = FetchRecord(
+        corpus=source.id,
+        hub_id=source.hub_id,
+        revision=revision,
+        licence=source.licence,
+        scope=options.scope.to_json(),
+        files=same.files if same else (),
+        media=same.media if same else None,
+        media_repos=found.media_repos if found else {},
+        catalogue=source.catalogue,
+    )
     if isinstance(origin, Generated):
-        record["files"] = generate_files(origin, workspace, root)
+        record = record.with_files(generate_files(origin, workspace, record.root))
+        record = _index(source, workspace, options, record)
     elif isinstance(origin, Local):
-        record["files"] = link_files(source, origin, workspace, root)
+        record = record.with_files(link_files(source, origin, workspace, record.root))
         try:
             if isinstance(source.format, Parquet):
-                raw_units(source, workspace, record)  # opens every file, so that none is damaged
-            _media(source, workspace, options, record, root)
+                raw_units(source, workspace, record)  # opens every file: none is damaged
+            record = _index(source, workspace, options, record)
         except DataError as error:
-            raise as_theirs(error, source, origin, root) from error
+            raise with_user_paths(error, source, origin, record.root) from error
     else:
         assert found is not None
-        _remote_files(source, workspace, options, record, found, root)
-    if not isinstance(origin, Local):
-        _media(source, workspace, options, record, root)
-    if named := options.selection.named:
-        _say_unfound(named, MediaIndex(workspace.child(root, INDEX)), options.say)
-    record["complete"] = True
-    write_record(workspace, record)
-    return _fetched(source, record, fresh=True)
+        record = _download(source, workspace, options, record, found)
+        record = rewrite_archives(workspace, record, expand=source.expand, say=options.say)
+        record = _index(source, workspace, options, record)
+    if named := options.scope.named:
+        _report_missing(named, MediaIndex(workspace.child(record.root, INDEX)), options.say)
+    record = replace(record, complete=True)
+    record.write(workspace)
+    return _result(record, fresh=True)
 
 
-def _remote_files(
+def _download(
     source: Source,
     workspace: Workspace,
-    options: Options,
-    record: dict[str, Any],
+    options: FetchOptions,
+    record: FetchRecord,
     found: Listing,
-    root: str,
-) -> None:
-    """Download what the selection wants of the listing; the record is written as it grows."""
-    if found.beside:
-        record["beside"] = found.beside
-    selection = _selection(source, options, found)
-    wanted = selection.of(found.files)
-    if not selection.picked and not any(f.kind == "rows" for f in wanted) and not source.expand:
-        raise UsageError(
-            f"{source.id}: the selection leaves no file of rows out of {len(found.files)} files; "
-            "loosen --files or --max-bytes; --dry-run shows what there is"
-        )
-    have = {str(f["path"]): f for f in record["files"] if is_there(workspace, f)}
-    record["files"] = list(have.values())
-    transfer = Transfer(
-        workspace=workspace,
-        root=root,
-        downloader=downloader(source),
-        record=record,
-        have=have,
-        say=options.say,
-        rows=dict(selection.picked),
-    )
-    missing = transfer.missing(wanted)
-    _check_disk(source, workspace, missing)
-    write_record(workspace, record)
+) -> FetchRecord:
+    """Return the record with the files of the listing that are in scope, all downloaded."""
+    scope = _with_published_files(options, found)
+    wanted = scope.of(found.files)
     rows = [f for f in wanted if f.kind == "rows"]
-    if options.selection.limit is None:
-        rest = list(wanted)
-        taken: list[Remote] = []
+    if not scope.selected and not rows and not source.expand:
+        raise UsageError(
+            f"{source.id}: none of {len(found.files)} published files of rows is in scope; "
+            "loosen --files or --max-bytes; --dry-run lists the files"
+        )
+    transfer = Transfer(
+        workspace, record, options.downloader, rows=dict(scope.selected), say=options.say
+    )
+    _check_disk(source, workspace, transfer.missing(wanted))
+    transfer.record.write(workspace)
+    if scope.limit is None:
+        chosen = list(wanted)
     else:
-        rest, taken = [f for f in wanted if f.kind == "media"], []
+        chosen = []
         for file in rows:
             transfer.download([file])
-            taken.append(file)
-            if _rows(source, workspace, record, root, taken) >= options.selection.limit:
+            chosen.append(file)
+            if _count_rows(source, workspace, transfer.record, chosen) >= scope.limit:
                 break
-    with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda file: transfer.download([file]), rest))
-    asked = {f"{root}/{file.path}" for file in [*taken, *rest]}
-    record["files"] = sorted(
-        (f for f in record["files"] if f["path"] in asked or asked & set(f.get("from", ()))),
-        key=lambda f: str(f["path"]),
+        chosen += [f for f in wanted if f.kind == "media"]
+    transfer.download(chosen, at_once=options.at_once)
+    paths = {f"{record.root}/{file.path}" for file in chosen}
+    return record.with_files(
+        f for f in transfer.record.files if f.path in paths or paths & set(f.parts)
     )
 
 
-def _media(
-    source: Source, workspace: Workspace, options: Options, record: dict[str, Any], root: str
-) -> None:
-    """Rewrite what cannot be read by range, and index all media."""
-
-    def save(files: list[dict[str, Any]]) -> None:
-        write_record(workspace, record | {"files": files})
-
-    if not isinstance(source.origin, Generated | Local):
-        record["files"] = rewrite_archives(
-            workspace, root, record["files"], expand=source.expand, save=save, say=options.say
-        )
-    there = {str(f["path"]): str(f["sha256"]) for f in record["files"] if not f.get("rewritten")}
-    held = {
-        p: sha256
-        for p, sha256 in there.items()
-        if source.holds_media(_place(p, root)) or f"{root}/_shards/" in p
-    }
-    if held:
-        index_media(workspace, root, held)
+def _index(
+    source: Source, workspace: Workspace, options: FetchOptions, record: FetchRecord
+) -> FetchRecord:
+    """Return the record with the user's media; all media of the corpus are indexed."""
+    index_media(workspace, record, source.holds_media)
     media = options.media
     if media is None and isinstance(source.origin, Local):
         media = source.origin.media or source.origin.url
-    media = media or record.get("media", {}).get("folder")  # named once, it goes on to count
-    if media:
-        folder = Folder(media)
-        if not folder.exists():
-            raise UsageError(f"--media {media}: no such folder; name the folder of the media")
-        listed = index_folder(workspace, root, folder)
-        record["media"] = {
-            "folder": folder.url,
-            "files": len(listed),
-            "digest": digest_json(listed),
-        }
+    if media is None and record.media is not None:
+        media = record.media.folder  # given once, it stays valid
+    if media is None:
+        return record
+    folder = Folder(media)
+    if not folder.exists():
+        raise UsageError(f"--media {media}: no such folder; name the folder of the media")
+    return replace(record, media=index_folder(workspace, record.root, folder))
 
 
-def _say_unfound(named: Sequence[str], index: MediaIndex, say: Callable[[str], None]) -> None:
+def _report_missing(named: Sequence[str], index: MediaIndex, say: Callable[[str], None]) -> None:
     media = [medium.split("\n") for medium in named]
     names = {name for medium in media for name in medium}
     found = index.find(names, folders=names)
     lost = [m[0] for m in media if not any(n in found.files or n in found.folders for n in m)]
     if lost:
         say(
-            f"{len(lost):,} of {len(media):,} picked media are in no published file, {lost[0]} "
-            "among them; curate will drop their samples"
+            f"{len(lost):,} of {len(media):,} selected media are in no published file, for example "
+            f"{lost[0]}; curate will drop their samples"
         )
 
 
-def _is_whole(
-    source: Source, record: dict[str, Any], workspace: Workspace, options: Options
+def _is_complete(
+    source: Source, record: FetchRecord, workspace: Workspace, options: FetchOptions
 ) -> bool:
-    if not record["complete"] or isinstance(source.origin, Local):
+    if not record.complete or isinstance(source.origin, Local):
         return False
-    if isinstance(source.origin, Generated):
-        revision: str | None = source.revision
-    else:
-        revision = options.revision
+    generated = isinstance(source.origin, Generated)
+    revision = source.revision if generated else options.revision
     return (
-        (revision is None or revision == record["revision"])
-        and record.get("selection") == options.selection.to_json()
+        revision in (None, record.revision)
+        and record.scope == options.scope.to_json()
         and options.media is None
-        and all(is_there(workspace, f) for f in record["files"])
+        and all(f.exists(workspace) for f in record.files)
     )
 
 
-def _selection(source: Source, options: Options, found: Listing) -> Selection:
-    """Return the selection with selected samples turned into the published files that hold them."""
-    chosen = options.selection
-    if not chosen.picked and not chosen.named:
-        return chosen
-    files = published(dict(chosen.picked), [f.path for f in found.files])
-    if chosen.named:
-        held = files_with(
-            chosen.named, found.files, downloader(source), jobs=options.jobs, say=options.say
+def _with_published_files(options: FetchOptions, found: Listing) -> Scope:
+    """Return the scope with what a mixture needs as published files."""
+    scope = options.scope
+    if not scope.selected and not scope.named:
+        return scope
+    files = published(dict(scope.selected), [f.path for f in found.files])
+    if scope.named:
+        holding = files_with(
+            scope.named, found.files, options.downloader, at_once=options.at_once, say=options.say
         )
-        files |= {path: () for path in held if path not in files}
-    return replace(chosen, picked=tuple(sorted(files.items())))
+        files |= {path: () for path in holding if path not in files}
+    return replace(scope, selected=tuple(sorted(files.items())))
 
 
-def _listing(source: Source, record: dict[str, Any], options: Options) -> Listing:
-    assert isinstance(source.origin, Hub | Http)
-    if source.gated and not downloader(source).token and not options.dry_run:
-        raise UsageError(f"{source.id}: {how_to_enter(source)}")
-    asked = options.revision or record.get("revision")
-    pinned = record.get("beside", {}) if asked == record.get("revision") else {}
-    return listing(source, asked, beside=pinned)
+def _listing(source: Source, record: FetchRecord | None, options: FetchOptions) -> Listing:
+    if source.gated and not options.downloader.token and not options.dry_run:
+        raise UsageError(f"{source.id}: {how_to_get_access(source)}")
+    revision = options.revision or (record.revision if record else None)
+    pinned = record.media_repos if record and revision == record.revision else {}
+    return listing(source, revision, media_repos=pinned, downloader=options.downloader)
 
 
-def _would_fetch(
-    source: Source, record: dict[str, Any], workspace: Workspace, options: Options
-) -> Fetched:
+def _would_fetch(source: Source, record: FetchRecord | None, options: FetchOptions) -> Fetched:
     if isinstance(source.origin, Generated | Local):
         return Fetched(
             corpus=source.id, revision=source.revision, files=0, bytes=0, fresh=False, dry_run=True
         )
     found = _listing(source, record, options)
-    wanted = _selection(source, options, found).of(found.files)
+    wanted = _with_published_files(options, found).of(found.files)
     for file in wanted:
-        size = f"{file.target.size:,} bytes" if file.target.size is not None else "size not stated"
+        size = f"{file.target.size:,} bytes" if file.target.size is not None else "size unknown"
         options.say(f"{file.kind:5} {file.path}  {size}")
     return Fetched(
         corpus=source.id,
@@ -319,23 +282,23 @@ def _would_fetch(
     )
 
 
-def _rows(
-    source: Source, workspace: Workspace, record: dict[str, Any], root: str, files: list[Remote]
+def _count_rows(
+    source: Source, workspace: Workspace, record: FetchRecord, files: Sequence[Remote]
 ) -> int:
     """Return how many rows the files hold, by reading them."""
-    paths = {f"{root}/{file.path}" for file in files}
-    part = record | {"files": [f for f in record["files"] if f["path"] in paths]}
-    units = raw_units(source, workspace, part | {"limit": None, "selection": {}})
+    paths = {f"{record.root}/{file.path}" for file in files}
+    part = replace(record, files=tuple(f for f in record.files if f.path in paths), scope={})
+    units = raw_units(source, workspace, part)
     return sum(count_rows(source, unit, workspace) for unit in units)
 
 
-def _check_disk(source: Source, workspace: Workspace, missing: list[Remote]) -> None:
+def _check_disk(source: Source, workspace: Workspace, missing: Sequence[Remote]) -> None:
     if not workspace.is_local:
         return
     needed = total_bytes(missing)
     packed = archives_to_rewrite([f.path for f in missing])
     parts = {path for paths in packed.values() for path in paths}
-    needed += total_bytes(f for f in missing if f.path in parts)  # beside its shards for a while
+    needed += total_bytes(f for f in missing if f.path in parts)  # until its shards are written
     workspace.local().mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(workspace.local()).free
     if needed + _SPARE_BYTES > free:
@@ -345,37 +308,12 @@ def _check_disk(source: Source, workspace: Workspace, missing: list[Remote]) -> 
         )
 
 
-@contextmanager
-def _lock(workspace: Workspace, source: Source) -> Iterator[None]:
-    if not workspace.is_local:
-        yield
-        return
-    folder = workspace.raw(source.id).local()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise LockedError(
-            f"{folder}: another run fetches {source.id}; wait for it, or stop it"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _place(path: str, root: str) -> str:
-    return path.removeprefix(f"{root}/")
-
-
-def _fetched(source: Source, record: dict[str, Any], *, fresh: bool) -> Fetched:
-    there = [f for f in record["files"] if not f.get("rewritten")]
+def _result(record: FetchRecord, *, fresh: bool) -> Fetched:
     return Fetched(
-        corpus=source.id,
-        revision=str(record["revision"]),
-        files=len(there),
-        bytes=sum(int(f["size"]) for f in there),
-        media=int((record.get("media") or {}).get("files", 0)),
+        corpus=record.corpus,
+        revision=record.revision,
+        files=len(record.readable),
+        bytes=sum(f.size for f in record.readable),
+        media=record.media.files if record.media else 0,
         fresh=fresh,
     )

@@ -13,14 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smolmix.errors import DataError, UsageError, stale
+from smolmix.fetched import SHARDS
 from smolmix.mixtures.selection.lock import LOCK_FILE
 from smolmix.mixtures.selection.reader import read_selection
-from smolmix.pipelines.fetch.archives import SHARDS, archives_to_rewrite
+from smolmix.pipelines.fetch.archives import archive_of_shard, archives_to_rewrite
 from smolmix.sample import FIND
 from smolmix.storage import Folder
 from smolmix.workspace import Workspace
 
-Picked = dict[str, tuple[int, ...]]  # published path -> rows; none: the whole file
+RowsByFile = dict[str, tuple[int, ...]]  # published path -> rows; none: the complete file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class Needed:
     """What a mixture's selection needs of one corpus."""
 
     revision: str  # the locked one
-    files: Picked  # by their path in the revision's folder, shards of rewritten archives included
+    files: RowsByFile  # by path below the revision's folder; may be shards of rewritten archives
     named: tuple[str, ...]  # media not fetched yet: the names of each, a line each, best first
 
 
@@ -77,19 +78,19 @@ def selected_files(corpus: str, folder: Folder, workspace: Workspace) -> Needed:
     )
 
 
-def published(picked: Mapping[str, tuple[int, ...]], paths: list[str]) -> Picked:
-    """Return the published files behind raw files: shards stand for the archives they came from."""
+def published(selected: Mapping[str, tuple[int, ...]], paths: list[str]) -> RowsByFile:
+    """Return the published files behind raw files: for a shard, the archive it was written from."""
     packed = archives_to_rewrite(paths)
-    found: Picked = {}
-    for path, rows in picked.items():
+    found: RowsByFile = {}
+    for path, rows in selected.items():
         if not path.startswith(f"{SHARDS}/"):
             found[path] = rows
             continue
-        stem = path.removeprefix(f"{SHARDS}/").rpartition("-")[0]
+        stem = archive_of_shard(path)
         if stem not in packed:
             raise DataError(
                 f"{path}: no published archive {stem} at the locked revision; fetch the corpus "
-                "whole, without --for"
+                "completely, without --for"
             )
         found.update(dict.fromkeys(packed[stem], ()))
     return found

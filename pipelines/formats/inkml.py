@@ -1,4 +1,4 @@
-"""Handwriting in InkML: reading it, and drawing it as a picture.
+"""Handwriting in InkML: its annotations and strokes, and a picture of it.
 
 Source: W3C InkML (the elements); facts of MathWriting (its annotations; y grows downwards; a
 stroke of one point is a dot; coordinates are device units).
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageDraw
 
-from smolmix.pipelines.formats.format import Fault
+from smolmix.pipelines.formats.format import UnreadableRow
 
 _LONGEST_PX = 768
 _SHORTEST_PX = 64
@@ -21,10 +21,13 @@ _NAMESPACE = "{http://www.w3.org/2003/InkML}"
 Stroke = list[tuple[float, float]]
 
 
-def parse_ink(name: str, data: bytes) -> dict[str, object] | Fault:
-    """Return the annotations by type, the strokes, and the file's name."""
+def parse_ink(name: str, data: bytes) -> dict[str, object] | UnreadableRow:
+    """Return the annotations by type, `strokes`, and `name`, the file's name.
+
+    A file with a document type declaration is not read: entities in it could expand without end.
+    """
     if b"<!" in data.replace(b"<!--", b""):
-        return Fault(reason="ink-broken", detail="a document type declaration")
+        return UnreadableRow(reason="ink-broken", detail="a document type declaration")
     try:
         root = ET.fromstring(data)
         values: dict[str, object] = {
@@ -33,7 +36,7 @@ def parse_ink(name: str, data: bytes) -> dict[str, object] | Fault:
         }
         strokes = [_stroke(e.text or "") for e in root.iter(f"{_NAMESPACE}trace")]
     except (ET.ParseError, ValueError, IndexError) as error:
-        return Fault(reason="ink-broken", detail=f"{error}"[:200])
+        return UnreadableRow(reason="ink-broken", detail=f"{error}"[:200])
     return values | {"name": name, "strokes": [s for s in strokes if s]}
 
 
@@ -65,12 +68,12 @@ def draw(strokes: list[Stroke]) -> bytes:
 
 
 def with_picture(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the ink file and, where it can be drawn, its picture beside it."""
+    """Yield the ink file and, where it can be drawn, its picture under the same name as `.png`."""
     yield name, data
     if not name.endswith(".inkml"):
         return
     values = parse_ink(name, data)
-    strokes = [] if isinstance(values, Fault) else values["strokes"]
+    strokes = [] if isinstance(values, UnreadableRow) else values["strokes"]
     if isinstance(strokes, list) and strokes:
         yield f"{name.removesuffix('.inkml')}.png", draw(strokes)
 

@@ -1,8 +1,9 @@
-"""Where the elements of a JSON array or object begin and end, without parsing them.
+"""JSON arrays of any size: cut between elements without parsing them.
 
-A 20 GB array is cut at element boundaries in one pass of a few megabytes at a time. All bytes are
-looked at once, for quotes; backslashes only where one stands before a quote, brackets and commas
-only outside strings, where rows of conversations have few bytes.
+A 20 GB array is cut in one pass, a few megabytes at a time. The scanner compares all bytes with the
+quote once, looks at backslashes only before quotes, and at brackets and commas only outside
+strings, where rows of conversations have few bytes. Own code because parsers that stream (ijson,
+msgspec, simdjson) give no byte offsets to cut at; see benchmarks/sources/json_scan.py.
 """
 
 import json
@@ -13,24 +14,21 @@ from typing import IO
 import numpy as np
 
 from smolmix.errors import DataError
-from smolmix.pipelines.formats.format import UNIT_ROWS, Cells, Fault, Piece, RawFile
-from smolmix.pipelines.formats.jsonl import JsonLines, parse
+from smolmix.pipelines.formats.format import UNIT_ROWS, RawFile, RawRow, RowRange, UnreadableRow
+from smolmix.pipelines.formats.jsonl import JsonLines
+from smolmix.pipelines.formats.text import parse_object
 from smolmix.storage import Folder
 
 CHUNK = 4 << 20
-
 MAX_ELEMENT = 256 << 20
 
+_SPACE = b" \t\r\n"
 _QUOTE, _BACKSLASH, _COMMA = 0x22, 0x5C, 0x2C
-
 _STEP = np.zeros(256, np.int8)  # what a byte does to the depth
-
 _STEP[ord("[")] = _STEP[ord("{")] = 1
-
 _STEP[ord("]")] = _STEP[ord("}")] = -1
 
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
-
 Places = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 
@@ -70,14 +68,17 @@ class Scanner:
         """Return where strings begin or end: at quotes after an even number of backslashes."""
         quotes = np.flatnonzero(data == _QUOTE)
         odd = np.zeros(quotes.size, bool)
-        asked, at = np.arange(quotes.size), quotes  # each steps back over the run before its quote
-        while asked.size:
-            if at[0] == 0:  # the run goes on in the chunk before
-                odd[asked[0]] ^= self.escaped
-                asked, at = asked[1:], at[1:]
+        undecided, at = (
+            np.arange(quotes.size),
+            quotes,
+        )  # each steps back over the run before its quote
+        while undecided.size:
+            if at[0] == 0:  # the run began in the previous chunk
+                odd[undecided[0]] ^= self.escaped
+                undecided, at = undecided[1:], at[1:]
             more = data[at - 1] == _BACKSLASH
-            asked, at = asked[more], at[more] - 1
-            odd[asked] ^= True
+            undecided, at = undecided[more], at[more] - 1
+            odd[undecided] ^= True
         return quotes[~odd]
 
     def _outside(self, quotes: Places, size: int) -> Places:
@@ -93,7 +94,7 @@ class Scanner:
 def elements(
     stream: IO[bytes], begin: int, end: int | None, where: str
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield (offset, bytes) of each element between `begin` and `end`; empty ones are left out.
+    """Yield (offset, bytes) of each element between `begin` and `end` that is not empty.
 
     Args:
         stream: seekable.
@@ -131,9 +132,6 @@ def elements(
         yield start, held
 
 
-_SPACE = b" \t\r\n"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonArray:
     """Rows are the elements of each file's array, or the values of its object.
@@ -142,62 +140,60 @@ class JsonArray:
     """
 
     cut_bytes: int = 32 << 20
+    unit_rows: int = UNIT_ROWS  # most rows of a range
 
-    def pieces(self, files: Sequence[RawFile], root: Folder) -> list[Piece]:
-        """Cut each file near every `cut_bytes`, between elements."""
-        found: list[Piece] = []
+    def split(self, files: Sequence[RawFile], root: Folder) -> list[RowRange]:
+        """Return ranges of about `cut_bytes` of each file, cut between elements."""
+        found: list[RowRange] = []
         for file in files:
             with root.open(file.path) as stream:
                 begin = _inside(stream, file.path)
                 if begin is None:
-                    found += JsonLines().pieces([file], root)
+                    found += JsonLines().split([file], root)
                     continue
-                found += _cut(stream, file, begin, self.cut_bytes)
+                found += self._cut(stream, file, begin)
         return found
 
-    def count(self, piece: Piece, root: Folder) -> int:
-        """Return the piece's rows; they were counted when it was cut."""
-        return JsonLines().count(piece, root)
+    def _cut(self, stream: IO[bytes], file: RawFile, begin: int) -> Iterator[RowRange]:
+        start = row = 0
+        low = end = begin
+        for offset, element in elements(stream, begin, None, file.path):
+            end = offset + len(element)
+            row += 1
+            if end - low >= self.cut_bytes or row - start >= self.unit_rows:
+                yield RowRange(paths=(file.path,), start=start, stop=row, begin=low, end=end)
+                low, start = end + 1, row
+        if row > start:
+            yield RowRange(paths=(file.path,), start=start, stop=row, begin=low, end=end)
 
-    def read(self, piece: Piece, root: Folder, first: int = 0) -> Iterator[Cells]:
-        """Yield rows; an element that cannot be parsed is a fault, and only it."""
-        (path,) = piece.paths
+    def count(self, rows: RowRange, root: Folder) -> int:
+        """Return the range's rows: of an array they were counted when it was cut."""
+        return JsonLines().count(rows, root)
+
+    def read(self, rows: RowRange, root: Folder, first: int = 0) -> Iterator[RawRow]:
+        """Yield one row an element; an element that cannot be parsed is one unreadable row."""
+        (path,) = rows.paths
         with root.open(path) as stream:
             if _inside(stream, path) is None:
-                yield from JsonLines().read(piece, root, first)
+                yield from JsonLines().read(rows, root, first)
                 return
-            found = elements(stream, piece.begin, piece.end, path)
+            found = elements(stream, rows.begin, rows.end, path)
             for row, (_, element) in enumerate(found):
                 if row >= first:
-                    yield Cells(
-                        row=row, path=path, file_row=piece.start + row, values=_value(element)
-                    )
+                    values = _value(element)
+                    yield RawRow(row=row, path=path, file_row=rows.start + row, values=values)
 
 
-def _cut(stream: IO[bytes], file: RawFile, begin: int, cut_bytes: int) -> Iterator[Piece]:
-    start = row = 0
-    low = begin
-    end = begin
-    for offset, element in elements(stream, begin, None, file.path):
-        end = offset + len(element)
-        row += 1
-        if end - low >= cut_bytes or row - start >= UNIT_ROWS:
-            yield Piece(paths=(file.path,), start=start, stop=row, begin=low, end=end)
-            low, start = end + 1, row
-    if row > start:
-        yield Piece(paths=(file.path,), start=start, stop=row, begin=low, end=end)
-
-
-def _value(element: bytes) -> dict[str, object] | Fault:
+def _value(element: bytes) -> dict[str, object] | UnreadableRow:
     text = element.strip()
     if not text.startswith(b'"'):
-        return parse(text)
-    pair = parse(b"{" + text + b"}")
-    if isinstance(pair, Fault):
+        return parse_object(text)
+    pair = parse_object(b"{" + text + b"}")
+    if isinstance(pair, UnreadableRow):
         return pair
     ((key, value),) = pair.items()
     if not isinstance(value, dict):
-        return Fault(reason="row-not-object", detail=f"{key}: a {type(value).__name__}")
+        return UnreadableRow(reason="row-not-object", detail=f"{key}: a {type(value).__name__}")
     return {"_key": key, **value}
 
 
@@ -214,10 +210,13 @@ def _inside(stream: IO[bytes], where: str) -> int | None:
     if opening != b"{":
         raise DataError(
             f"{where}: starts with {head[:20]!r}; a JSON array, object or lines are read; "
-            "look at the file, or give its corpus another format"
+            "look at the file, or name another format for its corpus"
         )
     line = head.split(b"\n", 1)[0]
-    if not isinstance(parse(line), Fault) and head[len(line) + 1 :].lstrip()[:1] == b"{":
+    if (
+        not isinstance(parse_object(line), UnreadableRow)
+        and head[len(line) + 1 :].lstrip()[:1] == b"{"
+    ):
         return None
     return _wrapped(head, position) or position + 1
 

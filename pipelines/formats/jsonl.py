@@ -1,8 +1,6 @@
-"""JSON Lines, plain, `.gz` or `.zst`: plain files are cut at bytes, compressed ones stay whole."""
+"""JSON Lines: plain files are cut at the end of a line, compressed ones are read as one range."""
 
-import gzip
 import io
-import json
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,32 +8,34 @@ from dataclasses import dataclass
 from typing import IO
 
 from smolmix.errors import DataError
-from smolmix.pipelines.formats.format import Cells, Fault, Piece, RawFile
-from smolmix.pipelines.formats.text import decode
-from smolmix.pipelines.formats.unzstd import MAGIC, plain_zstd
+from smolmix.pipelines.formats.format import RawFile, RawRow, RowRange
+from smolmix.pipelines.formats.streams import compression, decompressed
+from smolmix.pipelines.formats.text import UTF16_MARKS, parse_object
 from smolmix.storage import Folder
 
 _CUT_BYTES = 64 << 20
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonLines:
-    """One JSON object a line, whatever the suffix says. Empty lines are no rows."""
+    """One JSON object a line: plain, gzip or zstd, by the file's first bytes.
+
+    Empty lines are no rows. A line that is no JSON object is an unreadable row.
+    """
 
     cut_bytes: int = _CUT_BYTES
 
-    def pieces(self, files: Sequence[RawFile], root: Folder) -> list[Piece]:
-        """Cut plain files near every `cut_bytes`, at the end of a line."""
-        found: list[Piece] = []
+    def split(self, files: Sequence[RawFile], root: Folder) -> list[RowRange]:
+        """Return ranges of about `cut_bytes` of plain files, and one of each compressed file."""
+        found: list[RowRange] = []
         for file in files:
-            if file.size <= self.cut_bytes or _compression(root, file.path):
-                found.append(Piece(paths=(file.path,)))
-                continue
-            found.extend(self._cut(file, root))
+            if file.size <= self.cut_bytes or _must_be_read_from_start(root, file.path):
+                found.append(RowRange(paths=(file.path,)))
+            else:
+                found.extend(self._cut(file, root))
         return found
 
-    def _cut(self, file: RawFile, root: Folder) -> Iterator[Piece]:
+    def _cut(self, file: RawFile, root: Folder) -> Iterator[RowRange]:
         with root.open(file.path) as stream:
             begin = row = 0
             while begin < file.size:
@@ -44,80 +44,54 @@ class JsonLines:
                     line = stream.readline()
                     end += len(line)
                     rows += bool(line.strip())
-                yield Piece(paths=(file.path,), start=row, stop=row + rows, begin=begin, end=end)
+                yield RowRange(paths=(file.path,), start=row, stop=row + rows, begin=begin, end=end)
                 begin, row = end, row + rows
 
-    def count(self, piece: Piece, root: Folder) -> int:
-        """Return the piece's rows, reading the file where they were not counted yet."""
-        if piece.stop is not None:
-            return piece.stop - piece.start
-        return sum(1 for _ in _lines(root, piece))
+    def count(self, rows: RowRange, root: Folder) -> int:
+        """Return the range's rows; the file is read if they were not counted yet."""
+        return sum(1 for _ in _lines(root, rows)) if rows.size is None else rows.size
 
-    def read(self, piece: Piece, root: Folder, first: int = 0) -> Iterator[Cells]:
-        """Yield rows; a line that is no JSON object is a fault."""
-        (path,) = piece.paths
-        for row, line in enumerate(_lines(root, piece)):
+    def read(self, rows: RowRange, root: Folder, first: int = 0) -> Iterator[RawRow]:
+        """Yield one row a line."""
+        (path,) = rows.paths
+        for row, line in enumerate(_lines(root, rows)):
             if row >= first:
-                yield Cells(row=row, path=path, file_row=piece.start + row, values=parse(line))
+                values = parse_object(line)
+                yield RawRow(row=row, path=path, file_row=rows.start + row, values=values)
 
 
-def parse(line: bytes) -> dict[str, object] | Fault:
-    """Return the JSON object in `line`, or why there is none."""
-    text = decode(line)
-    if isinstance(text, Fault):
-        return text
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return Fault(reason="json-broken", detail=f"{error}"[:200])
-    if not isinstance(value, dict):
-        return Fault(reason="row-not-object", detail=f"a {type(value).__name__}")
-    if "\\ud" in text or "\\uD" in text:  # half a pair is no text: no column could hold it
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            return Fault(reason="text-undecodable", detail="a lone surrogate")
-    return value
-
-
-def _lines(root: Folder, piece: Piece) -> Iterator[bytes]:
-    """Yield the piece's lines.
+def _lines(root: Folder, rows: RowRange) -> Iterator[bytes]:
+    """Yield the lines of a range that are not empty.
 
     Raises:
-        DataError: a compressed file is cut or damaged: how much is missing cannot be told.
+        DataError: a compressed file is cut or damaged: nobody can tell how much is missing.
     """
-    (path,) = piece.paths
+    (path,) = rows.paths
     try:
-        yield from _of_stream(root, piece, path)
+        with root.open(path) as raw, _plain(raw) as stream:
+            if rows.end is not None:
+                raw.seek(rows.begin)
+            position = rows.begin
+            for line in stream:
+                if line.strip():
+                    yield line
+                position += len(line)
+                if rows.end is not None and position >= rows.end:
+                    return
     except FileNotFoundError:
         raise
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: damaged ({error}); delete it and fetch again") from error
 
 
-def _of_stream(root: Folder, piece: Piece, path: str) -> Iterator[bytes]:
-    with root.open(path) as raw, _plain(raw) as stream:
-        if piece.end is not None:
-            raw.seek(piece.begin)
-        position = piece.begin
-        for line in stream:
-            if line.strip():
-                yield line
-            position += len(line)
-            if piece.end is not None and position >= piece.end:
-                return
-
-
 @contextmanager
 def _plain(raw: IO[bytes]) -> Iterator[IO[bytes]]:
     head = raw.read(4)
     raw.seek(0)
-    if head[:2] == b"\x1f\x8b":
-        with gzip.open(raw) as stream:
-            yield io.BufferedReader(stream)
-    elif head == MAGIC:
-        yield plain_zstd(raw)
-    elif head[:2] in _UTF16:
+    how = compression(head)
+    if how in ("gzip", "zstd"):
+        yield decompressed(raw, how)
+    elif head[:2] in UTF16_MARKS:
         text = io.TextIOWrapper(raw, "utf-16", errors="replace", newline="\n")
         yield io.BytesIO("".join(text).encode())
         text.detach()
@@ -125,7 +99,7 @@ def _plain(raw: IO[bytes]) -> Iterator[IO[bytes]]:
         yield raw
 
 
-def _compression(root: Folder, path: str) -> bool:
+def _must_be_read_from_start(root: Folder, path: str) -> bool:
     with root.open(path) as stream:
         head = stream.read(4)
-    return head[:2] in (b"\x1f\x8b", *_UTF16) or head == MAGIC
+    return compression(head) in ("gzip", "zstd") or head[:2] in UTF16_MARKS

@@ -1,8 +1,8 @@
-"""Where each media file of a corpus lies: an index of plain files and archive members.
+"""Where the bytes of each media file of a corpus are: an index of files and archive members.
 
-One small parquet file an archive (and one for loose files), sorted by path. A lookup reads only
-row groups whose range of paths can hold what is asked for, so an index of millions of members
-never has to fit in memory.
+One small parquet file an archive, and one for loose files, sorted by path. A lookup reads only row
+groups whose range of paths can hold a requested path, so an index of millions of members never has
+to fit in memory.
 """
 
 import re
@@ -32,30 +32,30 @@ _OF = b"smolmix.index_of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class IndexEntry:
     """One media file: the path that rows know it by, and where its bytes are."""
 
     path: str
     ref: MediaRef
 
 
-def spelled(path: str) -> str:
-    """Return the path with its accents composed: archives made on a Mac hold them apart (NFD)."""
+def normalised(path: str) -> str:
+    """Return the path in Unicode form NFC: archives written on a Mac have NFD."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
-def write_index(folder: Folder, name: str, entries: Iterable[Entry], *, of: str = "") -> int:
-    """Write the entries sorted by path, whole or not at all; return how many.
+def write_index(folder: Folder, name: str, entries: Iterable[IndexEntry], *, of: str = "") -> int:
+    """Return how many entries were written, sorted by path; a killed call leaves no file.
 
     Args:
         folder: of the corpus's index files.
         name: of the file.
-        entries: of those with one path the first stays.
-        of: digest of what was indexed.
+        entries: of two entries with the same path the first is kept.
+        of: digest of what was indexed, returned by `indexed_digest`.
     """
     found: dict[str, MediaRef] = {}
     for entry in entries:
-        found.setdefault(spelled(entry.path), entry.ref)
+        found.setdefault(normalised(entry.path), entry.ref)
     rows = [
         {
             "path": path,
@@ -74,8 +74,8 @@ def write_index(folder: Folder, name: str, entries: Iterable[Entry], *, of: str 
     return len(rows)
 
 
-def index_of(folder: Folder, name: str) -> str:
-    """Return the digest of what an index file was written for; "" where there is no whole one."""
+def indexed_digest(folder: Folder, name: str) -> str:
+    """Return the digest of what an index file was written for, or "" without a readable file."""
     if not folder.exists(name):
         return ""
     try:
@@ -87,8 +87,8 @@ def index_of(folder: Folder, name: str) -> str:
 
 
 @dataclass(slots=True, kw_only=True)
-class Found:
-    """What a lookup found: single files, and folders of files in order."""
+class FoundMedia:
+    """The result of a lookup: single files, and folders of files in order."""
 
     files: dict[str, MediaRef] = field(default_factory=dict)
     folders: dict[str, tuple[MediaRef, ...]] = field(default_factory=dict)
@@ -98,20 +98,20 @@ class MediaIndex:
     """Looks paths up in a corpus's index files."""
 
     def __init__(self, folder: Folder):
-        """Read the index files of `folder`; none is a corpus without separate media."""
+        """Open the index files of `folder`; without any, the corpus has no separate media."""
         self._folder = folder
         self._names = folder.names(".parquet")
 
-    def find(self, paths: Iterable[str], *, folders: Iterable[str] = ()) -> Found:
-        """Return where each path lies; what is not there is left out.
+    def find(self, paths: Iterable[str], *, folders: Iterable[str] = ()) -> FoundMedia:
+        """Return where the bytes of each path are; paths that are not in the index are omitted.
 
         Args:
             paths: files, as rows name them.
             folders: paths to look up as folders (clips published as numbered frames).
         """
-        found = Found()
+        found = FoundMedia()
         members: dict[str, dict[str, MediaRef]] = {}
-        files, clips = _asked(paths), _asked(folders)
+        files, clips = _spellings(paths), _spellings(folders)
         for row in self._scan("path", sorted(files)):
             for name in files[row["path"]]:
                 found.files.setdefault(name, _ref(row))
@@ -124,13 +124,13 @@ class MediaIndex:
         return found
 
     def in_other_case(self, names: Iterable[str]) -> dict[str, MediaRef]:
-        """Return where the files lie that `find` left out and whose ending is in the other case.
+        """Return the files that `find` omitted and whose ending is in the other case.
 
-        `a.jpg` is `a.JPG`; where two would do, neither is.
+        `a.jpg` is `a.JPG`. A name that two files answer is omitted.
         """
         others: dict[str, list[str]] = {}
         for name in sorted(set(names)):
-            for path in _other_case(spelled(name)):
+            for path in _other_case(normalised(name)):
                 others.setdefault(path, []).append(name)
         held: dict[str, dict[str, MediaRef]] = {}  # name -> path -> where
         for row in self._scan("path", sorted(others)):
@@ -154,11 +154,11 @@ class MediaIndex:
                     yield from table.filter(pc.is_in(table[column], values)).to_pylist()
 
 
-def _asked(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return which of the names each path of the index answers, as written and as spelled."""
+def _spellings(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return path in the index -> the requested names that it answers, as written and in NFC."""
     found: dict[str, list[str]] = {}
     for name in sorted(set(names)):
-        for path in {name, spelled(name)}:
+        for path in {name, normalised(name)}:
             found.setdefault(path, []).append(name)
     return found
 

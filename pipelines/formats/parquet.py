@@ -1,4 +1,4 @@
-"""Parquet files: cut at row groups, read a few rows at a time, only the columns asked for."""
+"""Parquet files: cut at row groups, read a few rows at a time, and only the columns needed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smolmix.errors import DataError, nearest
-from smolmix.pipelines.formats.format import UNIT_BYTES, UNIT_ROWS, Cells, Fault, Piece, RawFile
+from smolmix.pipelines.formats.format import (
+    UNIT_BYTES,
+    UNIT_ROWS,
+    RawFile,
+    RawRow,
+    RowRange,
+    UnreadableRow,
+)
 from smolmix.storage import Folder
 
 _BATCH_ROWS = 256
@@ -17,16 +24,17 @@ _BATCH_ROWS = 256
 class Parquet:
     """Rows of parquet files.
 
-    Only `columns` and those of `optional` that a file has are read: a column that one file
-    types `null` and another `string` (dates in FineWeb-Edu) never meets schema inference.
+    Only `columns`, and those of `optional` that a file has, are read. So a column that is `null` in
+    one file and `string` in another (dates in FineWeb-Edu) needs no common schema.
     """
 
     columns: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    unit_rows: int = UNIT_ROWS  # a range is closed once it holds this many
 
-    def pieces(self, files: Sequence[RawFile], root: Folder) -> list[Piece]:
-        """Cut each file into runs of whole row groups."""
-        found: list[Piece] = []
+    def split(self, files: Sequence[RawFile], root: Folder) -> list[RowRange]:
+        """Return ranges of complete row groups."""
+        found: list[RowRange] = []
         for file in files:
             with root.open(file.path) as stream:
                 metadata = _open(stream, file.path).metadata
@@ -36,56 +44,33 @@ class Parquet:
                 row += group.num_rows
                 size += group.total_byte_size
                 last = index == metadata.num_row_groups - 1
-                if last or row - start >= UNIT_ROWS or size >= UNIT_BYTES:
+                if last or row - start >= self.unit_rows or size >= UNIT_BYTES:
                     if row > start:
-                        found.append(Piece(paths=(file.path,), start=start, stop=row))
+                        found.append(RowRange(paths=(file.path,), start=start, stop=row))
                     start, size = row, 0
         return found
 
-    def count(self, piece: Piece, root: Folder) -> int:
-        """Return the rows of the piece; the footer told them when it was cut."""
-        assert piece.stop is not None
-        return piece.stop - piece.start
+    def count(self, rows: RowRange, root: Folder) -> int:
+        """Return the range's rows, known from the footer."""
+        assert rows.size is not None
+        return rows.size
 
-    def read(self, piece: Piece, root: Folder, first: int = 0) -> Iterator[Cells]:
-        """Yield rows; a row group that cannot be decoded gives one fault a row."""
-        (path,) = piece.paths
-        assert piece.stop is not None
+    def read(self, rows: RowRange, root: Folder, first: int = 0) -> Iterator[RawRow]:
+        """Yield rows; a row group that cannot be decoded gives one unreadable row for each."""
+        (path,) = rows.paths
+        assert rows.stop is not None
         with root.open(path) as stream:
             file = _open(stream, path)
             columns = self._columns(file.schema_arrow, path)
             begin = 0
             for index in range(file.metadata.num_row_groups):
                 end = begin + file.metadata.row_group(index).num_rows
-                low = max(begin, piece.start + first)
-                high = min(end, piece.stop)
-                if low < high:
-                    yield from self._group(file, index, columns, path, piece, begin, low, high)
+                wanted = range(max(begin, rows.start + first), min(end, rows.stop))
+                if wanted:
+                    values = _group_values(file, index, columns, wanted, begin)
+                    for row, value in zip(wanted, values, strict=True):
+                        yield RawRow(row=row - rows.start, path=path, file_row=row, values=value)
                 begin = end
-
-    def _group(
-        self,
-        file: pq.ParquetFile,
-        index: int,
-        columns: list[str],
-        path: str,
-        piece: Piece,
-        begin: int,
-        low: int,
-        high: int,
-    ) -> Iterator[Cells]:
-        try:
-            table = file.read_row_group(index, columns=columns).slice(low - begin, high - low)
-        except (pa.ArrowException, OSError) as error:
-            fault = Fault(reason="rows-unreadable", detail=f"row group {index}: {error}")
-            for row in range(low, high):
-                yield Cells(row=row - piece.start, path=path, file_row=row, values=fault)
-            return
-        row = low
-        for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
-            for values in _rows(batch):
-                yield Cells(row=row - piece.start, path=path, file_row=row, values=values)
-                row += 1
 
     def _columns(self, schema: pa.Schema, path: str) -> list[str]:
         names = set(schema.names)
@@ -98,15 +83,30 @@ class Parquet:
         return [*self.columns, *(c for c in self.optional if c in names)]
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, object] | Fault]:
+def _group_values(
+    file: pq.ParquetFile, index: int, columns: list[str], wanted: range, begin: int
+) -> Iterator[dict[str, object] | UnreadableRow]:
+    """Yield the values of the `wanted` rows of a row group that begins at row `begin`."""
     try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:
-        for index in range(batch.num_rows):
-            try:
-                yield batch.slice(index, 1).to_pylist()[0]
-            except UnicodeDecodeError as error:
-                yield Fault(reason="text-undecodable", detail=str(error))
+        table = file.read_row_group(index, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        unreadable = UnreadableRow(reason="rows-unreadable", detail=f"row group {index}: {error}")
+        yield from (unreadable for _ in wanted)
+        return
+    table = table.slice(wanted.start - begin, len(wanted))
+    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+        try:
+            yield from batch.to_pylist()
+        except UnicodeDecodeError:
+            yield from map(_one_row, (batch.slice(at, 1) for at in range(batch.num_rows)))
+
+
+def _one_row(batch: pa.RecordBatch) -> dict[str, object] | UnreadableRow:
+    try:
+        row: dict[str, object] = batch.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return UnreadableRow(reason="text-undecodable", detail=str(error))
+    return row
 
 
 def _open(stream: object, path: str) -> pq.ParquetFile:

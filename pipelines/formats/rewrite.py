@@ -1,7 +1,7 @@
-"""Archives that cannot be read by range, rewritten once into plain tar shards.
+"""Plain tar shards from archives that cannot be read by range: compressed tars and split zips.
 
-Gzipped or zstd tars are streamed; split zips are joined. Never a loose file: only regular
-members with safe names are copied, and an archive that unpacks to absurdly much is refused.
+Only regular members with safe names are copied, from archive to archive: nothing is unpacked to
+loose files. An archive that unpacks to more than 200 times its size is refused.
 """
 
 import gzip
@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from smolmix.errors import DataError
-from smolmix.pipelines.formats.placed import Placed
+from smolmix.pipelines.formats.streams import JoinedStream, compression, decompressed
 from smolmix.pipelines.formats.tars import safe_name
-from smolmix.pipelines.formats.unzstd import MAGIC, plain_zstd
 from smolmix.pipelines.formats.zips import unpack, zip_members
 
 SHARD_BYTES = 1 << 30
@@ -27,28 +26,6 @@ Entry = tuple[str, int, IO[bytes]]
 Expand = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
 
 
-class Joined(Placed):
-    """Several files read as one, in order."""
-
-    def __init__(self, parts: Sequence[IO[bytes]]):
-        """Join seekable binary files."""
-        self._parts = tuple(parts)
-        sizes = [part.seek(0, 2) for part in self._parts]
-        self.starts = tuple(sum(sizes[:at]) for at in range(len(sizes)))
-        super().__init__(sum(sizes))
-
-    def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]
-        """Fill the buffer from the part that holds the place."""
-        if self._at >= self._size:
-            return 0
-        part = max(n for n, start in enumerate(self.starts) if start <= self._at)
-        self._parts[part].seek(self._at - self.starts[part])
-        data = self._parts[part].read(len(buffer))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
 def rewrite(
     parts: Sequence[IO[bytes]],
     where: str,
@@ -58,7 +35,7 @@ def rewrite(
     expand: Expand | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> int:
-    """Write the archive's members to plain tars; return how many members there are.
+    """Return how many members were written to plain tars.
 
     Args:
         parts: the archive, or the parts of a split one in order.
@@ -71,7 +48,7 @@ def rewrite(
     Raises:
         DataError: the archive is damaged or a bomb.
     """
-    joined = Joined(parts)
+    joined = JoinedStream(parts)
     packed = joined.seek(0, 2)
     stream = io.BufferedReader(joined, 1 << 20)
     stream.seek(0)
@@ -85,7 +62,7 @@ def rewrite(
             if total > _FREE_BYTES and total > _MAX_RATIO * packed:
                 raise DataError(
                     f"{where}: {packed:,} bytes unpack to over {total:,}; at most {_MAX_RATIO} "
-                    "times is believed; check the publisher, and leave the file out"
+                    "times is allowed; check the publisher, and exclude the file with --files"
                 )
             if archive is None:
                 archive = tarfile.open(path, "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115
@@ -107,29 +84,27 @@ def rewrite(
 def _members(
     name: str, size: int, body: IO[bytes], expand: Expand | None
 ) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    made = expand(name, body.read()) if expand is not None else None
-    if made is None:
+    expanded = expand(name, body.read()) if expand is not None else None
+    if expanded is None:
         info = tarfile.TarInfo(name)
         info.size = size
         yield info, body
         return
-    for name, data in made:
+    for name, data in expanded:
         info = tarfile.TarInfo(name)
         info.size = len(data)
         yield info, io.BytesIO(data)
 
 
-def _entries(stream: "io.BufferedReader[Joined]", joined: Joined, where: str) -> Iterator[Entry]:
-    head = stream.peek(4)[:4]
-    if head[:2] == b"PK":
+def _entries(
+    stream: "io.BufferedReader[JoinedStream]", joined: JoinedStream, where: str
+) -> Iterator[Entry]:
+    how = compression(stream.peek(4)[:4])
+    if how == "zip":
         for member in zip_members(stream, where, joined.starts):
             yield member.name, member.size, io.BytesIO(unpack(stream, member, where))
         return
-    plain: IO[bytes] = stream
-    if head[:2] == b"\x1f\x8b":
-        plain = io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 20)
-    elif head == MAGIC:
-        plain = plain_zstd(stream)
+    plain: IO[bytes] = decompressed(stream, how) if how else stream
     with tarfile.open(fileobj=plain, mode="r|") as archive:
         for info in archive:
             name = safe_name(info.name)

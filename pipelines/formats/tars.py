@@ -1,4 +1,4 @@
-"""Plain tar files: members indexed where they lie; unsafe members are never offered."""
+"""The members of plain tar files, each with the position of its bytes."""
 
 import posixpath
 import tarfile
@@ -32,7 +32,7 @@ def safe_name(name: str) -> str | None:
 
 
 def members(stream: IO[bytes], where: str) -> Iterator[Member]:
-    """Yield the regular files of a plain tar; links, devices and unsafe names are passed over.
+    """Yield the regular files of a plain tar; links, devices and unsafe names are skipped.
 
     Raises:
         DataError: the stream is not a tar, or it is cut.
@@ -44,4 +44,6 @@ def members(stream: IO[bytes], where: str) -> Iterator[Member]:
                 if info.isreg() and not info.issparse() and name is not None:
                     yield Member(name=name, offset=info.offset_data, size=info.size)
     except tarfile.TarError as error:
-        raise DataError(f"{where}: not a whole tar ({error}); delete it and fetch again") from error
+        raise DataError(
+            f"{where}: not a complete tar ({error}); delete it and fetch again"
+        ) from error

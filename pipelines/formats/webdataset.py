@@ -1,53 +1,50 @@
-"""WebDataset tars: members that share a name up to the first dot of it are one row."""
+"""WebDataset tars: members that share a name up to its first dot are one row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import IO
 
-from smolmix.pipelines.formats.format import Cells, Fault, Piece, RawFile
-from smolmix.pipelines.formats.jsonl import parse
+from smolmix.pipelines.formats.format import RawFile, RawRow, RowRange, UnreadableRow
 from smolmix.pipelines.formats.tars import Member, members
-from smolmix.pipelines.formats.text import decode
+from smolmix.pipelines.formats.text import decode, parse_object
 from smolmix.storage import Folder
 
-TEXTS = ("txt", "caption", "cls")
+KEY, MEDIA = "_key", "_media"  # columns that the format adds to a row
+_TEXTS = ("txt", "caption", "cls")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebDataset:
-    """One row a group of members; its values are `_key`, `_media` (extension -> member), texts.
+    """One row a group of members.
 
-    A member `.json` adds its keys, but for these two; `.txt` and the like add their text under
-    their extension.
+    A row has `_key` (the shared name) and `_media` (extension -> member). A `.json` member adds
+    its keys, except these two; `.txt`, `.caption` and `.cls` add their text under their extension.
     """
 
-    def pieces(self, files: Sequence[RawFile], root: Folder) -> list[Piece]:
-        """One piece a tar."""
-        return [Piece(paths=(f.path,), stop=self._count(f.path, root)) for f in files]
+    def split(self, files: Sequence[RawFile], root: Folder) -> list[RowRange]:
+        """Return one range a tar."""
+        return [RowRange(paths=(f.path,), stop=_groups(f.path, root)) for f in files]
 
-    def _count(self, path: str, root: Folder) -> int:
-        with root.open(path) as stream:
-            return sum(1 for _ in groupby(members(stream, path), _key))
-
-    def count(self, piece: Piece, root: Folder) -> int:
+    def count(self, rows: RowRange, root: Folder) -> int:
         """Return the number of groups."""
-        assert piece.stop is not None
-        return piece.stop
+        assert rows.size is not None
+        return rows.size
 
-    def read(self, piece: Piece, root: Folder, first: int = 0) -> Iterator[Cells]:
+    def read(self, rows: RowRange, root: Folder, first: int = 0) -> Iterator[RawRow]:
         """Yield one row a group."""
-        (path,) = piece.paths
+        (path,) = rows.paths
         with root.open(path) as stream, root.open(path) as bodies:
             for row, (key, group) in enumerate(groupby(members(stream, path), _key)):
                 found = list(group)
-                if row < first:
-                    continue
-                values: dict[str, object] = {"_key": key, "_media": {}}
-                fault: Fault | None = None
-                for member in found:
-                    bodies.seek(member.offset)
-                    fault = _add(values, member, bodies) or fault
-                yield Cells(row=row, path=path, file_row=row, values=fault or values)
+                if row >= first:
+                    values = _values(key, found, bodies)
+                    yield RawRow(row=row, path=path, file_row=row, values=values)
+
+
+def _groups(path: str, root: Folder) -> int:
+    with root.open(path) as stream:
+        return sum(1 for _ in groupby(members(stream, path), _key))
 
 
 def _key(member: Member) -> str:
@@ -56,22 +53,23 @@ def _key(member: Member) -> str:
     return f"{folder}/{stem}" if folder else stem
 
 
-def _add(values: dict[str, object], member: Member, bodies: object) -> Fault | None:
-    extension = member.name.rpartition("/")[2].partition(".")[2].lower()
-    if extension != "json" and extension not in TEXTS:
-        media = values["_media"]
-        assert isinstance(media, dict)
-        media[extension] = member.name
-        return None
-    data: bytes = bodies.read(member.size)  # type: ignore[attr-defined]
-    if extension in TEXTS:
-        text = decode(data)
-        if isinstance(text, Fault):
-            return text
-        values[extension] = text
-        return None
-    found = parse(data)
-    if isinstance(found, Fault):
-        return Fault(reason=found.reason, detail=f"{member.name}: {found.detail}"[:200])
-    values.update({k: v for k, v in found.items() if k not in ("_key", "_media")})
-    return None
+def _values(
+    key: str, group: Sequence[Member], bodies: IO[bytes]
+) -> dict[str, object] | UnreadableRow:
+    media: dict[str, str] = {}
+    values: dict[str, object] = {}
+    unreadable: UnreadableRow | None = None
+    for member in group:
+        extension = member.name.rpartition("/")[2].partition(".")[2].lower()
+        if extension != "json" and extension not in _TEXTS:
+            media[extension] = member.name
+            continue
+        bodies.seek(member.offset)
+        data = bodies.read(member.size)
+        found = parse_object(data) if extension == "json" else decode(data)
+        if isinstance(found, UnreadableRow):
+            detail = f"{member.name}: {found.detail}" if extension == "json" else found.detail
+            unreadable = UnreadableRow(reason=found.reason, detail=detail[:200])
+        else:
+            values.update({extension: found} if isinstance(found, str) else found)
+    return unreadable or {**values, KEY: key, MEDIA: media}

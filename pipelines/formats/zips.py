@@ -1,4 +1,4 @@
-"""Zip archives, split ones included: where each member lies, read from the central directory.
+"""The members of zip archives, split ones included, read from the central directory.
 
 Source: PKWARE APPNOTE 6.3 (records, zip64 extra field, split archives).
 """
@@ -32,7 +32,7 @@ class ZipMember:
 
 
 def zip_members(stream: IO[bytes], where: str, starts: Sequence[int] = (0,)) -> Iterator[ZipMember]:
-    """Yield the members that are safe to read; links, encrypted, bombs and bad names are not.
+    """Yield the members that are safe to read: no links, encrypted members, bombs or unsafe names.
 
     Args:
         stream: the archive, or all parts of a split one joined in order.
@@ -113,7 +113,9 @@ def _directory(stream: IO[bytes], where: str, starts: Sequence[int]) -> tuple[by
     tail = stream.read()
     at = tail.rfind(_END)
     if at < 0:
-        raise DataError(f"{where}: no zip directory at its end; it is cut or no zip: fetch again")
+        raise DataError(
+            f"{where}: no zip directory at its end; the file is cut or is no zip; fetch again"
+        )
     disk, _, count, size, offset = struct.unpack_from("<HHxxHII", tail, at + 4)
     start = tail_at + at - size
     if 0xFFFF in (count, disk) or 0xFFFFFFFF in (size, offset):

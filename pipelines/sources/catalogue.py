@@ -9,6 +9,7 @@ corpora:
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +77,7 @@ class Catalogue(StrictModel):
     corpora: tuple[Corpus, ...] = pydantic.Field(min_length=1)
 
 
-def source_from(corpus: dict[str, Any]) -> Source:
+def source_from(corpus: Mapping[str, Any]) -> Source:
     """Return the source of one catalogue entry, as fetch.json keeps it."""
     entry = Corpus.model_validate(corpus)
     file_format, globs = _FORMATS[entry.format]

@@ -1,66 +1,65 @@
-"""Fetched files to samples: units of a corpus, and what each row of a unit becomes."""
+"""The units of a fetched corpus, and the samples of each row of a unit."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from msgspec import Struct, field, structs
 
 from smolmix.errors import IncompleteError
-from smolmix.pipelines.formats.format import Cells, Fault, Piece, RawFile
-from smolmix.pipelines.formats.media_index import Found, MediaIndex
+from smolmix.fetched import INDEX, SHARDS, FetchRecord, fetched
+from smolmix.pipelines.formats.format import RawFile, RawRow, RowRange, UnreadableRow
+from smolmix.pipelines.formats.media_index import FoundMedia, MediaIndex
 from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.pipelines.sources.source import Source
 from smolmix.sample import Dropped, Media, MediaRef, Sample, Split
 from smolmix.storage import digest_json
 from smolmix.workspace import Workspace
 
-FETCH_FILE = "fetch.json"
-INDEX = "_index"
 _CHUNK_ROWS = 512
 
-# What becomes of a sample whose medium is nowhere: it is dropped with that reason, or kept, its
-# media known by name only.
+# What happens to a sample whose medium cannot be found: it is dropped with that reason, or kept
+# with its media known by name only.
 Absent = Literal["media-missing", "media-not-selected", "kept"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawUnit:
-    """One unit of a corpus: known before any row is read."""
+    """A part of a corpus that one worker reads, known before any row is read."""
 
     name: str
     corpus: str
     files: Mapping[str, str]  # what its rows depend on: path -> sha256, and the adapter's version
-    piece: Piece
+    rows: RowRange
     root: str  # the revision's folder, relative to the workspace
     absent: Absent = "media-missing"
 
     @property
     def start(self) -> int:
         """The first row, counted in its file."""
-        return self.piece.start
+        return self.rows.start
 
     @property
     def stop(self) -> int | None:
-        """The row after the last, where it is known already."""
-        return self.piece.stop
+        """The row after the last, if it is known already."""
+        return self.rows.stop
 
     @property
     def params(self) -> dict[str, Any]:
-        """What of the files it reads, as JSON values."""
+        """Which rows of the files it reads, as JSON values."""
         return {
-            "start": self.piece.start,
-            "stop": self.piece.stop,
-            "begin": self.piece.begin,
-            "end": self.piece.end,
+            "start": self.rows.start,
+            "stop": self.rows.stop,
+            "begin": self.rows.begin,
+            "end": self.rows.end,
         }
 
 
 class Adapted(Struct, frozen=True, kw_only=True, gc=False):
-    """What one row became.
+    """The samples of one row.
 
-    Either one drop with `rows=1` and no sample; or the row counts as adapted, and each of its
-    samples is in `samples` or, where its media are missing, a drop with `rows=0`.
+    Either the row was dropped: one `Dropped` with `rows=1` and no sample. Or it was adapted: each
+    of its samples is in `samples` or, if its media are missing, a `Dropped` with `rows=0`.
     """
 
     row: int  # counted in the unit
@@ -70,102 +69,80 @@ class Adapted(Struct, frozen=True, kw_only=True, gc=False):
     turns_dropped: Mapping[str, int] = field(default_factory=dict)
 
 
-def fetched(source: Source, workspace: Workspace) -> dict[str, Any]:
-    """Return the corpus's fetch.json.
-
-    Raises:
-        IncompleteError: it was not fetched, or not to the end.
-    """
-    raw = workspace.raw(source.id)
-    if not raw.exists(FETCH_FILE):
-        raise IncompleteError(
-            f"{raw.url}: corpus {source.id} is not fetched; run `smolmix fetch {source.id}`"
-        )
-    record: dict[str, Any] = raw.read_json(FETCH_FILE)
-    if not record["complete"]:
-        raise IncompleteError(
-            f"{raw.at(FETCH_FILE)}: the fetch stopped half-way; run `smolmix fetch {source.id}` "
-            "again: it goes on where it stopped"
-        )
-    return record
-
-
 def raw_units(
-    source: Source, workspace: Workspace, record: Mapping[str, Any] | None = None
+    source: Source, workspace: Workspace, record: FetchRecord | None = None
 ) -> list[RawUnit]:
     """Return the units of a fetched corpus; the same files give the same units.
 
     Args:
         source: the corpus.
         workspace: where it was fetched to.
-        record: its fetch.json, where it is not the one on disk.
+        record: its fetch record, if it is not the one in the workspace.
 
     Raises:
-        IncompleteError: it was not fetched, or not to the end, or without its rows.
+        IncompleteError: the corpus is not fetched, not completely, or without its rows.
     """
-    record = fetched(source, workspace) if record is None else record
-    absent = _absent(source, workspace, record)
-    root = f"raw/{source.id}/{record['revision']}"
+    record = fetched(workspace, source.id) if record is None else record
+    absent = _absent(workspace, record)
     files = [
-        RawFile(path=f["path"], size=f["size"], sha256=f["sha256"])
-        for f in sorted(record["files"], key=lambda f: str(f["path"]))
-        if source.holds_rows(f["path"].removeprefix(f"{root}/").removeprefix("_shards/"))
-        and not f.get("rewritten")
+        RawFile(path=f.path, size=f.size, sha256=f.sha256)
+        for f in record.readable
+        if source.holds_rows(record.published_path(f.path))
     ]
     digests = {f.path: f.sha256 for f in files}
-    media = sorted(f["sha256"] for f in record["files"] if f["path"] not in digests)
+    media = sorted(f.sha256 for f in record.files if f.path not in digests)
+    user_media = None if record.media is None else asdict(record.media)
     common: dict[str, str] = {"adapter": f"{source.id} version {source.version}"}
-    if media or record.get("media"):
-        common["media"] = digest_json([media, record.get("media")])
+    if media or user_media:
+        common["media"] = digest_json([media, user_media])
     if absent != "media-missing":
         common["absent media"] = absent
-    pieces: Iterable[Piece] = source.format.pieces(files, workspace)
-    if record.get("limit") is not None:
-        pieces = _first_rows(source, pieces, workspace, int(record["limit"]))
+    ranges: Iterable[RowRange] = source.format.split(files, workspace)
+    if record.limit is not None:
+        ranges = _first_rows(source, ranges, workspace, record.limit)
     return [
         RawUnit(
             name=f"part-{number:05d}",
             corpus=source.id,
-            files={p: digests[p] for p in piece.paths} | common,
-            piece=piece,
-            root=root,
+            files={p: digests[p] for p in rows.paths} | common,
+            rows=rows,
+            root=record.root,
             absent=absent,
         )
-        for number, piece in enumerate(pieces)
+        for number, rows in enumerate(ranges)
     ]
 
 
-def _absent(source: Source, workspace: Workspace, record: Mapping[str, Any]) -> Absent:
-    """Return what becomes of samples whose media are not there, from what was asked for."""
-    selection = record.get("selection", {})
-    if not selection.get("annotations"):
-        if selection.get("picked"):
+def _absent(workspace: Workspace, record: FetchRecord) -> Absent:
+    """Return what happens to samples whose media are not fetched, by the scope of the fetch."""
+    if not record.scope.get("annotations"):
+        if record.scope.get("selected"):
             raise IncompleteError(
-                f"{workspace.raw(source.id).at(FETCH_FILE)}: only the media that a mixture selects "
-                f"are there; run `smolmix fetch {source.id}` to curate it"
+                f"{workspace.raw(record.corpus).url}: only the media that a mixture needs were "
+                f"fetched; run `smolmix fetch {record.corpus}` to curate it"
             )
         return "media-missing"
-    if selection.get("picked"):
+    if record.scope.get("selected"):
         return "media-not-selected"
-    return "media-missing" if record.get("media") else "kept"
+    return "media-missing" if record.media else "kept"
 
 
 def _first_rows(
-    source: Source, pieces: Iterable[Piece], workspace: Workspace, limit: int
-) -> Iterator[Piece]:
-    """Yield the pieces that hold the first `limit` rows, the last one cut."""
-    for piece in pieces:
-        rows = source.format.count(piece, workspace)
-        if limit < rows:
-            piece = replace(piece, stop=piece.start + limit)
+    source: Source, ranges: Iterable[RowRange], workspace: Workspace, limit: int
+) -> Iterator[RowRange]:
+    """Yield the ranges that hold the first `limit` rows, the last one shortened."""
+    for rows in ranges:
+        count = source.format.count(rows, workspace)
+        if limit < count:
+            rows = replace(rows, stop=rows.start + limit)
         if limit > 0:
-            yield piece
-        limit -= rows
+            yield rows
+        limit -= count
 
 
 def count_rows(source: Source, unit: RawUnit, workspace: Workspace) -> int:
     """Return how many rows the unit holds."""
-    return source.format.count(unit.piece, workspace)
+    return source.format.count(unit.rows, workspace)
 
 
 def read_unit(
@@ -175,30 +152,29 @@ def read_unit(
     rows: range | None = None,
     skip: frozenset[int] = frozenset(),
 ) -> Iterator[Adapted]:
-    """Yield what each row of the unit becomes, in order.
+    """Yield the samples of each row of the unit, in order.
 
     Args:
         source: the corpus.
         unit: one of `raw_units`.
         workspace: where it was fetched to.
         rows: only these rows, counted in the unit.
-        skip: rows to pass over without touching them; nothing is yielded for them.
+        skip: rows not to touch; nothing is yielded for them.
     """
-    held = unit.piece.stop
-    stop = float("inf") if held is None else held - unit.piece.start
+    stop = float("inf") if unit.rows.size is None else unit.rows.size
     if rows is not None:
         stop = min(stop, rows.stop)
     index = MediaIndex(workspace.child(unit.root, INDEX))
-    files: dict[str, tuple[str, str, Split]] = {}
+    files: dict[str, _FileFacts] = {}
     chunk: list[Adapted] = []
-    for cells in source.format.read(unit.piece, workspace, rows.start if rows else 0):
-        if cells.row >= stop:
+    for raw in source.format.read(unit.rows, workspace, rows.start if rows else 0):
+        if raw.row >= stop:
             break
-        if cells.row in skip:
+        if raw.row in skip:
             continue
-        if cells.path not in files:
-            files[cells.path] = _of_file(source, cells.path, unit.root)
-        adapted = _adapt_row(source, cells, *files[cells.path])
+        if raw.path not in files:
+            files[raw.path] = _file_facts(source, raw.path, unit.root)
+        adapted = _adapt_row(source, raw, files[raw.path])
         if not (chunk or any([s.media for s in adapted.samples])):
             yield adapted
             continue
@@ -209,52 +185,60 @@ def read_unit(
     yield from _resolve(chunk, index, unit.absent)
 
 
-def _of_file(source: Source, path: str, root: str) -> tuple[str, str, Split]:
-    """Return what holds of all rows of a file: subset, licence, split."""
-    place = path.removeprefix(f"{root}/").removeprefix("_shards/")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FileFacts:
+    """What is the same for all rows of a file."""
+
+    subset: str
+    licence: str
+    split: Split
+
+
+def _file_facts(source: Source, path: str, root: str) -> _FileFacts:
+    place = path.removeprefix(f"{root}/").removeprefix(f"{SHARDS}/")
     subset = source.subset(place)
-    return subset, source.licence_of(subset), source.split(place)
+    return _FileFacts(subset=subset, licence=source.licence_of(subset), split=source.split(place))
 
 
-def _adapt_row(source: Source, cells: Cells, subset: str, licence: str, split: Split) -> Adapted:
-    """Return what one row becomes, its media still by name where they lie elsewhere."""
-    if isinstance(cells.values, Fault):
-        return _drop(cells, cells.values.reason, cells.values.detail)
+def _adapt_row(source: Source, raw: RawRow, facts: _FileFacts) -> Adapted:
+    """Return the samples of one row, media in other files still by name."""
+    if isinstance(raw.values, UnreadableRow):
+        return _drop(raw, raw.values.reason, raw.values.detail)
     row = Row(
-        values=cells.values,
+        values=raw.values,
         corpus=source.id,
-        licence=licence,
-        path=cells.path,
-        file_row=cells.file_row,
-        subset=subset,
-        split=split,
+        licence=facts.licence,
+        path=raw.path,
+        file_row=raw.file_row,
+        subset=facts.subset,
+        split=facts.split,
     )
     try:
         samples = tuple(source.adapt(row))
     except RowError as error:
-        return _drop(cells, error.reason, error.detail, row.turns_dropped)
+        return _drop(raw, error.reason, error.detail, row.turns_dropped)
     if not samples:
-        return _drop(cells, "no-turns", "every turn was left out", row.turns_dropped)
-    return Adapted(row=cells.row, samples=samples, blobs=row.blobs, turns_dropped=row.turns_dropped)
+        return _drop(raw, "no-turns", "every turn was dropped", row.turns_dropped)
+    return Adapted(row=raw.row, samples=samples, blobs=row.blobs, turns_dropped=row.turns_dropped)
 
 
 def _drop(
-    cells: Cells, reason: str, detail: str, turns_dropped: Mapping[str, int] | None = None
+    raw: RawRow, reason: str, detail: str, turns_dropped: Mapping[str, int] | None = None
 ) -> Adapted:
     dropped = Dropped(
-        id=f"{cells.path}#{cells.file_row}",
+        id=f"{raw.path}#{raw.file_row}",
         stage="adapt",
         reason=reason,
         detail=detail.encode(errors="replace").decode()[:300],
-        source_file=cells.path,
-        source_row=cells.file_row,
+        source_file=raw.path,
+        source_row=raw.file_row,
         rows=1,
     )
-    return Adapted(row=cells.row, dropped=(dropped,), turns_dropped=turns_dropped or {})
+    return Adapted(row=raw.row, dropped=(dropped,), turns_dropped=turns_dropped or {})
 
 
 def _resolve(chunk: Sequence[Adapted], index: MediaIndex, absent: Absent) -> Iterator[Adapted]:
-    """Yield the rows with every media name looked up, all names of the chunk at once."""
+    """Yield the rows with their media found: all names of the chunk are looked up at once."""
     names: set[str] = set()
     clips: set[str] = set()
     for adapted in chunk:
@@ -275,7 +259,7 @@ def _resolve(chunk: Sequence[Adapted], index: MediaIndex, absent: Absent) -> Ite
         yield _with_media(adapted, found, absent)
 
 
-def _with_media(adapted: Adapted, found: Found, reason: str) -> Adapted:
+def _with_media(adapted: Adapted, found: FoundMedia, reason: str) -> Adapted:
     samples: list[Sample] = []
     dropped = list(adapted.dropped)
     for sample in adapted.samples:
@@ -297,7 +281,7 @@ def _with_media(adapted: Adapted, found: Found, reason: str) -> Adapted:
     return structs.replace(adapted, samples=tuple(samples), dropped=tuple(dropped))
 
 
-def _located(medium: Media, found: Found) -> Media | None:
+def _located(medium: Media, found: FoundMedia) -> Media | None:
     if not medium.names:
         return medium
     for name in medium.names:

@@ -42,7 +42,7 @@ class Hub:
 
     repo: str
     revision: str = "main"  # resolved to a commit by fetch
-    beside: tuple[tuple[str, str], ...] = ()  # (folder, repo): media published elsewhere
+    media_repos: tuple[tuple[str, str], ...] = ()  # (folder, repo): media published elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

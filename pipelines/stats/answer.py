@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smolmix.errors import UsageError
+from smolmix.fetched import fetched_corpora
 from smolmix.pipelines.stats import terminal
 from smolmix.pipelines.stats.dropped import examples, reasons, scan_dropped
 from smolmix.pipelines.stats.measures import scan
@@ -142,8 +143,7 @@ def answer(place: Place, *, by: str = "corpus", profile: str | None = None) -> A
 
 
 def _fetched(place: Place) -> tuple[str, ...]:
-    raw = place.workspace
-    return tuple(c for c in raw.corpora("raw") if raw.raw(c).exists("fetch.json"))
+    return tuple(fetched_corpora(place.workspace))
 
 
 def dropped_answer(place: Place, *, reason: str | None = None, limit: int = 20) -> Answer:

@@ -1,5 +1,6 @@
 """Numbers of what holds no samples: raw files, any stage's folder, a training run."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 
 from smolmix.curated import sources
 from smolmix.errors import DataError
-from smolmix.model.train import run_record
+from smolmix.fetched import read_record
 from smolmix.pipelines.stats.values import Distribution, distribution, value_counts
 from smolmix.storage import Folder
 from smolmix.tokenize.shards.packing_plan import PackingRecord, sequence_sizes
@@ -22,19 +23,20 @@ def raw_table(workspace: Workspace, corpora: Sequence[str]) -> list[dict[str, An
     """Return one row a fetched corpus: files, bytes, revision, licence, rows where known."""
     table = []
     for corpus in corpora:
-        folder = workspace.raw(corpus)
-        if not folder.exists("fetch.json"):
-            raise DataError(f"{folder.url}: no fetch.json; run `smolmix fetch {corpus}` first")
-        fetched = folder.read_json("fetch.json")
-        files = fetched.get("files", [])
+        record = read_record(workspace, corpus)
+        if record is None:
+            raise DataError(
+                f"{workspace.raw(corpus).url}: {corpus} is not fetched; "
+                f"run `smolmix fetch {corpus}` first"
+            )
         row: dict[str, Any] = {
             "corpus": corpus,
-            "files": len(files),
-            "bytes": sum(int(f.get("size") or 0) for f in files),
-            "parquet_rows": sum(_rows(workspace, f["path"]) for f in files),
-            "revision": fetched.get("revision", ""),
-            "licence": fetched.get("licence", ""),
-            "complete": fetched.get("complete", False),
+            "files": len(record.files),
+            "bytes": sum(f.size for f in record.files),
+            "parquet_rows": sum(_rows(workspace, f.path) for f in record.files),
+            "revision": record.revision,
+            "licence": record.licence,
+            "complete": record.complete,
         }
         table.append(row)
     return table
@@ -124,33 +126,51 @@ def plan_numbers(folder: Folder) -> dict[str, Any]:
     return {**shown, "dropped": record["dropped"], "columns": columns}
 
 
+def read_lines(folder: Folder, name: str) -> list[dict[str, Any]]:
+    """Return a JSONL file's objects; a torn last line, which a killed run leaves, is left out.
+
+    What is no number, such as the loss of a step that a guard skipped, is None.
+    """
+    if not folder.exists(name):
+        return []
+    out = []
+    for line in folder.read_bytes(name).decode().splitlines():
+        try:
+            out.append(json.loads(line, parse_constant=lambda _: None))
+        except ValueError:
+            break
+    return out
+
+
 def run_numbers(folder: Folder) -> dict[str, Any]:
     """Return a training run's steps, losses and speed, and its evaluations.
 
     Raises:
         DataError: the folder holds no metrics.
     """
-    metrics = run_record.read_metrics(folder)
+    metrics = read_lines(folder, "metrics.jsonl")
     if not metrics:
-        raise DataError(f"{folder.url}: no metrics of a step; run `smolmix train` first")
-    spent = run_record.totals(metrics, run_record.read_timing(folder))
-    speed = spent.tokens_per_s
+        raise DataError(f"{folder.url}: no metrics.jsonl with a step in it; train first")
+    timing = read_lines(folder, "timing.jsonl")
+    spent = sum(float(t.get("seconds", 0)) for t in timing)
+    tokens = sum(int(m.get("tokens", 0)) for m in metrics)
     losses: dict[str, list[float]] = {}
     for step in metrics:
         for name, loss in step.get("losses", {}).items():
             if loss is not None:
                 losses.setdefault(name, []).append(float(loss))
+    here = folder.child("evaluation")
     return {
-        "steps": spent.steps,
+        "steps": int(metrics[-1]["step"]),
         "loss_first": metrics[0]["loss"],
         "loss_last": metrics[-1]["loss"],
         "losses_last": {name: values[-1] for name, values in sorted(losses.items())},
-        "tokens": spent.tokens,
-        "supervised": spent.supervised,
-        "tiles": spent.tiles,
-        "skipped_steps": spent.skipped_steps,
-        "seconds": round(spent.seconds, 3),
-        "tokens_per_s": None if speed is None else round(speed, 1),
+        "tokens": tokens,
+        "supervised": sum(int(m.get("supervised", 0)) for m in metrics),
+        "tiles": sum(int(m.get("tiles", 0)) for m in metrics),
+        "skipped_steps": sum(not m.get("taken", True) for m in metrics),
+        "seconds": round(spent, 3),
+        "tokens_per_s": round(tokens / spent, 1) if spent else None,
         "loss": [m["loss"] for m in metrics],
-        "evaluation": run_record.read_scores(folder),
+        "evaluation": {n.removesuffix(".json"): here.read_json(n) for n in here.names(".json")},
     }

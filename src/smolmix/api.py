@@ -75,11 +75,11 @@ def fetch_corpus(
         UsageError: the corpus is unknown, gated or cannot be fetched.
         DataError: the publisher cannot be reached, or the disk is too small.
     """
-    from smolmix.pipelines.fetch.record import Selection
-    from smolmix.pipelines.fetch.run import Options, fetch
+    from smolmix.pipelines.fetch.run import FetchOptions, fetch
+    from smolmix.pipelines.fetch.scope import Scope
 
     place = _opened(workspace)
-    return fetch(_source(corpus, place), place, Options(selection=Selection(limit=max_rows)))
+    return fetch(_source(corpus, place), place, FetchOptions(scope=Scope(limit=max_rows)))
 
 
 def curate_corpus(
@@ -282,8 +282,7 @@ def train_model(recipe: "str | Path | Recipe", workspace: "str | Workspace") -> 
     from smolmix.engine.lock import locked
     from smolmix.model.train.data import open_stages
     from smolmix.model.train.recipe import Recipe, load_recipe
-    from smolmix.model.train.run_record import local_run
-    from smolmix.model.train.train import train
+    from smolmix.model.train.train import local_run, train
 
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     place = _opened(workspace)

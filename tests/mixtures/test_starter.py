@@ -23,7 +23,7 @@ from smolmix.mixtures.built.run import build, spec_profile
 from smolmix.mixtures.spec.catalogue import corpora_of
 from smolmix.mixtures.spec.load import read_spec
 from smolmix.pipelines.corpora import SOURCES
-from smolmix.pipelines.corpora.demo.moving_shapes import _clip, _encode
+from smolmix.pipelines.corpora.demo.moving_shapes import draw_clip, encoded
 from smolmix.pipelines.curate import policy as policies
 from smolmix.pipelines.curate.run import Run, curate_corpus
 from smolmix.pipelines.fetch.run import fetch
@@ -77,7 +77,7 @@ def clips(config: str) -> dict[str, bytes]:
     with tarfile.open(fileobj=tar, mode="w:gz") as archive:
         for i in range(6):
             name = f"perception_test/videos/video_{config[:2]}{i}.mp4"
-            data = _encode(_clip(f"{config}-{i:04d}"))
+            data = encoded(draw_clip(f"{config}-{i:04d}"))
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))

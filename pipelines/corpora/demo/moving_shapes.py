@@ -37,7 +37,9 @@ _WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Clip:
+class Clip:
+    """What one clip shows."""
+
     name: str
     edge_px: int
     seconds: int
@@ -48,10 +50,11 @@ class _Clip:
     ground: tuple[int, int, int]
 
 
-def _clip(name: str) -> _Clip:
+def draw_clip(name: str) -> Clip:
+    """Return the clip of that name: always the same."""
     chance = random.Random(f"moving-shapes 1 {name}")
     light = chance.randrange(215, 250)
-    return _Clip(
+    return Clip(
         name=name,
         edge_px=chance.choice(_EDGES_PX),
         seconds=chance.choice((2, 3, 4)),
@@ -63,12 +66,12 @@ def _clip(name: str) -> _Clip:
     )
 
 
-def _encode(clip: _Clip) -> bytes:
-    """Return the clip as MP4."""
+def encoded(clip: Clip) -> bytes:
+    """Return the clip as an MP4 file."""
     return mp4(_frames(clip), edge_px=clip.edge_px, fps=_FPS)
 
 
-def _frames(clip: _Clip) -> Iterator["Image"]:
+def _frames(clip: Clip) -> Iterator["Image"]:
     from PIL import Image, ImageDraw
 
     frames = clip.seconds * _FPS
@@ -90,7 +93,7 @@ def _frames(clip: _Clip) -> Iterator["Image"]:
         yield image
 
 
-def _questions(clip: _Clip) -> Iterator[tuple[str, str]]:
+def _questions(clip: Clip) -> Iterator[tuple[str, str]]:
     yield f"which way does the {clip.shape} move?", clip.way
     yield "what moves?", f"a {clip.colour} {clip.shape}"
     yield "what shape moves in the video?", clip.shape
@@ -105,8 +108,8 @@ def write(folder: Path) -> None:
         lines = []
         with tarfile.open(folder / f"{split}.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
             for number in range(count):
-                clip = _clip(f"{split}-{number:04d}")
-                add(archive, f"{clip.name}.mp4", _encode(clip))
+                clip = draw_clip(f"{split}-{number:04d}")
+                add(archive, f"{clip.name}.mp4", encoded(clip))
                 lines += [
                     json.dumps({"video": f"{clip.name}.mp4", "question": q, "answer": a})
                     for q, a in _questions(clip)

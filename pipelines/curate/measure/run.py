@@ -24,6 +24,7 @@ from smolmix.engine.stage import (
     Unit,
     UnitContext,
 )
+from smolmix.fetched import fetched
 from smolmix.media import MediaReader
 from smolmix.pipelines.curate.measure import media_features
 from smolmix.pipelines.curate.measure.media import FACTS_VERSION, MediaMeasurer
@@ -69,11 +70,8 @@ def _batches(items: Iterator[_Pair]) -> Iterator[list[_Pair]]:
 
 
 def _poisoned(payload: Payload, rows: Iterable[int]) -> Iterator[Dropped]:
-    piece = payload.raw.piece
     for row in rows:
-        # A row of its file; where each file is a row, the file.
-        many = len(piece.paths) > 1
-        path, number = (piece.paths[row], 0) if many else (piece.paths[0], piece.start + row)
+        path, number = payload.raw.rows.place(row)
         yield Dropped(
             id=f"{path}#{number}",
             stage="measure",
@@ -190,7 +188,7 @@ def measure_corpus(
         "modality": source.modality,
         "role": source.role,
         "licence": source.licence,
-        "revision": workspace.raw(source.id).read_json("fetch.json")["revision"],
+        "revision": fetched(workspace, source.id).revision,
         "decode": decode,
     }
     return run_stage(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from smolmix.fetched import read_record
 from smolmix.mixtures.selection.lock import Lock
 from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.report.figures import across, constraints, flow, shapes, training
@@ -128,14 +129,13 @@ def provenance(workspace: Workspace, lock: Lock) -> dict[str, Any]:
     """Return what the mixture was built from, so that it can be rebuilt."""
     corpora = []
     for name, one in sorted(lock.corpora.items()):
-        raw = workspace.raw(name)
-        fetched = raw.read_json("fetch.json") if raw.exists("fetch.json") else {}
+        record = read_record(workspace, name)
         corpora.append(
             {
                 "corpus": name,
-                "revision": one.revision or fetched.get("revision", ""),
-                "licence": one.licence or fetched.get("licence", ""),
-                "hub_id": fetched.get("hub_id") or "",
+                "revision": one.revision or (record.revision if record else ""),
+                "licence": one.licence or (record.licence if record else ""),
+                "hub_id": record.hub_id if record else "",
                 "curated": one.curated,
                 "counts": one.counts,
             }

@@ -88,16 +88,16 @@ def fetch(
     from smolmix.cli.options import open_workspace, print_json
     from smolmix.mixtures.selection.reader import mixture_folder
     from smolmix.pipelines.corpora import source_of
-    from smolmix.pipelines.fetch.record import Selection
-    from smolmix.pipelines.fetch.run import Options
-    from smolmix.pipelines.fetch.run import fetch as bring
+    from smolmix.pipelines.fetch.run import FetchOptions
+    from smolmix.pipelines.fetch.run import fetch as run_fetch
+    from smolmix.pipelines.fetch.scope import Scope
     from smolmix.pipelines.fetch.selected_media import selected_files
 
     known = _known(catalogue)
     space = open_workspace(workspace)
     sources = [known[name] if name in known else source_of(name, space) for name in corpora]
     open_workspace(workspace, writable=not dry_run)
-    selection = Selection(
+    scope = Scope(
         limit=limit,
         files=tuple(files or ()),
         max_bytes=_bytes(max_bytes),
@@ -105,22 +105,22 @@ def fetch(
     )
     done = []
     for source in sources:
-        chosen, pinned = selection, revision
+        chosen, pinned = scope, revision
         if lock is not None:
             needed = selected_files(source.id, mixture_folder(lock, space), space)
-            pinned, picked = needed.revision, tuple(sorted(needed.files.items()))
-            chosen = replace(selection, picked=picked, named=needed.named)
-            if not picked and not needed.named:
+            pinned, selected = needed.revision, tuple(sorted(needed.files.items()))
+            chosen = replace(scope, selected=selected, named=needed.named)
+            if not selected and not needed.named:
                 print(f"{source.id}: the selection needs no raw file")
                 continue
-        options = Options(
-            selection=chosen,
+        options = FetchOptions(
+            scope=chosen,
             revision=pinned,
             media=os.path.abspath(media) if media and "://" not in media else media,
             dry_run=dry_run,
             say=lambda text, name=source.id: print(f"{name}: {text}", file=sys.stderr),  # type: ignore[misc]
         )
-        done.append(bring(source, space, options))
+        done.append(run_fetch(source, space, options))
     if as_json:
         print_json([asdict(one) for one in done])
         return

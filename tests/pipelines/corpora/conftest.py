@@ -11,10 +11,12 @@ import json
 import random
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,13 +24,9 @@ import pytest
 import zstandard
 from PIL import Image
 
-from smolmix.pipelines.corpora.demo.moving_shapes import _clip, _encode
-from smolmix.pipelines.fetch import listing as listings
-from smolmix.pipelines.fetch import run as fetching
-from smolmix.pipelines.fetch.download import Downloader, Target, digests
-from smolmix.pipelines.fetch.listing import Listing, Remote
-from smolmix.pipelines.fetch.run import Fetched, Options
-from smolmix.pipelines.sources.source import Source
+from smolmix.pipelines.corpora.demo import moving_shapes
+from smolmix.pipelines.fetch.run import FetchOptions, fetch
+from smolmix.pipelines.sources.source import Http, Source
 from smolmix.workspace import Workspace
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -54,8 +52,9 @@ def png(name: str) -> bytes:
 
 @cache
 def mp4(name: str) -> bytes:
+    clip = moving_shapes.encoded(moving_shapes.draw_clip("train-0000"))
     note = name.encode()
-    return _encode(_clip("train-0000")) + (len(note) + 8).to_bytes(4, "big") + b"free" + note
+    return clip + (len(note) + 8).to_bytes(4, "big") + b"free" + note
 
 
 def media_bytes(name: str) -> bytes:
@@ -164,8 +163,14 @@ def split_zip(path: Path, parts: int = 2) -> None:
 def publish() -> Publish:
     """Write a corpus's fixture as published files into a folder; returns the fixture."""
 
-    def write(source: Source, folder: Path, *, backwards: bool = False) -> dict[str, Any]:
-        fixture = fixture_of(source)
+    def write(
+        source: Source,
+        folder: Path,
+        *,
+        backwards: bool = False,
+        fixture: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        fixture = fixture_of(source) if fixture is None else fixture
         for name, rows in fixture["rows"].items():
             ordered = rows[::-1] if backwards and isinstance(rows, list) else rows
             write_rows(folder / name, ordered)
@@ -181,42 +186,23 @@ def publish() -> Publish:
     return write
 
 
-class Copies(Downloader):
-    """Takes files from a folder instead of the network."""
-
-    __slots__ = ()
-
-    def download(self, target: Target, into: Path) -> str:
-        into.parent.mkdir(parents=True, exist_ok=True)
-        into.write_bytes(Path(target.url).read_bytes())
-        return digests(into)[0]
-
-
-def _listed(source: Source, folder: Path) -> Iterator[Remote]:
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        place = path.relative_to(folder).as_posix()
-        if source.holds_rows(place) or source.holds_media(place):
-            target = Target(url=str(path), size=path.stat().st_size)
-            yield Remote(
-                path=place, kind="rows" if source.holds_rows(place) else "media", target=target
-            )
-
-
 @pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Fetch a published folder with the real fetch, its listing and copying alone replaced."""
+def install(site: Any) -> Install:
+    """Fetch a published folder from a server on loopback."""
 
-    def fetch(source: Source, folder: Path, workspace: Path, **options: Any) -> Workspace:
-        found = sorted(_listed(source, folder), key=lambda f: (f.kind != "rows", f.path))
-        listing = Listing(revision="0" * 40, files=tuple(found), beside={})
-        monkeypatch.setattr(fetching, "_listing", lambda *args: listing)
-        monkeypatch.setattr(fetching, "downloader", lambda source: Copies(token="x"))
-        monkeypatch.setattr(listings, "downloader", lambda source: Copies(token="x"))
+    def run(source: Source, folder: Path, workspace: Path, **options: Any) -> Workspace:
+        urls = []
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            place = path.relative_to(folder).as_posix()
+            if source.holds_rows(place) or source.holds_media(place):
+                address = f"/{source.id}/{quote(place)}"
+                site.files[address] = path.read_bytes()
+                urls.append((place, f"{site.url}{address}"))
         if (folder.parent / "user").exists():
             options.setdefault("media", str(folder.parent / "user"))
+        served = replace(source, origin=Http(urls=tuple(urls), revision="0" * 40), gated=False)
         space = Workspace(workspace)
-        done: Fetched = fetching.fetch(source, space, Options(**options))
-        assert done.corpus == source.id
+        assert fetch(served, space, FetchOptions(**options)).corpus == source.id
         return space
 
-    return fetch
+    return run

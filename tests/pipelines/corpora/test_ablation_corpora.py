@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from smolmix.cost import clip_frames
 from smolmix.media import MediaReader
-from smolmix.pipelines.corpora import SOURCES, raw_units, read_unit
+from smolmix.pipelines.corpora import SOURCES
 from smolmix.pipelines.corpora.demo.clip_events import _COLOURS
 from smolmix.pipelines.fetch.run import fetch
+from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 from smolmix.profiles import profile
 from smolmix.sample import Media, Sample
 from smolmix.tokenize.tiles import image

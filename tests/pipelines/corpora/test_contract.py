@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from smolmix.media import MediaReader
-from smolmix.pipelines.corpora import SOURCES, RawUnit, count_rows, raw_units, read_unit
-from smolmix.pipelines.formats import json_array, parquet
+from smolmix.pipelines.corpora import SOURCES
+from smolmix.pipelines.sources.raw_units import RawUnit, count_rows, raw_units, read_unit
 from smolmix.pipelines.sources.source import Source
 from smolmix.sample import FIND, Dropped, Sample
 from smolmix.schema import from_table, to_table
@@ -44,7 +44,7 @@ class Outcome:
         self.turns_dropped: Counter[str] = Counter()
         self.units: list[RawUnit] = raw_units(source, workspace)
         for unit in self.units:
-            self.expected_rows += count_rows(unit, workspace.url)
+            self.expected_rows += count_rows(source, unit, workspace)
             for adapted in read_unit(source, unit, workspace):
                 whole = [d for d in adapted.dropped if d.rows]
                 assert len(whole) <= 1
@@ -114,30 +114,21 @@ def test_ids_do_not_depend_on_the_order_of_rows(
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_samples_do_not_depend_on_how_rows_are_cut_into_units(
-    name: str,
-    publish: Publish,
-    install: Install,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, publish: Publish, install: Install, tmp_path: Path
 ) -> None:
     source = SOURCES[name]
     publish(source, tmp_path / "hub")
     workspace = install(source, tmp_path / "hub", tmp_path / "ws")
     whole = Outcome(source, workspace)
-    monkeypatch.setattr(parquet, "UNIT_ROWS", 2)
-    monkeypatch.setattr(json_array, "UNIT_ROWS", 2)
-    cut = (
-        replace(source, format=replace(source.format, cut_bytes=64))  # type: ignore[type-var]
-        if hasattr(source.format, "cut_bytes")
-        else source
-    )
-    parts = Outcome(cut, workspace)
+    small = {"cut_bytes": 64, "unit_rows": 2}
+    finer = {name: value for name, value in small.items() if hasattr(source.format, name)}
+    parts = Outcome(replace(source, format=replace(source.format, **finer)), workspace)  # type: ignore[type-var]
     assert parts.samples == whole.samples
     assert parts.dropped == whole.dropped
     singles = [
         a
         for unit in whole.units
-        for row in range(count_rows(unit, workspace.url))
+        for row in range(count_rows(source, unit, workspace))
         for a in read_unit(source, unit, workspace, range(row, row + 1))
     ]
     assert [s for a in singles for s in a.samples] == whole.samples
@@ -145,8 +136,9 @@ def test_samples_do_not_depend_on_how_rows_are_cut_into_units(
 
 _WORKER = """
 import sys
-from smolmix.pipelines.sources import SOURCES, raw_units, read_unit
-from smolmix.storage import Workspace
+from smolmix.pipelines.corpora import SOURCES
+from smolmix.pipelines.sources.raw_units import raw_units, read_unit
+from smolmix.workspace import Workspace
 source, workspace = SOURCES[sys.argv[1]], Workspace(sys.argv[2])
 for unit in raw_units(source, workspace)[int(sys.argv[3]) :: 2]:
     for adapted in read_unit(source, unit, workspace):

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from smolmix.media import MediaReader
-from smolmix.pipelines.corpora import SOURCES, count_rows, raw_units, read_unit
+from smolmix.pipelines.corpora import SOURCES
 from smolmix.pipelines.fetch.run import fetch
+from smolmix.pipelines.sources.raw_units import count_rows, raw_units, read_unit
 from smolmix.sample import Sample
 from smolmix.workspace import Workspace
 
@@ -31,7 +32,7 @@ def samples_of(corpus: str, workspace: Workspace) -> list[Sample]:
             assert not adapted.dropped
             found += adapted.samples
             rows += 1
-        assert rows == count_rows(unit, workspace.url)
+        assert rows == count_rows(source, unit, workspace)
     return found
 
 

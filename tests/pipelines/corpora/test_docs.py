@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from typer.testing import CliRunner
 
 from smolmix.cli import app
 from smolmix.media import MediaReader
-from smolmix.pipelines.corpora import SOURCES, raw_units, read_unit
+from smolmix.pipelines.corpora import SOURCES
 from smolmix.pipelines.corpora.table import markdown
+from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 
 ROOT = Path(__file__).parents[3]
 
@@ -60,8 +60,6 @@ def test_adding_a_corpus_takes_a_module_of_at_most_90_lines() -> None:
 
 
 def test_the_corpus_of_the_guide_does_what_its_fixture_expects(
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
     publish: Callable[..., Any],
     install: Callable[..., Any],
     tmp_path: Path,
@@ -69,11 +67,9 @@ def test_the_corpus_of_the_guide_does_what_its_fixture_expects(
     guide = (ROOT / "CONTRIBUTING.md").read_text()
     module: dict[str, Any] = {}
     exec(guide.split("```python\n")[1].split("```")[0], module)
-    (tmp_path / "sketches.json").write_text(guide.split("```json\n")[1].split("```")[0])
-    fixtures = request.config.pluginmanager.getplugin(str(Path(__file__).with_name("conftest.py")))
-    monkeypatch.setattr(fixtures, "FIXTURES", tmp_path)
+    fixture = json.loads(guide.split("```json\n")[1].split("```")[0])
     source = module["SOURCE"]
-    expect = publish(source, tmp_path / "hub")["expect"]
+    expect = publish(source, tmp_path / "hub", fixture=fixture)["expect"]
     workspace = install(source, tmp_path / "hub", tmp_path / "ws")
     found = [a for u in raw_units(source, workspace) for a in read_unit(source, u, workspace)]
     samples = [s for a in found for s in a.samples]

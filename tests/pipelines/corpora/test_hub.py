@@ -25,7 +25,8 @@ from typer.testing import CliRunner
 
 from smolmix.cli import app
 from smolmix.pipelines import corpora as registry
-from smolmix.pipelines.corpora import SOURCES, raw_units, read_unit
+from smolmix.pipelines.corpora import SOURCES
+from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 from smolmix.pipelines.sources.source import Http, Hub
 from smolmix.workspace import Workspace, stage_record
 
@@ -159,7 +160,6 @@ def test_six_layouts_are_fetched_through_cut_connections_and_adapted(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", proxy.url)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr("smolmix.pipelines.fetch.download.time.sleep", lambda seconds: None)
     monkeypatch.setattr("huggingface_hub.get_token", lambda: os.environ.get("HF_TOKEN"))
     space = str(tmp_path / "ws")
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from smolmix.pipelines.corpora import SOURCES
-from smolmix.pipelines.formats.format import Fault
-from smolmix.pipelines.formats.jsonl import parse
+from smolmix.pipelines.formats.format import UnreadableRow
+from smolmix.pipelines.formats.text import parse_object
 from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.schema import from_table, to_table
 
@@ -81,11 +81,11 @@ def test_an_odd_value_costs_its_row_at_most(path: Path) -> None:
     "text", [r'{"a": "\ud800"}', r'{"\udc00": 1}', r'{"a": [{"b": "x\uDBFF"}]}']
 )
 def test_half_a_surrogate_pair_is_a_fault(text: str) -> None:
-    found = parse(text.encode())
-    assert isinstance(found, Fault)
+    found = parse_object(text.encode())
+    assert isinstance(found, UnreadableRow)
     assert found.reason == "text-undecodable"
 
 
 @pytest.mark.parametrize("text", [r'{"a": "\ud83d\ude00"}', r'{"a": "\\ud800"}'])
 def test_a_whole_pair_and_a_written_out_escape_are_text(text: str) -> None:
-    assert parse(text.encode()) == json.loads(text)
+    assert parse_object(text.encode()) == json.loads(text)

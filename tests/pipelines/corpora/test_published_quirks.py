@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from smolmix.media import MediaReader
-from smolmix.pipelines.corpora import SOURCES, raw_units, read_unit
+from smolmix.pipelines.corpora import SOURCES
+from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 from smolmix.sample import Sample
 from smolmix.workspace import Workspace
 

@@ -198,7 +198,7 @@ def test_pictures_that_are_not_fetched_are_told_apart_by_name(
     for key, name in (("a", "1.png"), ("b", "2.png"), ("c", "1.png")):
         corpus.ask(key, FIND + name, f"What of {key}?", "All.")
     source, fetched = corpus.write(), workspace.raw("planted")
-    record = fetched.read_json("fetch.json") | {"selection": {"annotations": True}}
+    record = fetched.read_json("fetch.json") | {"scope": {"annotations": True}}
     fetched.write_json("fetch.json", record)
     found = merged(source)
     assert {key: len(s.turns) for key, s in found.kept.items()} == {"a": 4, "b": 2}

@@ -13,9 +13,10 @@ import pytest
 
 from smolmix.errors import DataError, UsageError
 from smolmix.media import MediaReader
-from smolmix.pipelines.corpora import raw_units, read_unit, source_of
+from smolmix.pipelines.corpora import source_of
 from smolmix.pipelines.fetch.run import fetch
 from smolmix.pipelines.sources.catalogue import read_catalogue
+from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 from smolmix.sample import Sample
 from smolmix.workspace import Workspace
 
@@ -177,7 +178,7 @@ def test_a_medium_is_found_however_its_row_names_it(image: object, tmp_path: Pat
 @pytest.mark.parametrize(
     ("format", "name"), [("llava", "p.zip"), ("webdataset", "w.tar"), ("parquet", "q.parquet")]
 )
-def test_a_damaged_file_of_the_users_is_named_where_it_lies(
+def test_a_damaged_file_of_the_users_is_named_by_its_own_path(
     format: str, name: str, tmp_path: Path
 ) -> None:
     _write(tmp_path / "mine")
@@ -185,7 +186,7 @@ def test_a_damaged_file_of_the_users_is_named_where_it_lies(
     with pytest.raises(DataError) as caught:
         _read(format, tmp_path)
     assert str(caught.value).startswith(f"own-data: {tmp_path / 'mine' / name}: ")
-    assert str(caught.value).endswith("; mend that file or move it away, then fetch again")
+    assert str(caught.value).endswith("; repair that file or move it away, then fetch again")
 
 
 def test_changed_files_are_seen_by_the_next_fetch(tmp_path: Path) -> None:

@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
+from smolmix.engine.lock import locked
 from smolmix.errors import DataError, IncompleteError, LockedError, UsageError
 from smolmix.http import Retry
 from smolmix.media import MediaReader
-from smolmix.pipelines.corpora import raw_units, read_unit
-from smolmix.pipelines.fetch import run as fetching
-from smolmix.pipelines.fetch.listing import downloader
-from smolmix.pipelines.fetch.record import Selection
-from smolmix.pipelines.fetch.run import Options, fetch
+from smolmix.pipelines.fetch.download import Downloader
+from smolmix.pipelines.fetch.run import FetchOptions, fetch
+from smolmix.pipelines.fetch.scope import Scope
 from smolmix.pipelines.formats.jsonl import JsonLines
+from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Http, Source
 from smolmix.sample import Sample, turns_of
@@ -86,13 +85,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "ws")
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        fetching,
-        "downloader",
-        lambda s: replace(downloader(s), retry=Retry(attempts=4, sleep=lambda seconds: None)),
-    )
+IMPATIENT = Downloader(retry=Retry(attempts=4, sleep=lambda seconds: None))
 
 
 def read(source: Source, workspace: Workspace) -> tuple[list[Sample], list[str]]:
@@ -103,7 +96,7 @@ def read(source: Source, workspace: Workspace) -> tuple[list[Sample], list[str]]
     )
 
 
-def test_rows_and_media_are_brought_rewritten_indexed_and_read(
+def test_rows_and_media_are_downloaded_rewritten_indexed_and_read(
     source: Source, workspace: Workspace
 ) -> None:
     assert fetch(source, workspace).fresh
@@ -121,7 +114,7 @@ def test_rows_and_media_are_brought_rewritten_indexed_and_read(
     assert len(list(workspace.local().rglob("*.tar"))) == 2
 
 
-def test_fetching_again_asks_nobody(source: Source, workspace: Workspace, site: Any) -> None:
+def test_fetching_again_sends_no_request(source: Source, workspace: Workspace, site: Any) -> None:
     fetch(source, workspace)
     site.requests.clear()
     assert not fetch(source, workspace).fresh
@@ -134,11 +127,11 @@ def test_cut_connections_and_a_kill_between_files_leave_the_same_bytes(
     fetch(source, Workspace(tmp_path / "calm"))
     site.trouble = [("cut", 100), ("status", 503, ""), ("cut", 10), *[("status", 500, "")] * 30]
     with pytest.raises(DataError, match="in a row"):
-        fetch(source, workspace, Options(jobs=1))
+        fetch(source, workspace, FetchOptions(at_once=1, downloader=IMPATIENT))
     with pytest.raises(IncompleteError, match="stopped half-way"):
         raw_units(source, workspace)
     site.trouble = []
-    fetch(source, workspace, Options(jobs=1))
+    fetch(source, workspace, FetchOptions(at_once=1, downloader=IMPATIENT))
     one, two = (
         {
             p.relative_to(w.local()).as_posix(): p.read_bytes()
@@ -153,37 +146,37 @@ def test_cut_connections_and_a_kill_between_files_leave_the_same_bytes(
 def test_a_limit_takes_that_many_rows_and_no_further_file(
     source: Source, workspace: Workspace, site: Any
 ) -> None:
-    fetch(source, workspace, Options(selection=Selection(limit=7)))
+    fetch(source, workspace, FetchOptions(scope=Scope(limit=7)))
     samples, dropped = read(source, workspace)
     assert [s.turns[-1].text for s in samples] == [f"row {n}" for n in range(7)]
     assert not dropped
     assert "/b.jsonl.gz" not in {path for method, path, _ in site.requests if method == "GET"}
-    fetch(source, workspace, Options(selection=Selection(limit=14)))
+    fetch(source, workspace, FetchOptions(scope=Scope(limit=14)))
     assert len(read(source, workspace)[0]) == 14
 
 
 def test_globs_choose_files(source: Source, workspace: Workspace) -> None:
-    fetch(source, workspace, Options(selection=Selection(files=("b.*", "images-2*"))))
+    fetch(source, workspace, FetchOptions(scope=Scope(files=("b.*", "images-2*"))))
     samples, dropped = read(source, workspace)
     assert len(samples) + len(dropped) == 10
     assert dropped.count("media-missing") == 2
 
 
-def test_max_bytes_brings_what_fits_rows_first(
+def test_max_bytes_takes_files_that_fit_rows_first(
     source: Source, workspace: Workspace, site: Any
 ) -> None:
     enough = len(site.files["/a.jsonl"]) + len(site.files["/b.jsonl.gz"])
-    done = fetch(source, workspace, Options(selection=Selection(max_bytes=enough)))
+    done = fetch(source, workspace, FetchOptions(scope=Scope(max_bytes=enough)))
     assert done.files == 2
     assert done.bytes == enough
-    with pytest.raises(UsageError, match="no file of rows"):
-        fetch(source, workspace, Options(selection=Selection(max_bytes=1)))
+    with pytest.raises(UsageError, match="of rows is in scope"):
+        fetch(source, workspace, FetchOptions(scope=Scope(max_bytes=1)))
 
 
-def test_annotations_bring_rows_without_media_and_a_later_fetch_the_rest(
+def test_annotations_fetch_rows_without_media_and_a_later_fetch_the_rest(
     source: Source, workspace: Workspace, site: Any
 ) -> None:
-    fetch(source, workspace, Options(selection=Selection(annotations=True)))
+    fetch(source, workspace, FetchOptions(scope=Scope(annotations=True)))
     assert not list(workspace.local().rglob("*.tar"))
     samples, dropped = read(source, workspace)
     assert not dropped
@@ -193,13 +186,13 @@ def test_annotations_bring_rows_without_media_and_a_later_fetch_the_rest(
         MediaReader(workspace).read(next(s for s in samples if s.media).media[0].refs[0])
     site.requests.clear()
     fetch(source, workspace)
-    brought = {path for method, path, _ in site.requests if method == "GET"}
-    assert brought == {"/images-1.tar.gz", "/images-2.tar.gz"}
+    got = {path for method, path, _ in site.requests if method == "GET"}
+    assert got == {"/images-1.tar.gz", "/images-2.tar.gz"}
     assert len(read(source, workspace)[0]) == 19
 
 
 def test_the_first_rows_can_come_without_their_media(source: Source, workspace: Workspace) -> None:
-    done = fetch(source, workspace, Options(selection=Selection(annotations=True, limit=3)))
+    done = fetch(source, workspace, FetchOptions(scope=Scope(annotations=True, limit=3)))
     assert done.files == 1
     assert not list(workspace.local().rglob("*.tar"))
 
@@ -208,14 +201,14 @@ def test_a_dry_run_says_files_and_bytes_and_writes_nothing(
     source: Source, workspace: Workspace, site: Any
 ) -> None:
     said: list[str] = []
-    would = fetch(source, workspace, Options(dry_run=True, say=said.append))
+    would = fetch(source, workspace, FetchOptions(dry_run=True, say=said.append))
     assert (would.files, would.bytes) == (4, sum(map(len, site.files.values())))
     assert len(said) == 4
     assert not workspace.local().exists()
     assert {method for method, _, _ in site.requests} == {"HEAD"}
 
 
-def test_a_disk_too_small_is_said_before_anything_is_brought(
+def test_a_disk_too_small_is_reported_before_anything_is_downloaded(
     source: Source, workspace: Workspace, site: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(".")._replace(free=300)
@@ -226,9 +219,7 @@ def test_a_disk_too_small_is_said_before_anything_is_brought(
 
 
 def test_two_runs_on_one_corpus_refuse_each_other(source: Source, workspace: Workspace) -> None:
-    lock = workspace.raw("served").local(".lock")
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock), pytest.raises(LockedError, match="another run"):
+    with locked(workspace.raw("served")), pytest.raises(LockedError, match="served"):
         fetch(source, workspace)
 
 
@@ -240,7 +231,7 @@ def test_media_of_the_user_fill_what_is_not_published(
     (theirs / "19.png").write_bytes(b"mine")
     fetch(source, workspace)
     before = raw_units(source, workspace)
-    fetch(source, workspace, Options(media=str(tmp_path / "mine")))
+    fetch(source, workspace, FetchOptions(media=str(tmp_path / "mine")))
     samples, dropped = read(source, workspace)
     assert not dropped
     assert len(samples) == 20
@@ -250,7 +241,7 @@ def test_media_of_the_user_fill_what_is_not_published(
     workspace.remove("raw/served/v1/a.jsonl")
     (theirs / "19.png").write_bytes(b"another of mine")
     after = raw_units(source, workspace)
-    fetch(source, workspace)  # named once, the folder goes on to count, as it is now
+    fetch(source, workspace)  # given once, the folder stays valid, as it is now
     assert [u.files for u in after] != [u.files for u in raw_units(source, workspace)]
     (ref,) = read(source, workspace)[0][-1].media[0].refs
     assert MediaReader(workspace).read(ref) == b"another of mine"
@@ -258,21 +249,21 @@ def test_media_of_the_user_fill_what_is_not_published(
 
 def test_a_media_folder_that_is_not_there_is_refused(source: Source, workspace: Workspace) -> None:
     with pytest.raises(UsageError, match="no such folder"):
-        fetch(source, workspace, Options(media="/nowhere"))
+        fetch(source, workspace, FetchOptions(media="/nowhere"))
 
 
-def test_annotations_are_refused_where_media_lie_with_the_rows(
+def test_annotations_are_refused_where_media_are_in_the_files_of_rows(
     source: Source, workspace: Workspace
 ) -> None:
     with pytest.raises(UsageError, match="same files"):
         fetch(
             replace(source, media_in=()),
             workspace,
-            Options(selection=Selection(annotations=True)),
+            FetchOptions(scope=Scope(annotations=True)),
         )
 
 
-def test_a_file_deleted_from_disk_is_brought_again(
+def test_a_file_deleted_from_disk_is_downloaded_again(
     source: Source, workspace: Workspace, site: Any
 ) -> None:
     fetch(source, workspace)
@@ -282,7 +273,7 @@ def test_a_file_deleted_from_disk_is_brought_again(
     assert [p for m, p, _ in site.requests if m == "GET"] == ["/a.jsonl"]
 
 
-def test_an_index_that_was_cut_or_is_of_other_bytes_is_written_anew(
+def test_an_index_that_was_cut_or_is_of_other_bytes_is_written_again(
     source: Source, workspace: Workspace, site: Any
 ) -> None:
     def packed(mark: str) -> bytes:

@@ -171,7 +171,7 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_selects_is_fetched(
     assert whole == {"/zipped.zip", "/packed/p.tar.gz"}
     looked = {path for method, path, asked in site.requests if method == "GET" and asked}
     assert looked == {"/zipped.zip", "/other.zip", "/images.tar", "/packed/p.tar.gz"}
-    assert "packed/p.tar.gz: compressed as a whole" in err
+    assert "packed/p.tar.gz: compressed, it cannot be searched" in err
     site.requests.clear()
     assert "there already" in run("fetch", "served", "--for", "small")[1]
     assert not site.requests

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from smolmix.errors import DataError
-from smolmix.pipelines.fetch.record import Selection
-from smolmix.pipelines.fetch.run import Options, fetch
+from smolmix.pipelines.fetch.run import FetchOptions, fetch
+from smolmix.pipelines.fetch.scope import Scope
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.source import Hub, Source
 from smolmix.workspace import Workspace
@@ -45,7 +45,7 @@ def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
         role="vision",
         modality="image",
         licence="MIT",
-        origin=Hub(repo=ROWS, beside=(("media", MEDIA),)),
+        origin=Hub(repo=ROWS, media_repos=(("media", MEDIA),)),
         format=JsonLines(),
         adapt=lambda row: (),
         rows_in=("*.jsonl",),
@@ -68,10 +68,10 @@ def test_media_published_elsewhere_stay_at_the_commit_they_were_first_fetched_at
 ) -> None:
     _publish(site, ROWS, "main", "1" * 40, {"a.jsonl": LINES})
     _publish(site, MEDIA, "main", "2" * 40, {"1.png": b"one", "2.png": b"two"})
-    part = Options(selection=Selection(files=("a.jsonl", "media/1.png")))
+    part = FetchOptions(scope=Scope(files=("a.jsonl", "media/1.png")))
     assert fetch(source, workspace, part).files == 2
     _publish(site, MEDIA, "main", "3" * 40, {"1.png": b"one", "2.png": b"new"})  # it goes on
     assert fetch(source, workspace).files == 3
     record = workspace.raw("listed").read_json("fetch.json")
-    assert record["beside"] == {MEDIA: "2" * 40}
+    assert record["media_repos"] == {MEDIA: "2" * 40}
     assert workspace.read_bytes(f"raw/listed/{'1' * 40}/media/2.png") == b"two"

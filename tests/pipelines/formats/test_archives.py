@@ -12,7 +12,8 @@ import pytest
 
 from smolmix.errors import DataError
 from smolmix.pipelines.formats import rewrite as rewriting
-from smolmix.pipelines.formats.rewrite import Joined, rewrite
+from smolmix.pipelines.formats.rewrite import rewrite
+from smolmix.pipelines.formats.streams import JoinedStream
 from smolmix.pipelines.formats.tars import members, safe_name
 from smolmix.pipelines.formats.zips import unpack, zip_members
 
@@ -158,7 +159,7 @@ def test_a_zip_split_by_the_zip_program_is_read_whole(tmp_path: Path) -> None:
 
 def test_joined_parts_read_as_one(tmp_path: Path) -> None:
     parts = [io.BytesIO(b"abc"), io.BytesIO(b""), io.BytesIO(b"defg")]
-    joined = io.BufferedReader(Joined(parts), 2)
+    joined = io.BufferedReader(JoinedStream(parts), 2)
     assert joined.read() == b"abcdefg"
     joined.seek(2)
     assert joined.read(3) == b"cde"

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from smolmix.errors import DataError
-from smolmix.pipelines.formats.format import Fault, FileFormat, RawFile
+from smolmix.pipelines.formats.format import FileFormat, RawFile, UnreadableRow
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.formats.small_files import JsonFiles
 from smolmix.pipelines.formats.webdataset import WebDataset
@@ -23,7 +23,7 @@ BAD = {"deep": DEEP, "cut": b'{"text": "a', "list": b"[1]", "bytes": b'{"text": 
 
 def _rows(wanted: FileFormat, root: Folder, *paths: str) -> list[object]:
     files = [RawFile(path=p, size=root.local(p).stat().st_size, sha256="") for p in sorted(paths)]
-    (piece,) = wanted.pieces(files, root)
+    (piece,) = wanted.split(files, root)
     found = list(wanted.read(piece, root))
     assert [c.row for c in found] == list(range(wanted.count(piece, root)))
     return [c.values for c in found]
@@ -44,7 +44,7 @@ def test_a_file_that_is_no_object_is_one_fault(tmp_path: Path, kind: str) -> Non
     (tmp_path / "c.json").write_bytes(b'{"text": "last"}')
     first, bad, last = _rows(JsonFiles(), Folder(tmp_path), "a.json", "b.json", "c.json")
     assert (first, last) == ({"text": "first"}, {"text": "last"})
-    assert isinstance(bad, Fault)
+    assert isinstance(bad, UnreadableRow)
 
 
 @pytest.mark.parametrize("kind", sorted(BAD))
@@ -55,7 +55,7 @@ def test_a_member_that_is_no_object_is_one_fault(tmp_path: Path, kind: str) -> N
     first, bad, last = _rows(WebDataset(), Folder(tmp_path), "a.tar")
     assert first == {"_key": "1", "_media": {"jpg": "1.jpg"}, "caption": "x"}
     assert last == {"_key": "3", "_media": {}, "caption": "x"}
-    assert isinstance(bad, Fault)
+    assert isinstance(bad, UnreadableRow)
     assert bad.detail.startswith("2.json: ")
 
 

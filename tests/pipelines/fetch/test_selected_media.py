@@ -3,7 +3,6 @@
 import io
 import tarfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,14 @@ import pytest
 from tests.support.selections import put_mixture
 
 from smolmix.errors import DataError, IncompleteError, StaleError, UsageError
-from smolmix.http import Retry
 from smolmix.media import MediaReader
 from smolmix.mixtures.selection.lock import CorpusLock
 from smolmix.mixtures.selection.reader import mixture_folder
-from smolmix.pipelines.corpora import raw_units, read_unit
-from smolmix.pipelines.fetch import run as fetching
-from smolmix.pipelines.fetch.listing import downloader
-from smolmix.pipelines.fetch.record import Selection
-from smolmix.pipelines.fetch.run import Options, fetch
+from smolmix.pipelines.fetch.run import FetchOptions, fetch
+from smolmix.pipelines.fetch.scope import Scope
 from smolmix.pipelines.fetch.selected_media import selected_files
 from smolmix.pipelines.formats.parquet import Parquet
+from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Http, Source
 from smolmix.sample import Sample, turns_of
@@ -39,7 +35,7 @@ def _adapt(row: Row) -> Iterator[Sample]:
 
 
 @pytest.fixture
-def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
+def source(site: Any) -> Source:
     rows = [
         {"name": f"c{n}", "image": {"bytes": bytes([n]) * 20_000, "path": None}} for n in range(40)
     ]
@@ -55,11 +51,6 @@ def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
             info.size = 3
             archive.addfile(info, io.BytesIO(b"png"))
         site.files[f"/{name}.tar.gz"] = out.getvalue()
-    monkeypatch.setattr(
-        fetching,
-        "downloader",
-        lambda s: replace(downloader(s), retry=Retry(sleep=lambda seconds: None)),
-    )
     return Source(
         id="served",
         title="Served",
@@ -96,8 +87,8 @@ def _lock(source: Source, whole: Workspace, here: Workspace, names: set[str]) ->
 
 def _fetch_for(source: Source, space: Workspace) -> None:
     needed = selected_files(source.id, mixture_folder("mine", space), space)
-    selection = Selection(picked=tuple(sorted(needed.files.items())), named=needed.named)
-    fetch(source, space, Options(selection=selection, revision=needed.revision))
+    scope = Scope(selected=tuple(sorted(needed.files.items())), named=needed.named)
+    fetch(source, space, FetchOptions(scope=scope, revision=needed.revision))
 
 
 def test_only_row_groups_and_archives_that_hold_the_selection_are_fetched(
@@ -123,7 +114,7 @@ def test_only_row_groups_and_archives_that_hold_the_selection_are_fetched(
     assert entry["row_groups"] == [1, 6]
     used = here.local("raw/served/v1/x.parquet").stat().st_blocks * 512
     assert used < len(site.files["/x.parquet"]) / 2
-    with pytest.raises(IncompleteError, match="only the media that a mixture selects"):
+    with pytest.raises(IncompleteError, match="only the media that a mixture needs"):
         raw_units(source, here)
     site.requests.clear()
     _fetch_for(source, here)

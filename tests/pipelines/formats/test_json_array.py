@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smolmix.errors import DataError
 from smolmix.pipelines.formats import json_array
-from smolmix.pipelines.formats.format import Fault, RawFile
+from smolmix.pipelines.formats.format import RawFile, UnreadableRow
 from smolmix.pipelines.formats.json_array import JsonArray, Scanner, elements
 from smolmix.storage import Folder
 
@@ -81,7 +81,7 @@ def _file(tmp_path: Path, data: bytes) -> tuple[RawFile, Folder]:
 
 
 def _values(wanted: JsonArray, file: RawFile, root: Folder) -> list[Any]:
-    pieces = wanted.pieces([file], root)
+    pieces = wanted.split([file], root)
     found: list[Any] = [c.values for p in pieces for c in wanted.read(p, root)]
     assert len(found) == sum(wanted.count(p, root) for p in pieces)
     return found
@@ -106,15 +106,15 @@ def test_an_object_of_rows_gives_rows_with_their_keys(tmp_path: Path) -> None:
     file, root = _file(tmp_path, b'{"x": {"a": 1}, "y": [2], "z": {"a": 3}}')
     found = _values(JsonArray(), file, root)
     assert found[0] == {"_key": "x", "a": 1}
-    assert isinstance(found[1], Fault)
+    assert isinstance(found[1], UnreadableRow)
     assert found[2] == {"_key": "z", "a": 3}
 
 
 def test_a_broken_element_is_one_fault_and_the_rest_is_read(tmp_path: Path) -> None:
     file, root = _file(tmp_path, b'[{"a": 1}, {"a": }, {"a": 3}, tru, {"a": 5}')
     found = _values(JsonArray(cut_bytes=1), file, root)
-    assert [v if isinstance(v, Fault) else v["a"] for v in found][::2] == [1, 3, 5]
-    assert sum(isinstance(v, Fault) for v in found) == 2
+    assert [v if isinstance(v, UnreadableRow) else v["a"] for v in found][::2] == [1, 3, 5]
+    assert sum(isinstance(v, UnreadableRow) for v in found) == 2
 
 
 def test_memory_stays_small_whatever_the_size_of_the_array(
@@ -127,7 +127,7 @@ def test_memory_stays_small_whatever_the_size_of_the_array(
     file, root = _file(tmp_path, b"[" + b",".join([row] * 20_000) + b"]")
     tracemalloc.start()
     wanted = JsonArray(cut_bytes=1 << 18)
-    pieces = wanted.pieces([file], root)
+    pieces = wanted.split([file], root)
     rows = sum(1 for p in pieces for _ in wanted.read(p, root))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -141,4 +141,4 @@ def test_an_endless_element_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(json_array, "MAX_ELEMENT", 1_000)
     file, root = _file(tmp_path, b'[{"a": "' + b"x" * 5_000)
     with pytest.raises(DataError, match="damaged"):
-        JsonArray().pieces([file], root)
+        JsonArray().split([file], root)

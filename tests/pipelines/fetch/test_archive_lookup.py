@@ -36,7 +36,7 @@ def _found(site: Any, *named: str) -> tuple[list[str], list[str]]:
     ]
     said: list[str] = []
     fetcher = Downloader(retry=Retry(sleep=lambda seconds: None))
-    return files_with(named, files, fetcher, jobs=2, say=said.append), said
+    return files_with(named, files, fetcher, at_once=2, say=said.append), said
 
 
 def test_parts_of_a_cut_zip_come_together_or_not_at_all(site: Any) -> None:
@@ -64,9 +64,9 @@ def test_a_tar_is_hopped_through_and_only_to_the_first_name(site: Any) -> None:
     site.requests.clear()
     assert _found(site, "missing.png") == ([], [])
     asked = [r.removeprefix("bytes=").split("-") for _, _, r in site.requests]
-    brought = sum(int(end) - int(start) + 1 for start, end in asked)
+    read = sum(int(end) - int(start) + 1 for start, end in asked)
     assert len(site.requests) > 40
-    assert brought < len(site.files["/all.tar"]) / 2
+    assert read < len(site.files["/all.tar"]) / 2
 
 
 def test_an_archive_in_a_folder_that_no_name_is_under_is_not_looked_into(site: Any) -> None:
@@ -75,13 +75,15 @@ def test_an_archive_in_a_folder_that_no_name_is_under_is_not_looked_into(site: A
     assert {path for _, path, _ in site.requests} == {"/in/a.zip"}
 
 
-def test_a_server_without_ranges_and_a_damaged_zip_are_brought_whole_and_said(site: Any) -> None:
+def test_archives_that_cannot_be_searched_are_downloaded_and_reported(
+    site: Any,
+) -> None:
     site.files = {"/a.zip": _zip(["1.png"])}
     site.trouble = [("whole",)]
     found, said = _found(site, "2.png")
     assert found == ["a.zip"]
-    assert "no ranges" in said[0]
+    assert "does not support ranges" in said[0]
     site.files = {"/a.zip": b"PK" + bytes(100)}
     found, said = _found(site, "2.png")
     assert found == ["a.zip"]
-    assert "cannot be looked into" in said[0]
+    assert "cannot be searched" in said[0]
