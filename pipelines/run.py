@@ -187,7 +187,8 @@ def train_and_evaluate(journey: Journey, outcome: Outcome, say: Callable[[str], 
     from smolmix.model.eval.run import evaluate_corpus
     from smolmix.model.train.data import open_stages
     from smolmix.model.train.progress import Watcher
-    from smolmix.model.train.train import local_run, train
+    from smolmix.model.train.run_record import local_run
+    from smolmix.model.train.train import train
 
     workspace, recipe = journey.workspace, journey.recipe
     with outcome.step("train", say), Watcher() as watch:

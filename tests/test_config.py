@@ -172,5 +172,5 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
 def test_counts_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "counts.csv"
     path.write_bytes(b"component,samples\ncaf\xe9,3\n")
-    with pytest.raises(UsageError, match=r"counts\.csv: no CSV in UTF-8"):
+    with pytest.raises(UsageError, match=r"counts\.csv: not a CSV file in UTF-8"):
         read_counts(path)

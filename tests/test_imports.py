@@ -93,7 +93,6 @@ def test_every_group_has_a_layer() -> None:
     assert {_group(module) for module in MODULES} == {g for layer in LAYERS for g in layer}
 
 
-@pytest.mark.xfail(reason="the modules have just been moved into the new layout")
 def test_imports_point_down_only() -> None:
     height = {group: n for n, layer in enumerate(LAYERS) for group in layer}
     upwards = [

@@ -98,7 +98,7 @@ def main() -> None:
         print(json.dumps(run(sys.argv[2])))
         return
     sizes = [int(n) for n in sys.argv[1:]] or [1_000_000, 3_000_000, 10_000_000]
-    print("| rows | draws | plan s | build s | peak GB | worst share off, pp | CoT share |")
+    print("| rows | drawn | plan s | build s | peak GB | worst share off, pp | CoT share |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for rows in sizes:
         with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ with chain of thought. Each way is given its own best weights:
   the mean tokens of a sample, as a careful user would compute them;
 - smolmix: the spec.
 
-Measured on the drawn samples at every prefix from 1,000 draws on: the worst share of tokens, the
+Measured on the drawn samples at every prefix from 1,000 drawn on: the worst share of tokens, the
 share of chain of thought, and how many samples are drawn twice while others are never drawn.
 """
 
@@ -26,7 +26,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tests.support.synthetic import pool_of
 
-from smolmix.mixtures.candidates.strata import stratify
+from smolmix.mixtures.candidates.grouping import stratify
 from smolmix.mixtures.solve.solve import arrange, solve_spec
 from smolmix.mixtures.spec.load import parse_spec
 
@@ -48,7 +48,7 @@ class Pool:
 
 
 def make_pool() -> Pool:
-    """Return the pool that every way draws from."""
+    """Return the pool that every way drawn from."""
     rng = np.random.default_rng(0)
     return Pool(
         tokens={m: rng.gamma(1.5, MEAN[m] / 1.5, n).astype(np.int64) + 1 for m, n in ROWS.items()},
@@ -100,12 +100,12 @@ def by_ray(pool: Pool, seed: int) -> Draws:
 
     sets = [ray.data.from_arrow(blocks(c, m)) for c, m in enumerate(names)]
     mixed = sets[0].mix(*sets[1:], weights=[w[m] for m in names])
-    draws: Draws = []
+    drawn: Draws = []
     for batch in mixed.iter_batches(batch_size=BLOCK, batch_format="numpy"):
-        draws.extend((names[m], int(i)) for m, i in zip(batch["m"], batch["i"], strict=True))
-        if len(draws) >= DRAWS:
+        drawn.extend((names[m], int(i)) for m, i in zip(batch["m"], batch["i"], strict=True))
+        if len(drawn) >= DRAWS:
             break
-    return draws[:DRAWS]
+    return drawn[:DRAWS]
 
 
 def by_blend(pool: Pool, seed: int) -> Draws:
@@ -144,26 +144,26 @@ def by_smolmix(pool: Pool, seed: int) -> Draws:
         }
         for m in WISHED
     }
-    candidates = pool_of(found, columns)
-    supply, ordered = stratify(found, candidates, "shares")
-    stratum, within = arrange(found, solve_spec(found, supply, "shares"))
+    samples = pool_of(found, columns)
+    candidates, ordered = stratify(found, samples, "shares")
+    stratum, within = arrange(found, solve_spec(found, candidates, "shares"))
     size = np.diff(ordered.starts)
     rows = ordered.rows[ordered.starts[stratum] + within % size[stratum]]
-    names = np.array(candidates.components)[candidates.component[rows]]
-    return list(zip(names.tolist(), candidates.row[rows].tolist(), strict=True))
+    names = np.array(samples.components)[samples.component[rows]]
+    return list(zip(names.tolist(), samples.row[rows].tolist(), strict=True))
 
 
-def judge(pool: Pool, draws: Draws) -> dict[str, float]:
+def judge(pool: Pool, drawn: Draws) -> dict[str, float]:
     """Return the worst share errors and what chain of thought came to."""
-    names = np.array([m for m, _ in draws])
-    tokens = np.array([pool.tokens[m][i] for m, i in draws], np.float64)
-    cot = np.array([pool.cot[m][i] for m, i in draws])
-    at = np.arange(1, len(draws) + 1)
+    names = np.array([m for m, _ in drawn])
+    tokens = np.array([pool.tokens[m][i] for m, i in drawn], np.float64)
+    cot = np.array([pool.cot[m][i] for m, i in drawn])
+    at = np.arange(1, len(drawn) + 1)
     whole = np.cumsum(tokens)
     off = np.max(
         [np.abs(np.cumsum(tokens * (names == m)) / whole - s) for m, s in WISHED.items()], axis=0
     )
-    counts = np.unique([f"{m}/{i}" for m, i in draws], return_counts=True)[1]
+    counts = np.unique([f"{m}/{i}" for m, i in drawn], return_counts=True)[1]
     return {
         "end_pp": 100 * float(off[-1]),
         "prefix_pp": 100 * float(off[FIRST:].max()),

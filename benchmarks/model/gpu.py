@@ -28,9 +28,10 @@ from benchmarks.model.trainer import Row, trainer
 from smolmix.cost import image_grid
 from smolmix.model.arch.build import build
 from smolmix.model.arch.presets import IMAGE_ID, PRESETS
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.arch.varlen_attention import Documents, attention
 from smolmix.model.train.process_group import ProcessGroup
-from smolmix.model.train.recipe import ModelSpec, Recipe
+from smolmix.model.train.recipe import Recipe
 from smolmix.model.train.step import Packed, PackedModel, compile_layers, pack
 from smolmix.model.train.train import StageData, train
 from smolmix.profiles import PixelProfile, profile

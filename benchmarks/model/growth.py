@@ -17,9 +17,9 @@ import torch
 
 from smolmix.model.arch.build import build
 from smolmix.model.arch.presets import IMAGE_ID
-from smolmix.model.train.metrics import peak_memory_bytes
-from smolmix.model.train.recipe import ModelSpec
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.train.step import PackedModel, hidden_states, pack, token_losses
+from smolmix.model.train.training_log import peak_memory_bytes
 
 _POINTS = [
     {"tokens": t, "tiles": 0, "documents": t // 64, "dense": 0} for t in (1024, 2048, 4096, 8192)

@@ -16,10 +16,11 @@ import torch
 from transformers import SmolVLMForConditionalGeneration
 
 from smolmix.cost import image_grid
-from smolmix.model.arch.presets import config, preset
+from smolmix.model.arch.build import config
+from smolmix.model.arch.presets import preset
 from smolmix.model.eval.generate import generate
 from smolmix.model.eval.prompts import Shown
-from smolmix.model.train.metrics import peak_memory_bytes
+from smolmix.model.train.training_log import peak_memory_bytes
 from smolmix.profiles import profile
 from smolmix.tokenize.chat.encode import block_ids
 from smolmix.tokenize.chat.tokenizer import load

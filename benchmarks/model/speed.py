@@ -22,10 +22,11 @@ from typing import Any
 from benchmarks.model.trainer import Row, trainer
 
 from smolmix.model.arch.build import build
-from smolmix.model.train.metrics import peak_memory_bytes
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.train.process_group import ProcessGroup
-from smolmix.model.train.recipe import ModelSpec, Rates, Recipe, load_recipe
+from smolmix.model.train.recipe import Rates, Recipe, load_recipe
 from smolmix.model.train.train import StageData, train
+from smolmix.model.train.training_log import peak_memory_bytes
 from smolmix.tokenize.loader import SequenceDataset
 from smolmix.workspace import Workspace
 

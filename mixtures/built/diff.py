@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from smolmix.mixtures.built.summary import by_family, shares, whole
+from smolmix.mixtures.built.summary import by_family, shares, total_of
 from smolmix.mixtures.selection.lock import Lock
 from smolmix.mixtures.selection.reader import Selection, read_selection
 from smolmix.storage import Folder
@@ -22,14 +22,14 @@ def _changed(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, list[Any]]
 
 
 def _inputs(a: Lock, b: Lock) -> dict[str, list[str]]:
-    def said(lock: Lock) -> dict[str, str]:
+    def digests(lock: Lock) -> dict[str, str]:
         return {
             f"{corpus}.{what}": str(getattr(one, what))
             for corpus, one in lock.corpora.items()
             for what in ("revision", "curated", "counts", "licence")
         }
 
-    return _changed(said(a), said(b))
+    return _changed(digests(a), digests(b))
 
 
 def diff(a: Folder, b: Folder) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def diff(a: Folder, b: Folder) -> dict[str, Any]:
         drawn_more=(pl.col("copies_b") > pl.col("copies")).sum(),
         drawn_less=(pl.col("copies_b") < pl.col("copies")).sum(),
     ).row(0, named=True)
-    tokens = [whole(lock.solution).tokens for lock in (lock_a, lock_b)]
+    tokens = [total_of(lock.solution).tokens for lock in (lock_a, lock_b)]
     return {
         "same": lock_a.selection == lock_b.selection,
         "samples": [lock_a.samples, lock_b.samples],

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from smolmix.errors import DataError, IncompleteError, IntegrityError, UsageError
+from smolmix.mixtures.candidates.grouping import Ordered, stratify
 from smolmix.mixtures.candidates.pool import Pool, lacking, load_pool
 from smolmix.mixtures.candidates.previous_selection import previous_selection
-from smolmix.mixtures.candidates.strata import Sorted, stratify
-from smolmix.mixtures.candidates.supply import QUANTITIES, Ints
+from smolmix.mixtures.candidates.strata import QUANTITIES, Ints
 from smolmix.mixtures.selection.lock import (
     FORMAT,
     LOCK_FILE,
@@ -35,11 +35,11 @@ _ROWS = 1 << 17  # of the selection, held as a table at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Solved:
     """A spec's candidates, loaded and grouped."""
 
     pool: Pool
-    ordered: Sorted
+    ordered: Ordered
     mix: Mix
     removals: str  # digest of the removals across corpora, or ""
 
@@ -53,10 +53,10 @@ def check_here(reading: Reading, workspace: Workspace) -> None:
     """Refuse a spec with a corpus that is not curated.
 
     Raises:
-        IncompleteError: they are named.
+        IncompleteError: corpora are not curated; the message names them.
     """
-    there = workspace.corpora("curated")
-    missing = [c for c in corpora_of(reading.spec) if c not in there]
+    curated = workspace.corpora("curated")
+    missing = [c for c in corpora_of(reading.spec) if c not in curated]
     if missing:
         raise IncompleteError(
             f"{reading.path}: not curated in {workspace.url}: "
@@ -64,7 +64,7 @@ def check_here(reading: Reading, workspace: Workspace) -> None:
         )
 
 
-def measure(reading: Reading, workspace: Workspace) -> Measured:
+def measure(reading: Reading, workspace: Workspace) -> Solved:
     """Return the solved mixture of a spec whose corpora are all curated and counted.
 
     Raises:
@@ -80,34 +80,34 @@ def measure(reading: Reading, workspace: Workspace) -> Measured:
         spec_profile(spec).name,
         published(spec),
         reading.path,
-        leaving=removals.ids,
-        before=previous_selection(spec, reading.raw, workspace),
+        removed=removals.ids,
+        previous=previous_selection(spec, reading.raw, workspace),
     )
     for name in published(spec):
         if not (pool.component == pool.components.index(name)).any():
-            gone = ", ".join(f"{n:,} {why}" for why, n in pool.left_out.items())
+            excluded = ", ".join(f"{n:,} {why}" for why, n in pool.excluded.items())
             raise UsageError(
                 f"{reading.path}: components.{name}: no sample of "
-                f"{spec.components[name].corpus} is left"
+                f"{spec.components[name].corpus} is available"
                 f"{lacking(spec.components[name], workspace)}; loosen its subset or where, or "
-                "take it out" + (f" (left out of all components: {gone})" if gone else "")
+                "remove it" + (f" (excluded from all components: {excluded})" if excluded else "")
             )
-    supply, ordered = stratify(spec, pool, reading.path)
-    return Measured(
+    candidates, ordered = stratify(spec, pool, reading.path)
+    return Solved(
         pool=pool,
         ordered=ordered,
-        mix=solve_spec(spec, supply, reading.path),
+        mix=solve_spec(spec, candidates, reading.path),
         removals=removals.digest,
     )
 
 
-def _licences(measured: Measured) -> dict[str, int]:
-    """Return how many draws there are of each licence."""
+def _licences(measured: Solved) -> dict[str, int]:
+    """Return how many samples are drawn under each licence."""
     codes, names = measured.pool.tags["licence"]
-    draws = measured.mix.draws
+    drawn = measured.mix.drawn
     out: dict[str, int] = {}
-    for i, count in enumerate(draws):
-        start, size = int(measured.ordered.starts[i]), measured.mix.supply.strata[i].available
+    for i, count in enumerate(drawn):
+        start, size = int(measured.ordered.starts[i]), measured.mix.candidates.strata[i].available
         rounds, rest = divmod(int(count), size)
         found = codes[measured.ordered.rows[start : start + size]]
         times = rounds * np.bincount(found, minlength=len(names)) + np.bincount(
@@ -119,21 +119,21 @@ def _licences(measured: Measured) -> dict[str, int]:
 
 
 def _solution(mix: Mix) -> tuple[StratumLock, ...]:
-    totals = {q: mix.supply.total(q, mix.draws) for q in QUANTITIES}
+    totals = {q: mix.candidates.total(q, mix.drawn) for q in QUANTITIES}
     return tuple(
         StratumLock(
             component=s.component,
             tags=s.tags,
             available=s.available,
-            drawn=int(mix.draws[i]),
+            drawn=int(mix.drawn[i]),
             totals={q: round(float(totals[q][i]), 3) for q in QUANTITIES},
         )
-        for i, s in enumerate(mix.supply.strata)
+        for i, s in enumerate(mix.candidates.strata)
     )
 
 
 def check_published(reading: Reading) -> None:
-    """Refuse a mixture with components that nobody outside can have.
+    """Refuse a mixture with components whose data are not public.
 
     Raises:
         UsageError: one line for each, with the reason.
@@ -187,13 +187,13 @@ def build(
     return lock
 
 
-def _tables(measured: Measured, stratum: Ints, within: Ints) -> Iterator[pa.Table]:
+def _tables(measured: Solved, stratum: Ints, within: Ints) -> Iterator[pa.Table]:
     """Yield the selection in order, a piece at a time.
 
     Args:
         measured: the candidates.
         stratum: (samples drawn,) each position's stratum.
-        within: (samples drawn,) which of its stratum's draws stands there.
+        within: (samples drawn,) which of its stratum's drawn stands there.
     """
     pool, ordered = measured.pool, measured.ordered
     size = np.diff(ordered.starts)
@@ -217,7 +217,7 @@ def _tables(measured: Measured, stratum: Ints, within: Ints) -> Iterator[pa.Tabl
         )
 
 
-def _not_fetched(measured: Measured, stratum: Ints, within: Ints) -> dict[str, int]:
+def _not_fetched(measured: Solved, stratum: Ints, within: Ints) -> dict[str, int]:
     """Return how many samples drawn from each corpus have media that are not fetched."""
     pool, ordered = measured.pool, measured.ordered
     if not pool.not_fetched.any():
@@ -234,7 +234,7 @@ def _not_fetched(measured: Measured, stratum: Ints, within: Ints) -> dict[str, i
 def _lock(
     reading: Reading,
     workspace: Workspace,
-    measured: Measured,
+    measured: Solved,
     digest: str,
     samples: int,
     missing: dict[str, str],
@@ -252,11 +252,11 @@ def _lock(
         profile=name,
         corpora={c: corpus_lock(workspace, c, name) for c in corpora_of(spec)},
         removals=measured.removals,
-        excluded=dict(measured.pool.left_out),
-        available={n: c for n, c in measured.mix.supply.there.items() if c},
+        excluded=dict(measured.pool.excluded),
+        available={n: c for n, c in measured.mix.candidates.untaken.items() if c},
         unpublished=missing,
         solution=_solution(measured.mix),
-        achieved={r.key: r.value for r in measured.mix.reached},
+        achieved={r.key: r.value for r in measured.mix.achieved},
         licences=_licences(measured),
         samples=samples,
         selection=digest,
@@ -264,7 +264,7 @@ def _lock(
 
 
 def changes(lock: Lock, workspace: Workspace) -> list[str]:
-    """Return what differs between what the lock was built from and what is here now."""
+    """Return what has changed since the lock was written, one line for each input."""
     found = []
     for corpus, then in lock.corpora.items():
         now: CorpusLock = corpus_lock(workspace, corpus, lock.profile)
@@ -281,10 +281,10 @@ def changes(lock: Lock, workspace: Workspace) -> list[str]:
 
 
 def rebuild(lock: Lock, workspace: Workspace, where: str) -> Lock:
-    """Build the mixture that a lock describes, and prove that it is the same.
+    """Build the mixture that a lock describes; return its lock, whose selection is the same.
 
     Raises:
-        DataError: what it was built from has changed; the message says what.
+        DataError: an input has changed; the message names it.
         IntegrityError: all inputs are the same and the selection is not.
     """
     changed = changes(lock, workspace)
@@ -296,7 +296,7 @@ def rebuild(lock: Lock, workspace: Workspace, where: str) -> Lock:
     if again.selection != lock.selection:
         raise IntegrityError(
             f"{where}: selection {again.selection}, the lock says {lock.selection}, from the same "
-            f"data; the lock was made by smolmix {lock.smolmix} with scipy {lock.scipy}, this is "
+            f"data; smolmix {lock.smolmix} with scipy {lock.scipy} wrote the lock, this is "
             f"{again.smolmix} with scipy {again.scipy}"
         )
     return again

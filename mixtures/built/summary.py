@@ -1,4 +1,4 @@
-"""Totals of a mixture by any tag: what plan, build and diff print."""
+"""Totals of a built mixture by any tag, as build and diff print them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from smolmix.mixtures.selection.lock import Lock, StratumLock
 
 @dataclass(slots=True, kw_only=True)
 class Totals:
-    """What a group of strata adds up to."""
+    """The sums over a group of strata."""
 
     available: int = 0
     drawn: int = 0  # samples, each copy counted
@@ -32,7 +32,7 @@ def by_family(solution: Iterable[StratumLock], family: str) -> dict[str, Totals]
     return dict(sorted(groups.items()))
 
 
-def whole(solution: Iterable[StratumLock]) -> Totals:
+def total_of(solution: Iterable[StratumLock]) -> Totals:
     """Return the totals of all strata."""
     total = Totals()
     for stratum in solution:
@@ -42,20 +42,20 @@ def whole(solution: Iterable[StratumLock]) -> Totals:
 
 def cot_shares(solution: Sequence[StratumLock]) -> dict[str, float]:
     """Return the share of samples with declared and with detected chain of thought."""
-    drawn = max(whole(solution).drawn, 1)
+    drawn = max(total_of(solution).drawn, 1)
     groups = by_family(solution, "cot")
     return {k: groups[k].drawn / drawn if k in groups else 0.0 for k in ("declared", "detected")}
 
 
 def mean_duration_s(solution: Iterable[StratumLock]) -> float | None:
-    """Return the mean length of the mixture's videos, or None where there are none."""
+    """Return the mean length of the mixture's videos, or None without videos."""
     video = by_family(solution, "modality").get("video", Totals())
     return video.duration_s / video.drawn if video.drawn else None
 
 
 def shares(solution: Sequence[StratumLock], family: str) -> dict[str, tuple[float, float]]:
     """Return each value's share of samples and of tokens."""
-    total = whole(solution)
+    total = total_of(solution)
     return {
         value: (g.drawn / max(total.drawn, 1), g.tokens / max(total.tokens, 1.0))
         for value, g in by_family(solution, family).items()
@@ -64,7 +64,7 @@ def shares(solution: Sequence[StratumLock], family: str) -> dict[str, tuple[floa
 
 def facts(lock: Lock) -> Mapping[str, object]:
     """Return a built mixture as plain values, for `--json`."""
-    total = whole(lock.solution)
+    total = total_of(lock.solution)
     return {
         "name": lock.name,
         "samples": lock.samples,
@@ -95,7 +95,7 @@ def facts(lock: Lock) -> Mapping[str, object]:
 
 def lines(lock: Lock) -> list[str]:
     """Return a built mixture as a few lines for a person."""
-    total = whole(lock.solution)
+    total = total_of(lock.solution)
     out = [
         f"{lock.name}: {lock.samples:,} samples, {total.tokens:,.0f} tokens ({lock.profile})",
         f"{'component':34} {'available':>10} {'used':>10} {'samples':>8} {'tokens':>8}",

@@ -1,6 +1,6 @@
-"""Costs of samples whose media are not fetched: their text is counted, of media what is declared.
+"""Costs of samples whose media are not fetched: text as counted, media as declared.
 
-Where the spec declares nothing, the planner's own assumptions hold (`declared.py`).
+Where the spec declares nothing, the assumptions of `declared_sizes` apply.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from smolmix.mixtures.candidates.estimates import Known
 from smolmix.mixtures.selection.hashing import hash_ids
 from smolmix.mixtures.spec.spec import Component, Spec
 
-_SEED = 7  # which clip is taken to be how long; not the mixture's, whose hash orders the picks
+_SEED = 7  # decides which clip is assumed to be how long; the mixture's own seed orders samples
 
 
 def with_assumed(part: Part, spec: Spec, names: Sequence[str], where: str) -> Part:
-    """Return the part with tokens and seconds of media not fetched added as assumed.
+    """Return the part with the assumed tokens and seconds of media that are not fetched.
 
     Args:
         part: measures of curated samples.
@@ -36,7 +36,7 @@ def with_assumed(part: Part, spec: Spec, names: Sequence[str], where: str) -> Pa
         where: the spec's file, for messages.
 
     Raises:
-        UsageError: the spec bounds the length of clips whose length nobody says.
+        UsageError: the spec bounds the length of clips of unknown duration.
     """
     not_fetched = part.not_fetched
     if not not_fetched.any():
@@ -48,21 +48,21 @@ def with_assumed(part: Part, spec: Spec, names: Sequence[str], where: str) -> Pa
         clips = mine & (part.unfetched_clips > 0)
         if clips.any() and unknown_length(component) and _bounds_length(spec, component):
             raise UsageError(
-                f"{where}: components.{name}: its clips are not fetched and nobody says how long "
-                "they are, and the spec bounds duration_s; say declared.duration_s"
+                f"{where}: components.{name}: its clips are not fetched, their duration is "
+                "unknown, and the spec bounds duration_s; set declared.duration_s"
             )
         _assume(part, numbers, component, spec, mine)
-    whole = {n: v if n == "duration_s" else np.rint(v) for n, v in numbers.items()}
-    return replace(part, numbers=whole)
+    rounded = {n: v if n == "duration_s" else np.rint(v) for n, v in numbers.items()}
+    return replace(part, numbers=rounded)
 
 
 def unknown_length(component: Component) -> bool:
-    """Whether nobody says how long the component's clips are."""
+    """Whether the component declares no duration of its clips."""
     return component.declared.duration_s is None and not component.declared.durations
 
 
 def how_known(component: Component, modality: str) -> dict[str, Known]:
-    """Return how the quantities of a component are known whose media are not fetched."""
+    """Return how the quantities of a component without fetched media are known."""
     known: dict[str, Known] = {"visual_tokens": "assumed"}
     if modality == "video":
         known["duration_s"] = "unknown" if unknown_length(component) else "assumed"
@@ -70,7 +70,7 @@ def how_known(component: Component, modality: str) -> dict[str, Known]:
 
 
 def _named(part: Part, component: Component) -> NDArray[np.bool_]:
-    """Return which rows the component holds as far as names and tags decide it."""
+    """Return (rows,) which the component holds, as far as names and tags decide."""
     mask = np.ones(len(part.ids), np.bool_)
     for condition in component.where:
         if not condition.is_number:
@@ -83,8 +83,8 @@ def _named(part: Part, component: Component) -> NDArray[np.bool_]:
 
 def _bounds_length(spec: Spec, component: Component) -> bool:
     cap = spec.caps.duration_s
-    asked = {w.field for w in (*spec.where, *component.where)}
-    return cap.mean is not None or cap.max != float("inf") or "duration_s" in asked
+    named = {c.field for c in (*spec.where, *component.where)}
+    return cap.mean is not None or cap.max != float("inf") or "duration_s" in named
 
 
 def _assume(
@@ -94,27 +94,27 @@ def _assume(
     spec: Spec,
     mine: NDArray[np.bool_],
 ) -> None:
-    """Add to the rows `mine` what their media are taken to cost."""
-    pixel, said = spec.profile.profile().pixel, component.declared
+    """Add to the rows `mine` the assumed costs of their media."""
+    pixel, declared = spec.profile.profile().pixel, component.declared
     photo = image_grid(*PHOTO_PX, pixel)
     images = part.unfetched_images * mine
-    looks = images * float(photo.tokens(pixel.tokens_per_tile))
-    words = np.zeros(len(mine))
+    visual_tokens = images * float(photo.tokens(pixel.tokens_per_tile))
+    label_tokens = np.zeros(len(mine))
     frames = np.zeros(len(mine))
     for length, rows in _by_length(part, component, mine & (part.unfetched_clips > 0)):
         block, _ = visual("video", length, pixel)
         count = frame_count(length, max(1, round(length * NATIVE_FPS)), NATIVE_FPS, pixel)
         clips = part.unfetched_clips * rows
-        looks = looks + clips * block
-        words = words + clips * LABEL_TOKENS * (count - 1)
+        visual_tokens = visual_tokens + clips * block
+        label_tokens = label_tokens + clips * LABEL_TOKENS * (count - 1)
         frames = frames + clips * count
         numbers["duration_s"][rows] += part.unfetched_clips[rows] * length
-    if said.visual_tokens is not None:
-        looks = mine * said.visual_tokens - numbers["visual_tokens"] * mine
+    if declared.visual_tokens is not None:
+        visual_tokens = mine * declared.visual_tokens - numbers["visual_tokens"] * mine
     adds = {
-        "visual_tokens": looks,
-        "text_tokens": words,
-        "tokens": looks + words,
+        "visual_tokens": visual_tokens,
+        "text_tokens": label_tokens,
+        "tokens": visual_tokens + label_tokens,
         "frames": frames,
         "tiles": images * photo.tiles + frames,
     }
@@ -126,7 +126,7 @@ def _assume(
 def _by_length(
     part: Part, component: Component, clips: NDArray[np.bool_]
 ) -> list[tuple[float, NDArray[np.bool_]]]:
-    """Return each declared length with the clips that are taken to be that long."""
+    """Return each declared length with (rows,) the clips that are assumed to be that long."""
     if not clips.any():
         return []
     buckets = lengths(component.declared)

@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from smolmix.errors import DataError, IncompleteError
-from smolmix.mixtures.spec.conditions import NAMES, NUMBERS, TAG_PREFIX, Where
+from smolmix.errors import DataError, IncompleteError, stale
+from smolmix.mixtures.spec.conditions import NAMES, NUMBERS, TAG_PREFIX, Condition
 from smolmix.schema import COUNT_COLUMNS, TOKEN_COLUMNS, check_schema_version
 from smolmix.storage import Folder
 from smolmix.workspace import Workspace, part_files, stage_record
 
-# Read of every sample, whatever the spec speaks of.
+# Read of every sample, whatever the spec names.
 ALWAYS = ("modality", "category", "cot", "licence")
 _NOT_FETCHED = ("unfetched_images", "unfetched_clips")
 
@@ -25,7 +25,7 @@ class Part:
     """The measures of one part of a corpus, row for row."""
 
     corpus: str
-    name: str  # the unit's name, which picks refer to
+    name: str  # the unit's name, which the selection refers to
     ids: pa.Array
     names: dict[str, tuple[NDArray[np.int64], list[str]]]  # field -> codes, values
     numbers: dict[str, NDArray[np.float64] | NDArray[np.int64]]
@@ -38,7 +38,7 @@ class Part:
         """Return (rows,) which have media that are not fetched."""
         return np.asarray(self.unfetched_images + self.unfetched_clips > 0, np.bool_)
 
-    def mask(self, where: Where) -> NDArray[np.bool_]:
+    def mask(self, where: Condition) -> NDArray[np.bool_]:
         """Return (rows,) which rows meet the condition."""
         if where.is_number:
             values = self.numbers[where.field]
@@ -103,21 +103,21 @@ def corpus_parts(
     """Yield the parts of a curated and counted corpus.
 
     Args:
-        workspace: where they lie.
+        workspace: holds them.
         corpus: its id.
         profile: name of the profile whose counts are read.
-        fields: further fields that conditions or shares speak of.
+        fields: further fields that conditions or shares name.
 
     Raises:
         IncompleteError: the corpus is not curated, or not counted under this profile.
-        DataError: counts and samples do not belong together.
+        StaleError: the counts are those of other samples.
     """
     curated, counts = workspace.curated(corpus), workspace.counts(profile, corpus)
     for folder, verb in ((curated, f"smolmix curate {corpus}"), (counts, "smolmix mix build")):
         try:
             stage_record(folder)
         except IncompleteError as error:
-            raise IncompleteError(f"{folder.url}: not there or not whole; run {verb}") from error
+            raise IncompleteError(f"{folder.url}: missing or not finished; run `{verb}`") from error
     names = sorted({*ALWAYS, *(f for f in fields if f in NAMES)} - {"corpus"})
     names = sorted({*names, "subset"})
     tags = sorted(f.removeprefix(TAG_PREFIX) for f in fields if f.startswith(TAG_PREFIX))
@@ -131,9 +131,11 @@ def corpus_parts(
         tokens = _read(counts, file, ["id", *counted], [], _NOT_FETCHED)
         ids = pa.concat_arrays(table["id"].chunks) if table.num_rows else pa.array([], pa.string())
         if not table["id"].equals(tokens["id"]):
-            raise DataError(
-                f"{counts.at(file)}: its rows are not those of {curated.at(file)}; "
-                "run smolmix mix build again to count anew"
+            raise stale(
+                counts.at(file),
+                source=curated.at(file),
+                changed="its rows are other samples",
+                command="smolmix mix build",
             )
         coded = {n: _coded(table[n]) for n in names}
         coded["corpus"] = (np.zeros(len(ids), np.int64), [corpus])

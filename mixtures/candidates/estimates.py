@@ -10,8 +10,8 @@ MARKS: dict[Known, str] = {"measured": "", "declared": "d", "assumed": "a", "unk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A number, how it is known, and where it is from."""
+class Estimate:
+    """A number, how it is known, and its source."""
 
     value: float | None
     known: Known
@@ -25,24 +25,24 @@ class Figure:
         return f"{text}{MARKS[self.known]}"
 
 
-UNKNOWN = Figure(value=None, known="unknown")
+UNKNOWN = Estimate(value=None, known="unknown")
 
 
-def worst(kinds: Iterable[Known]) -> Known:
+def least_certain(kinds: Iterable[Known]) -> Known:
     """Return the least certain of several."""
     return max(kinds, key=lambda k: _RANK[k], default="measured")
 
 
-def summed(figures: Iterable[Figure]) -> Figure:
+def summed(estimates: Iterable[Estimate]) -> Estimate:
     """Return the sum: as certain as its least certain part, a lower bound where one is unknown."""
-    parts = list(figures)
-    there = [f.value for f in parts if f.value is not None]
-    known = worst(f.known for f in parts)
-    if not there:
-        return UNKNOWN if parts else Figure(value=0.0, known="measured")
-    missing = len(parts) - len(there)
-    return Figure(
-        value=sum(there),
+    parts = list(estimates)
+    values = [e.value for e in parts if e.value is not None]
+    known = least_certain(e.known for e in parts)
+    if not values:
+        return UNKNOWN if parts else Estimate(value=0.0, known="measured")
+    missing = len(parts) - len(values)
+    return Estimate(
+        value=sum(values),
         known=known,
         source=f"at least: {missing} of {len(parts)} parts unknown" if missing else "",
     )

@@ -14,7 +14,7 @@ from smolmix.mixtures.candidates.assumed_sizes import with_assumed
 from smolmix.mixtures.candidates.columns import ALWAYS, Part, corpus_parts
 from smolmix.mixtures.candidates.previous_selection import Previous
 from smolmix.mixtures.selection.hashing import hash_ids
-from smolmix.mixtures.spec.conditions import Where
+from smolmix.mixtures.spec.conditions import Condition
 from smolmix.mixtures.spec.spec import Component, Spec
 from smolmix.schema import TOKEN_COLUMNS
 from smolmix.workspace import Workspace, part_files
@@ -36,10 +36,10 @@ class Pool:
     tokens: Mapping[str, NDArray[np.int32]]
     duration_s: NDArray[np.float64]
     tags: Mapping[str, tuple[NDArray[np.int16], list[str]]]  # family -> codes, values
-    left_out: Mapping[str, int]  # why curated samples are no candidates -> how many
+    excluded: Mapping[str, int]  # reason curated samples are excluded -> how many
     not_fetched: NDArray[np.bool_]  # whose media are not fetched: what those cost is assumed
-    before: Mapping[str, int] = field(default_factory=dict)  # component -> what `take` came to when
-    # it was planned on all of the corpus; of its picks alone media are here
+    previous: Mapping[str, int] = field(default_factory=dict)  # component -> samples of its
+    # previous selection, where only their media are fetched
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -57,29 +57,29 @@ class _Gathered:
     codes: dict[str, list[NDArray[np.int16]]] = field(default_factory=dict)
     values: dict[str, dict[str, int]] = field(default_factory=dict)
     parts: list[tuple[str, str]] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
+    excluded: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, values: Any) -> None:
         self.columns.setdefault(name, []).append(values)
 
-    def leave(self, reason: str, count: int) -> None:
+    def exclude(self, reason: str, count: int) -> None:
         if count:
-            self.left_out[reason] = self.left_out.get(reason, 0) + count
+            self.excluded[reason] = self.excluded.get(reason, 0) + count
 
 
 def families(spec: Spec) -> tuple[str, ...]:
-    """Return the tags that the spec's shares speak of, beside those always kept."""
+    """Return the tags that the spec's shares name, and those that are always kept."""
     named = {f for f in spec.shares if f not in ("component", "corpus")}
     return tuple(sorted({*ALWAYS, *named}))
 
 
 def fields(spec: Spec) -> set[str]:
-    """Return every field that the spec's conditions and shares speak of."""
+    """Return every field that the spec's conditions and shares name."""
     conditions = [*spec.where, *(w for c in spec.components.values() for w in c.where)]
     return {*families(spec), *(w.field for w in conditions)}
 
 
-def _meets(part: Part, conditions: Iterable[Where]) -> NDArray[np.bool_]:
+def _meets(part: Part, conditions: Iterable[Condition]) -> NDArray[np.bool_]:
     mask = np.ones(len(part.ids), np.bool_)
     for condition in conditions:
         mask &= part.mask(condition)
@@ -89,18 +89,18 @@ def _meets(part: Part, conditions: Iterable[Where]) -> NDArray[np.bool_]:
 def _in_component(part: Part, component: Component) -> NDArray[np.bool_]:
     mask = _meets(part, component.where)
     if component.subset:
-        mask &= part.mask(Where(field="subset", op="in", values=component.subset))
+        mask &= part.mask(Condition(field="subset", op="in", values=component.subset))
     return mask
 
 
 def _allowed(part: Part, spec: Spec, removed: pa.Array | None, out: _Gathered) -> NDArray[np.bool_]:
-    """Return which rows any component may use; count the others under their reason."""
+    """Return (rows,) which any component may use; count the others under their reason."""
     allowed = part.train.copy()
-    out.leave("held out for evaluation", int((~allowed).sum()))
+    out.exclude("held out for evaluation", int((~allowed).sum()))
 
     def cut(reason: str, mask: NDArray[np.bool_]) -> None:
         nonlocal allowed
-        out.leave(reason, int((allowed & ~mask).sum()))
+        out.exclude(reason, int((allowed & ~mask).sum()))
         allowed = allowed & mask
 
     if removed is not None and len(removed):
@@ -119,18 +119,18 @@ def _gather(
     spec: Spec,
     names: Sequence[str],
     where: str,
-    leaving: pa.Array | None,
-    before: Mapping[str, Previous],
+    removed: pa.Array | None,
+    previous: Mapping[str, Previous],
     out: _Gathered,
 ) -> None:
-    allowed = _allowed(part, spec, leaving, out)
+    allowed = _allowed(part, spec, removed, out)
     order = sorted(spec.components)
     owner = np.full(len(part.ids), -1, np.int16)
     for name in names:
         mask = allowed & _in_component(part, spec.components[name])
-        if name in before:
-            picked = pa.compute.is_in(part.ids, value_set=before[name].ids)
-            mask &= picked.to_numpy(zero_copy_only=False)
+        if name in previous:
+            again = pa.compute.is_in(part.ids, value_set=previous[name].ids)
+            mask &= again.to_numpy(zero_copy_only=False)
         both = mask & (owner >= 0)
         if both.any():
             other = order[int(owner[both][0])]
@@ -141,7 +141,7 @@ def _gather(
             )
         owner[mask] = order.index(name)
     kept = np.flatnonzero(owner >= 0)
-    out.leave("in no component", int((allowed & (owner < 0)).sum()))
+    out.exclude("in no component", int((allowed & (owner < 0)).sum()))
     index = len(out.parts)
     out.parts.append((part.corpus, part.name))
     ids = part.ids.take(pa.array(kept))
@@ -180,25 +180,25 @@ def load_pool(
     components: Sequence[str],
     where: str,
     *,
-    leaving: pa.Array | None = None,
-    before: Mapping[str, Previous] | None = None,
+    removed: pa.Array | None = None,
+    previous: Mapping[str, Previous] | None = None,
 ) -> Pool:
     """Return the candidates of the named components.
 
     Args:
         spec: the mixture.
-        workspace: where curated samples and counts lie.
+        workspace: holds curated samples and counts.
         profile: name of the profile whose counts are read.
         components: those to load; their corpora must be curated and counted.
         where: the spec's file, for messages.
-        leaving: ids that were removed across corpora.
-        before: components that take their picks of before again.
+        removed: ids that were removed across corpora.
+        previous: components that take their previous selection again.
 
     Raises:
         IncompleteError: a corpus is not curated, or not counted under this profile.
         UsageError: two components hold the same sample.
     """
-    out, before = _Gathered(), before or {}
+    out, previous = _Gathered(), previous or {}
     by_corpus: dict[str, list[str]] = {}
     for name in components:
         by_corpus.setdefault(spec.components[name].corpus, []).append(name)
@@ -206,7 +206,7 @@ def load_pool(
     for corpus in sorted(by_corpus):
         for found in corpus_parts(workspace, corpus, profile, wanted):
             part = with_assumed(found, spec, by_corpus[corpus], where)
-            _gather(part, spec, by_corpus[corpus], where, leaving, before, out)
+            _gather(part, spec, by_corpus[corpus], where, removed, previous, out)
     empty: dict[str, type] = {
         "hash": np.uint64,
         "component": np.int16,
@@ -230,49 +230,49 @@ def load_pool(
             tokens={name: column(name) for name in TOKEN_COLUMNS},
             duration_s=column("duration_s"),
             tags={f: _sorted(out, f) for f in families(spec) if f in out.codes},
-            left_out=dict(sorted(out.left_out.items())),
+            excluded=dict(sorted(out.excluded.items())),
             not_fetched=column("not_fetched"),
-            before={name: b.drawn for name, b in before.items()},
+            previous={name: b.drawn for name, b in previous.items()},
         )
     )
 
 
 def lacking(component: Component, workspace: Workspace) -> str:
-    """Return which of the component's subsets the curated corpus lacks, and those it has."""
+    """Return which subset of the component the curated corpus lacks, and those it has, or ""."""
     if not component.subset:
         return ""
-    folder, there = workspace.curated(component.corpus), set[str]()
+    folder, known = workspace.curated(component.corpus), set[str]()
     for part in part_files(folder):
         with folder.open(part) as stream:
-            there |= set(pq.read_table(stream, columns=["subset"])["subset"].to_pylist())
-    there.discard("")
-    missing = [s for s in component.subset if s not in there]
+            known |= set(pq.read_table(stream, columns=["subset"])["subset"].to_pylist())
+    known.discard("")
+    missing = [s for s in component.subset if s not in known]
     if not missing:
         return ""
     return (
-        f": it has no subset {missing[0]!r}, but {', '.join(sorted(there)) or 'none'}"
-        f"{nearest(missing[0], there)}"
+        f": it has no subset {missing[0]!r}, but {', '.join(sorted(known)) or 'none'}"
+        f"{nearest(missing[0], known)}"
     )
 
 
 def _once(pool: Pool) -> Pool:
     """Return the pool with each id once, the first by corpus, part and row.
 
-    A row that a corpus publishes twice, word for word, is one sample under one id. Where the policy
-    leaves copies in, a mixture still uses it `epochs` times at most.
+    A row that a corpus publishes twice, word for word, is one sample under one id. Even where the
+    policy keeps copies, a mixture uses it at most `epochs` times.
     """
     again = _repeats(pool)
     if not len(again):
         return pool
     kept = np.ones(len(pool), np.bool_)
     kept[again] = False
-    left_out = {**pool.left_out, "there before under the same id": len(again)}
+    excluded = {**pool.excluded, "same id as an earlier sample": len(again)}
     return replace(
         pool,
         ids=pool.ids.filter(pa.array(kept)),
         tokens={name: values[kept] for name, values in pool.tokens.items()},
         tags={family: (codes[kept], values) for family, (codes, values) in pool.tags.items()},
-        left_out=dict(sorted(left_out.items())),
+        excluded=dict(sorted(excluded.items())),
         **{name: getattr(pool, name)[kept] for name in _COLUMNS},
     )
 

@@ -1,7 +1,7 @@
 """The previous selection of corpora of which only selected media are fetched.
 
 After `smolmix fetch --for MIXTURE` a corpus holds the mixture's selection and little else. A
-percentage of that, or a sample of it, is not what `take` asked for: such a component takes its
+percentage of that, or a sample of it, is not what `take` means: such a component takes its
 previous selection again, as far as it is still available.
 """
 

@@ -1,166 +1,146 @@
-"""Group the candidates into strata, each in order of hash, with running sums of what they cost."""
+"""The candidates that the solver chooses from, in strata.
 
-import random
+A stratum is a set of samples of one component that no constraint distinguishes.
+"""
+
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smolmix.errors import UsageError
-from smolmix.mixtures.candidates.lengths import bucket, bucket_names
-from smolmix.mixtures.candidates.pool import Pool
-from smolmix.mixtures.candidates.supply import QUANTITIES, Ints, Prefix, Stratum, Supply
-from smolmix.mixtures.spec.spec import Component, Spec
+from smolmix.schema import TOKEN_COLUMNS
 
-RELEASED_SEED = 42  # of `random:` in the released code; dataset.py of huggingface/smollm smolvlm2
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Quantities that a stratum's samples have; "samples" is one each.
+QUANTITIES = (*TOKEN_COLUMNS, "duration_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sorted:
-    """The candidates in order of stratum and, within it, of hash."""
+class Stratum:
+    """Samples of one component with the same value of every tag that a constraint names."""
 
-    rows: NDArray[np.int64]  # indices into the pool
-    starts: Ints  # (strata + 1,)
-
-
-def _chosen(rule: str, rows: Ints, hashes: NDArray[np.uint64], count: int) -> Ints:
-    """Return `count` of a component's rows: by hash, or as the released code would.
-
-    Source: huggingface/smollm vision/smolvlm2 dataset.py (`first`, `end`, `random` on the rows in
-    file order; `random` shuffles with seed 42 and takes the first).
-    """
-    if rule == "first":
-        return rows[:count]
-    if rule == "end":
-        return rows[len(rows) - count :]
-    if rule == "random":
-        shuffled = list(range(len(rows)))
-        random.Random(RELEASED_SEED).shuffle(shuffled)
-        return rows[np.array(shuffled[:count], np.int64)]
-    return rows[np.argsort(hashes[rows], kind="stable")[:count]]
+    component: str
+    tags: Mapping[str, str]  # family -> value: corpus, modality, cot, category, bucket, ...
+    available: int  # distinct samples
+    limit: int  # most samples that may be drawn: available × epochs
+    fixed: int | None = None  # samples drawn, where the component sets `take`
+    means: Mapping[str, float] = field(default_factory=dict)  # quantity -> mean of a sample
 
 
-def _take(
-    name: str, component: Component, epochs: int, rows: Ints, pool: Pool, where: str
-) -> tuple[Ints, Ints, int]:
-    """Return the rows used, those of them that are used once more, and the full rounds."""
-    assert component.take is not None
-    rule, count = component.rule, component.take.count(len(rows))
-    limit = len(rows) * (epochs if rule == "hash" else 1)
-    if name in pool.before:  # the rows are its picks, less what was lost since
-        rule, count = "hash", min(pool.before[name], limit)
-    if count > limit:
-        raise UsageError(
-            f"{where}: components.{name}.take asks for {count:,} samples; {len(rows):,} are there"
-            f" and each may be used {epochs} times; take fewer or raise epochs"
-        )
-    if rule != "hash":
-        return _chosen(rule, rows, pool.hashes, count), rows[:0], 1
-    rounds, rest = divmod(count, len(rows)) if len(rows) else (0, 0)
-    more = _chosen("hash", rows, pool.hashes, rest)
-    return (rows, more, rounds) if rounds else (more, rows[:0], 1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningSums:
+    """Running sums over the samples of measured strata, each stratum in order of hash."""
+
+    starts: Ints  # (strata + 1,) of each stratum's first sample; empty for declared ones
+    sums: Mapping[str, Ints | Floats]  # quantity -> (samples + 1,)
 
 
-def _codes(spec: Spec, pool: Pool) -> tuple[Ints, list[tuple[str, list[str]]]]:
-    """Return one number a row that names its stratum, and what its digits mean."""
-    digits: list[tuple[str, list[str]]] = [("component", list(pool.components))]
-    code = pool.component.astype(np.int64)
-    for family, (codes, values) in pool.tags.items():
-        if family == "licence" and "licence" not in spec.shares:
-            continue
-        if family == "category" and "category" not in spec.shares:
-            continue
-        digits.append((family, values))
-        code = code * len(values) + codes
-    length = spec.caps.duration_s
-    if length.mean is not None:
-        names = ["", *bucket_names(length.buckets)]
-        modality, values = pool.tags.get("modality", (np.zeros(0, np.int16), []))
-        video = np.array([v == "video" for v in values] or [False], np.bool_)[modality]
-        inside = np.where(video, bucket(pool.duration_s, length.buckets) + 1, 0)
-        digits.append(("bucket", names))
-        code = code * len(names) + inside
-    return code, digits
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """All strata, and what any number of samples from each costs."""
+
+    strata: Sequence[Stratum]
+    running: RunningSums | None = None
+    untaken: Mapping[str, int] = field(default_factory=dict)  # component -> samples before `take`
+
+    @property
+    def available(self) -> Ints:
+        """(strata,) distinct samples."""
+        return np.array([s.available for s in self.strata], np.int64)
+
+    @property
+    def limit(self) -> Ints:
+        """(strata,) most samples that may be drawn."""
+        return np.array([s.limit for s in self.strata], np.int64)
+
+    def members(self, family: str, value: str) -> NDArray[np.bool_]:
+        """Return (strata,) which strata have that tag; the family `component` is the component."""
+        return np.array([self.tag(i, family) == value for i in range(len(self.strata))], np.bool_)
+
+    def tag(self, stratum: int, family: str) -> str:
+        """Return a stratum's value of a tag, or an empty string."""
+        one = self.strata[stratum]
+        return one.component if family == "component" else one.tags.get(family, "")
+
+    def means(self, quantity: str) -> Floats:
+        """Return (strata,) the mean of a sample over the whole stratum."""
+        if quantity == "samples":
+            return np.ones(len(self.strata))
+        return np.array([s.means.get(quantity, 0.0) for s in self.strata], np.float64)
+
+    def total(self, quantity: str, drawn: Floats | Ints) -> Floats:
+        """Return (strata,) the sum over the first `drawn` samples of each stratum.
+
+        Samples are drawn in order of hash, and from the start again when a stratum is exhausted. A
+        fraction counts as that fraction of the next sample.
+
+        Args:
+            quantity: one of `QUANTITIES`, or "samples".
+            drawn: (strata,) samples drawn from each.
+        """
+        x = np.asarray(drawn, np.float64)
+        if quantity == "samples":
+            return x
+        whole = self.means(quantity) * x
+        if self.running is None or quantity not in self.running.sums:
+            return whole
+        starts = self.running.starts
+        size = np.diff(starts)
+        measured = size > 0
+        sums = self.running.sums[quantity]
+        first, n = starts[:-1][measured], size[measured]
+        at = x[measured]
+        rounds = np.floor(at / n)
+        rest = at - rounds * n
+        low = np.minimum(np.floor(rest).astype(np.int64), n)
+        high = np.minimum(low + 1, n)
+        base = sums[first].astype(np.float64)
+        here = sums[first + low].astype(np.float64)
+        step = sums[first + high].astype(np.float64) - here
+        one_round = sums[first + n].astype(np.float64) - base
+        whole[measured] = rounds * one_round + (here - base) + (rest - low) * step
+        return whole
+
+    def range(self, quantity: str, members: NDArray[np.bool_]) -> tuple[float, float]:
+        """Return the least and the most that one sample of these strata has.
+
+        Args:
+            quantity: one of `QUANTITIES`.
+            members: (strata,) which; at least one. Of declared strata only the mean counts.
+        """
+        known = [self.means(quantity)[members]]
+        if self.running is not None:
+            starts, sums = self.running.starts, self.running.sums[quantity]
+            for i in np.flatnonzero(members):
+                known.append(np.diff(sums[starts[i] : starts[i + 1] + 1]).astype(np.float64))
+        values = np.concatenate(known)
+        return float(values.min()), float(values.max())
+
+    def mean_at(self, quantity: str, drawn: Floats) -> Floats:
+        """Return (strata,) the mean over the first `drawn` samples; over all where none is."""
+        means = self.means(quantity)
+        if quantity == "samples":
+            return means
+        total = self.total(quantity, drawn)
+        some = drawn > 0
+        means[some] = total[some] / drawn[some]
+        return means
 
 
-def _tags(code: int, digits: Sequence[tuple[str, list[str]]]) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    for family, values in reversed(digits):
-        code, digit = divmod(code, len(values))
-        tags[family] = values[digit]
-    return {k: v for k, v in sorted(tags.items()) if v}
+def bucket(duration_s: NDArray[np.float64], edges: Sequence[float]) -> NDArray[np.int64]:
+    """Return the index of each duration's length bucket; a bucket includes its upper end."""
+    return np.searchsorted(np.asarray(edges), duration_s, side="left")
 
 
-def _sums(pool: Pool, rows: Ints) -> dict[str, Any]:
-    sums: dict[str, Any] = {}
-    for name in QUANTITIES:
-        values = pool.duration_s if name == "duration_s" else pool.tokens[name]
-        kind: Any = np.float64 if name == "duration_s" else np.int64
-        out = np.zeros(len(rows) + 1, kind)
-        np.cumsum(values[rows], out=out[1:], dtype=kind)
-        sums[name] = out
-    return sums
+def bucket_names(edges: Sequence[float]) -> list[str]:
+    """Return names such as `60-120 s`, one more than there are edges."""
+    lows = [0.0, *edges]
+    return [f"{a:g}-{b:g} s" for a, b in zip(lows[:-1], edges, strict=True)] + [f"{lows[-1]:g} s-"]
 
 
-def stratify(spec: Spec, pool: Pool, where: str) -> tuple[Supply, Sorted]:
-    """Return the supply of a measured mixture, and the order its picks follow.
-
-    Raises:
-        UsageError: a component takes more than there is.
-    """
-    chosen: list[Ints] = []
-    again: dict[str, tuple[Ints, int]] = {}
-    by_component = np.argsort(pool.component, kind="stable")
-    edges = np.searchsorted(pool.component[by_component], np.arange(len(pool.components) + 1))
-    for i, name in enumerate(pool.components):
-        rows = by_component[edges[i] : edges[i + 1]]
-        component = spec.components[name]
-        if component.take is not None and len(rows):
-            rows, more, rounds = _take(name, component, spec.epochs(name), rows, pool, where)
-            again[name] = (more, rounds)
-        chosen.append(rows)
-    rows = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
-    code, digits = _codes(spec, pool)
-    present, stratum = np.unique(code[rows], return_inverse=True)
-    order = np.argsort(pool.hashes[rows], kind="stable")
-    order = order[np.argsort(stratum[order].astype(np.int32), kind="stable")]
-    rows, stratum = rows[order], stratum[order]
-    starts = np.searchsorted(stratum, np.arange(len(present) + 1))
-    sums = _sums(pool, rows)
-    extra = _extra(again, code, present)
-    strata = []
-    corpora = {n: c.corpus for n, c in spec.components.items()}
-    for i, number in enumerate(present):
-        tags = _tags(int(number), digits)
-        name = tags.pop("component")
-        tags["corpus"] = corpora[name]
-        count = int(starts[i + 1] - starts[i])
-        taken = count * again[name][1] + extra[i] if name in again else None
-        flexible = taken is not None and spec.components[name].flexible
-        strata.append(
-            Stratum(
-                component=name,
-                tags=dict(sorted(tags.items())),
-                available=count,
-                limit=taken if flexible and taken is not None else count * spec.epochs(name),
-                fixed=None if flexible else taken,
-                means={
-                    q: float(sums[q][starts[i + 1]] - sums[q][starts[i]]) / max(count, 1)
-                    for q in QUANTITIES
-                },
-            )
-        )
-    there = {n: int(edges[i + 1] - edges[i]) for i, n in enumerate(pool.components)}
-    prefix = Prefix(starts=starts, sums=sums)
-    return Supply(strata=strata, prefix=prefix, there=there), Sorted(rows=rows, starts=starts)
-
-
-def _extra(again: Mapping[str, tuple[Ints, int]], code: Ints, present: Ints) -> list[int]:
-    """Return, for each stratum, how many of its samples are used once more than the others."""
-    more = [rows for rows, _ in again.values() if len(rows)]
-    if not more:
-        return [0] * len(present)
-    found = np.searchsorted(present, code[np.concatenate(more)])
-    return [int(n) for n in np.bincount(found, minlength=len(present))]
+def bucket_name(duration_s: float, edges: Sequence[float]) -> str:
+    """Return the name of the bucket that holds a duration."""
+    return bucket_names(edges)[int(bucket(np.array([duration_s]), edges)[0])]

@@ -1,4 +1,4 @@
-"""What a spec would give: solved on measures where data are here, on declared counts elsewhere."""
+"""Plan a mixture: solved on measures where corpora are curated, on declared counts elsewhere."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,11 +8,11 @@ import numpy as np
 
 from smolmix.errors import IncompleteError, UsageError
 from smolmix.fetched import read_record
-from smolmix.mixtures.candidates.declared_sizes import Guess, declared_strata
-from smolmix.mixtures.candidates.estimates import Figure, Known, summed
-from smolmix.mixtures.candidates.supply import Prefix, Stratum, Supply
-from smolmix.mixtures.plan.report import Account, Line, buckets, licences, mean_video, shares
-from smolmix.mixtures.solve.rounding import Reached
+from smolmix.mixtures.candidates.declared_sizes import DeclaredComponent, declared_strata
+from smolmix.mixtures.candidates.estimates import Estimate, Known, summed
+from smolmix.mixtures.candidates.strata import Candidates, RunningSums, Stratum
+from smolmix.mixtures.plan.report import ComponentTable, Line, buckets, licences, mean_video, shares
+from smolmix.mixtures.solve.rounding import Achieved
 from smolmix.mixtures.solve.solve import solve_spec
 from smolmix.mixtures.spec.catalogue import Catalogue, check_corpora
 from smolmix.mixtures.spec.load import Reading
@@ -22,27 +22,27 @@ from smolmix.workspace import Workspace, stage_record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A solved spec, every figure with how it is known."""
+    """A solved spec; every estimate says how it is known."""
 
     name: str
     profile: str
-    unit: str  # of shares, unless they name another, and of "as large as possible"
-    samples: Figure
-    tokens: Figure
+    unit: str  # what shares count unless they name another, and "as large as possible" counts
+    samples: Estimate
+    tokens: Estimate
     modality: Mapping[str, tuple[float, float]]  # share of samples, of tokens
     category: Mapping[str, tuple[float, float]]
-    cot: Mapping[str, Figure]  # share of samples: declared, detected
+    cot: Mapping[str, Estimate]  # share of samples: declared, detected
     cot_caps: Mapping[str, float]
-    video_s: Figure
-    mean_video_s: Figure
+    video_s: Estimate
+    mean_video_s: Estimate
     buckets: Mapping[str, int]
-    download_bytes: Figure
-    shard_bytes: Figure
+    download_bytes: Estimate
+    shard_bytes: Estimate
     licences: Mapping[str, int]
     lines: Sequence[Line]
-    reached: Sequence[Reached]
+    achieved: Sequence[Achieved]
     binding: Sequence[str]
-    worth: Mapping[str, float]  # spent component -> what one more of its samples adds
+    shadow_prices: Mapping[str, float]  # exhausted component -> growth of the total by one sample
     unpublished: Mapping[str, str]
     warnings: Sequence[str]
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -66,14 +66,16 @@ def _measured(spec: Spec, workspace: Workspace | None, name: str) -> bool:
     return True
 
 
-def _join(measured: Supply | None, guessed: Sequence[Stratum]) -> Supply:
+def _join(measured: Candidates | None, declared: Sequence[Stratum]) -> Candidates:
     if measured is None:
-        return Supply(strata=tuple(guessed))
-    assert measured.prefix is not None
-    starts = measured.prefix.starts
-    more = np.full(len(guessed), starts[-1], np.int64)
-    prefix = Prefix(starts=np.concatenate([starts, more]), sums=measured.prefix.sums)
-    return Supply(strata=(*measured.strata, *guessed), prefix=prefix, there=measured.there)
+        return Candidates(strata=tuple(declared))
+    assert measured.running is not None
+    starts = measured.running.starts
+    more = np.full(len(declared), starts[-1], np.int64)
+    running = RunningSums(starts=np.concatenate([starts, more]), sums=measured.running.sums)
+    return Candidates(
+        strata=(*measured.strata, *declared), running=running, untaken=measured.untaken
+    )
 
 
 def make_plan(
@@ -87,9 +89,9 @@ def make_plan(
 
     Args:
         reading: the spec.
-        workspace: where curated corpora may lie; None plans on declared counts alone.
+        workspace: holds curated corpora; None plans on declared counts alone.
         catalogue: known corpora and their declared rows.
-        counts: further declared counts by component, which go before the spec's.
+        counts: declared counts by component, which override the spec's.
 
     Raises:
         UsageError: the spec names an unknown corpus or a benchmark.
@@ -101,62 +103,62 @@ def make_plan(
     curated = set(workspace.corpora("curated")) if workspace is not None else set()
     here = [n for n, c in spec.components.items() if not c.unpublished]
     here = [n for n in here if _measured(spec, workspace, n)]
-    supply: Supply | None = None
+    candidates: Candidates | None = None
     assumed: dict[str, int] = {}
     empty: list[str] = []
     if here and workspace is not None:
-        # Polars, pyarrow and the data are touched only where there are data.
+        # Imported here: polars and pyarrow are not needed for a plan on declared counts.
+        from smolmix.mixtures.candidates.grouping import stratify
         from smolmix.mixtures.candidates.pool import lacking, load_pool
         from smolmix.mixtures.candidates.previous_selection import previous_selection
-        from smolmix.mixtures.candidates.strata import stratify
 
-        before = previous_selection(spec, reading.raw, workspace)
-        pool = load_pool(spec, workspace, counted_name, here, where, before=before)
-        supply, _ = stratify(spec, pool, where)
+        previous = previous_selection(spec, reading.raw, workspace)
+        pool = load_pool(spec, workspace, counted_name, here, where, previous=previous)
+        candidates, _ = stratify(spec, pool, where)
         assumed = pool.assumed()
         empty = [
-            f"{n}: no sample of {spec.components[n].corpus} is left"
+            f"{n}: no sample of {spec.components[n].corpus} is available"
             f"{lacking(spec.components[n], workspace)}"
             for n in here
             if not (pool.component == pool.components.index(n)).any()
         ]
     pixel = spec.profile.profile().pixel
-    guesses = {
+    declared = {
         name: declared_strata(spec, name, catalogue.get(c.corpus), (counts or {}).get(name), pixel)
         for name, c in spec.components.items()
         if name not in here
     }
-    _check_lengths(spec, guesses, where)
-    joined = _join(supply, [s for g in guesses.values() for s in g.strata])
+    _check_lengths(spec, declared, where)
+    joined = _join(candidates, [s for g in declared.values() for s in g.strata])
     if not spec.total.samples and not spec.total.tokens:
-        _check_sizes(spec, guesses, curated, where)
+        _check_sizes(spec, declared, curated, where)
     mix = solve_spec(spec, joined, where)
     uncounted = [
         f"{name}: {spec.components[name].corpus} is curated here but not counted for "
-        f"{counted_name}; --count counts it, until then its figures are declared"
-        for name in guesses
+        f"{counted_name}; --count counts it; until then its numbers are declared"
+        for name in declared
         if workspace is not None and spec.components[name].corpus in curated
     ]
-    account = Account(
+    table = ComponentTable(
         spec=spec,
         mix=mix,
-        guesses=guesses,
+        declared=declared,
         catalogue=catalogue,
         fetched=_fetched(workspace, {spec.components[n].corpus for n in here}),
         not_fetched=_not_fetched(spec, assumed, catalogue),
     )
     not_fetched = [
-        f"{name}: media of {count:,} samples are not fetched; their text is counted and what "
-        "their media cost is assumed"
+        f"{name}: media of {count:,} samples are not fetched; their text is counted, the costs "
+        "of their media are assumed"
         for name, count in assumed.items()
     ]
-    return _report(reading, account, [*empty, *uncounted, *not_fetched])
+    return _report(reading, table, [*empty, *uncounted, *not_fetched])
 
 
 def _not_fetched(
     spec: Spec, assumed: Iterable[str], catalogue: Catalogue
 ) -> dict[str, dict[str, Known]]:
-    """Return how the costs of components are known whose media are not fetched."""
+    """Return how the costs of components without fetched media are known."""
     from smolmix.mixtures.candidates.assumed_sizes import how_known
 
     found = {}
@@ -169,7 +171,7 @@ def _not_fetched(
 
 
 def _fetched(workspace: Workspace | None, corpora: Iterable[str]) -> dict[str, int]:
-    """Return the bytes of the raw files that are here, by corpus."""
+    """Return the bytes of the fetched raw files, by corpus."""
     found = {}
     for corpus in corpora:
         record = read_record(workspace, corpus) if workspace is not None else None
@@ -179,35 +181,35 @@ def _fetched(workspace: Workspace | None, corpora: Iterable[str]) -> dict[str, i
     return found
 
 
-def _check_lengths(spec: Spec, guesses: Mapping[str, Guess], where: str) -> None:
+def _check_lengths(spec: Spec, declared: Mapping[str, DeclaredComponent], where: str) -> None:
     if spec.caps.duration_s.mean is None:
         return
-    for name, guess in guesses.items():
-        if guess.known.get("duration_s") == "unknown" and spec.components[name].take is None:
+    for name, found in declared.items():
+        if found.known.get("duration_s") == "unknown" and spec.components[name].take is None:
             raise UsageError(
-                f"{where}: components.{name}: how long its videos are is not known, and "
-                "caps.duration_s.mean asks for it; say declared.duration_s"
+                f"{where}: components.{name}: the duration of its videos is unknown, and "
+                "caps.duration_s.mean needs it; set declared.duration_s"
             )
 
 
 def _check_sizes(
-    spec: Spec, guesses: Mapping[str, Guess], curated: Container[str], where: str
+    spec: Spec, declared: Mapping[str, DeclaredComponent], curated: Container[str], where: str
 ) -> None:
-    for name, guess in guesses.items():
+    for name, found in declared.items():
         component = spec.components[name]
-        if guess.known.get("samples") == "unknown" and component.take is None:
+        if found.known.get("samples") == "unknown" and component.take is None:
             here = component.corpus in curated
             todo = "`mix plan --count` counts what is curated here; or " if here else ""
             raise UsageError(
-                f"{where}: components.{name}: how many samples it has is not known, and the "
-                f"total is as large as possible; {todo}say declared.samples, take or total"
+                f"{where}: components.{name}: its number of samples is unknown, and the total is "
+                f"as large as possible; {todo}set declared.samples, take or total"
             )
 
 
-def _report(reading: Reading, account: Account, remarks: Sequence[str]) -> Plan:
-    mix, tokens = account.mix, account.totals("tokens")
+def _report(reading: Reading, table: ComponentTable, remarks: Sequence[str]) -> Plan:
+    mix, tokens = table.mix, table.totals("tokens")
     spec = reading.spec
-    lines = account.lines()
+    lines = table.lines()
     used = [line for line in lines if line.samples.value]
     return Plan(
         name=spec.name,
@@ -217,7 +219,7 @@ def _report(reading: Reading, account: Account, remarks: Sequence[str]) -> Plan:
         tokens=summed(line.tokens for line in lines),
         modality=shares(mix, "modality", tokens),
         category=shares(mix, "category", tokens),
-        cot=account.cot(),
+        cot=table.cot(),
         cot_caps={
             k: c.max
             for k, c in (("declared", spec.caps.cot), ("detected", spec.caps.cot_detected))
@@ -230,10 +232,10 @@ def _report(reading: Reading, account: Account, remarks: Sequence[str]) -> Plan:
         shard_bytes=summed(line.shard_bytes for line in used),
         licences=licences(lines),
         lines=lines,
-        reached=mix.reached,
+        achieved=mix.achieved,
         binding=mix.binding,
-        worth=mix.worth,
+        shadow_prices=mix.shadow_prices,
         unpublished={n: c.unpublished for n, c in spec.components.items() if c.unpublished},
-        warnings=[*remarks, *(w for g in account.guesses.values() for w in g.warnings)],
+        warnings=[*remarks, *(w for g in table.declared.values() for w in g.warnings)],
         sources=dict(reading.sources),
     )

@@ -1,6 +1,6 @@
 """A seeded 64-bit hash of sample ids, the same on every machine and with every library version.
 
-Picks follow this hash, so it is written out here instead of borrowed: polars' and Python's own
+Selections follow this hash, so it is written out here instead of borrowed: polars' and Python's own
 hashes may change between releases, and a lockfile must not.
 """
 

@@ -72,7 +72,7 @@ class Lock:
             where: the file, for messages.
 
         Raises:
-            DataError: it is no lock, or one of another format.
+            DataError: the file is not a lock, or has another format.
         """
         if value.get("format") != FORMAT:
             raise DataError(

@@ -93,7 +93,7 @@ def mixture_folder(name: str, workspace: Workspace) -> Folder:
     """Return the folder of a built mixture, given its name, its folder or the path of its lock.
 
     Raises:
-        UsageError: no built mixture is there.
+        UsageError: the folder holds no built mixture.
     """
     named = workspace.mixture(name)
     for folder in (named, Folder(str(Path(name).parent)), Folder(name)):

@@ -1,4 +1,4 @@
-"""A spec's wishes as linear constraints over the strata's draws."""
+"""A spec's shares, caps and total as linear constraints on what each stratum gives."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolmix.errors import InfeasibleError, UsageError, nearest
-from smolmix.mixtures.candidates.supply import Floats, Supply
+from smolmix.mixtures.candidates.strata import Candidates, Floats
 from smolmix.mixtures.spec.spec import ROUNDED, Bounds, Spec, Unit
 
 Kind = Literal["share", "cap", "mean", "total"]
@@ -17,9 +17,9 @@ Kind = Literal["share", "cap", "mean", "total"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:
-    """One wish: a share of the whole, a hard cap, the mean of a quantity, or the total."""
+    """One constraint: a share of the mixture, a hard cap, the mean of a quantity, or the total."""
 
-    key: str  # where the spec says it: "shares.modality.text"
+    key: str  # of the spec, as in "shares.modality.text"
     kind: Kind
     members: NDArray[np.bool_]  # (strata,)
     unit: str  # a Unit, or "duration_s" for a mean
@@ -27,16 +27,18 @@ class Constraint:
     high: float
 
     def rows(self, costs: Mapping[str, Floats]) -> list[tuple[Floats, float, float]]:
-        """Return (coefficients, lower, upper) rows that are linear in the draws.
+        """Return (coefficients, lower, upper) of each row, linear in the samples drawn.
 
         Args:
-            costs: unit -> (strata,) cost of one draw.
+            costs: unit -> (strata,) cost of one sample.
         """
         cost, inside = costs[self.unit], self.members.astype(np.float64)
         if self.kind == "total":
             return [(cost * inside, self.low, self.high)]
         if self.kind == "mean":
-            margin = (self.high - self.low) / 20  # whole draws come out a little off
+            margin = (
+                self.high - self.low
+            ) / 20  # rounding to whole samples moves the mean a little
             rows = [(inside * (cost - self.high + margin), -math.inf, 0.0)]
             return [*rows, (inside * (cost - self.low - margin), 0.0, math.inf)]
         if self.low == self.high:
@@ -49,10 +51,10 @@ class Constraint:
         return rows
 
     def value(self, totals: Mapping[str, Floats]) -> float:
-        """Return what was reached: the share, the mean or the total.
+        """Return what is achieved: the share, the mean or the total.
 
         Args:
-            totals: unit -> (strata,) what the chosen draws add up to.
+            totals: unit -> (strata,) of the samples drawn.
         """
         inside = float(totals[self.unit][self.members].sum())
         if self.kind == "total":
@@ -61,8 +63,8 @@ class Constraint:
         count = float(whole.sum())
         return inside / count if count else 0.0
 
-    def say(self) -> str:
-        """Return the wish as a person would write it."""
+    def __str__(self) -> str:
+        """Return the constraint as a person would write it."""
         if self.kind == "total":
             return f"{self.key} = {self.low:,.0f} {self.unit}"
         if self.kind == "mean":
@@ -77,14 +79,14 @@ class Constraint:
 
 
 def _share(
-    spec: Spec, supply: Supply, key: str, family: str, value: str, bounds: Bounds
+    spec: Spec, candidates: Candidates, key: str, family: str, value: str, bounds: Bounds
 ) -> Constraint:
     unit: Unit = bounds.unit or spec.unit
-    members = supply.members(family, value)
+    members = candidates.members(family, value)
     if bounds.min > 0 and not members.any():
-        known = sorted({supply.tag(i, family) for i in range(len(supply.strata))} - {""})
+        known = sorted({candidates.tag(i, family) for i in range(len(candidates.strata))} - {""})
         raise UsageError(
-            f"{key}: no sample carries {family} {value!r}; there are: {', '.join(known)}"
+            f"{key}: no sample has {family} {value!r}; known: {', '.join(known)}"
             f"{nearest(value, known)}"
         )
     return Constraint(
@@ -97,10 +99,10 @@ def _share(
     )
 
 
-def _whole(found: list[Constraint]) -> list[Constraint]:
-    """Return the shares, fixed ones scaled to 1 where they were written rounded: 33.33 % thrice.
+def _complete(found: list[Constraint]) -> list[Constraint]:
+    """Return the shares; fixed ones that were written rounded, as 33.33 % thrice, scaled to 1.
 
-    Fixed shares that leave nothing free, or that come to more than the whole, have to add up to 1.
+    Fixed shares that leave nothing free, or that come to more than 1, have to add up to 1.
     """
     fixed = [w for w in found if w.low == w.high]
     if len(fixed) != len(found) or len({w.unit for w in fixed}) != 1:
@@ -116,34 +118,36 @@ def _whole(found: list[Constraint]) -> list[Constraint]:
     return [replace(w, low=w.low / sum_, high=w.high / sum_) for w in fixed]
 
 
-def _check_mean(wish: Constraint, supply: Supply) -> None:
+def _check_mean(constraint: Constraint, candidates: Candidates) -> None:
     """Refuse a mean length that no choice of videos could have."""
-    if not wish.members.any():
-        raise InfeasibleError(f"{wish.key}: no sample is a video; leave it out or add a component")
-    shortest, longest = supply.range("duration_s", wish.members)
-    if longest < wish.low or shortest > wish.high:
+    if not constraint.members.any():
         raise InfeasibleError(
-            f"{wish.key}: {wish.low:g} to {wish.high:g} s is asked; the videos that are there "
-            f"last {shortest:g} to {longest:g} s"
+            f"{constraint.key}: no sample is a video; remove the key or add a component with videos"
+        )
+    shortest, longest = candidates.range("duration_s", constraint.members)
+    if longest < constraint.low or shortest > constraint.high:
+        raise InfeasibleError(
+            f"{constraint.key}: the target is {constraint.low:g} to {constraint.high:g} s; the "
+            f"available videos last {shortest:g} to {longest:g} s"
         )
 
 
-def constraints(spec: Spec, supply: Supply) -> list[Constraint]:
-    """Return every wish of the spec but availability, which is a bound on the draws.
+def spec_constraints(spec: Spec, candidates: Candidates) -> list[Constraint]:
+    """Return the constraints of a spec; what is available is a bound on each stratum instead.
 
     Raises:
-        UsageError: a share is asked of a tag that no sample carries.
-        InfeasibleError: a mean length is asked that the videos do not have.
+        UsageError: a share of a tag that no sample has.
+        InfeasibleError: a mean length that no choice of the videos has.
     """
     found: list[Constraint] = []
     for family, members in spec.shares.items():
         at = f"shares.{family}"
-        found += _whole(
-            [_share(spec, supply, f"{at}.{v}", family, v, b) for v, b in members.items()]
+        found += _complete(
+            [_share(spec, candidates, f"{at}.{v}", family, v, b) for v, b in members.items()]
         )
-    found += _whole(
+    found += _complete(
         [
-            _share(spec, supply, f"components.{name}.share", "component", name, component.share)
+            _share(spec, candidates, f"components.{name}.share", "component", name, component.share)
             for name, component in spec.components.items()
             if component.share is not None
         ]
@@ -154,7 +158,7 @@ def constraints(spec: Spec, supply: Supply) -> list[Constraint]:
                 Constraint(
                     key="caps.cot" if kind == "declared" else "caps.cot_detected",
                     kind="cap",
-                    members=supply.members("cot", kind),
+                    members=candidates.members("cot", kind),
                     unit="samples",
                     low=cap.min,
                     high=cap.max,
@@ -166,12 +170,12 @@ def constraints(spec: Spec, supply: Supply) -> list[Constraint]:
         mean = Constraint(
             key="caps.duration_s.mean",
             kind="mean",
-            members=supply.members("modality", "video"),
+            members=candidates.members("modality", "video"),
             unit="duration_s",
             low=length.mean - within,
             high=length.mean + within,
         )
-        _check_mean(mean, supply)
+        _check_mean(mean, candidates)
         found.append(mean)
     total = spec.total
     if total.samples is not None or total.tokens is not None:
@@ -180,7 +184,7 @@ def constraints(spec: Spec, supply: Supply) -> list[Constraint]:
             Constraint(
                 key="total",
                 kind="total",
-                members=np.ones(len(supply.strata), np.bool_),
+                members=np.ones(len(candidates.strata), np.bool_),
                 unit="samples" if total.samples is not None else "tokens",
                 low=wanted,
                 high=wanted,

@@ -1,11 +1,15 @@
-"""Solve a mixture: how many draws each stratum gives.
+"""Solve a mixture: how many samples each stratum gives.
 
-Two linear programs (scipy's HiGHS). The first finds the largest total, or that the wished one is
-possible; the second, at that total, stays as close as it can to using every sample equally often.
-That closeness is a convex function, cut into straight pieces that are refined around the solution.
+Two linear programs, solved by HiGHS. The first finds the largest total, or whether the target total
+is possible. The second, at that total, stays as close as it can to using every sample equally
+often. That closeness is a convex function, cut into straight pieces that are refined around the
+solution.
 
-Token shares need the cost of the draws that are really taken, not the mean of the stratum: the two
-programs are solved again with the mean over the chosen prefix until the wishes hold.
+Token shares need the cost of the samples that are really drawn, not the mean of the stratum: the
+two programs are solved again with the mean over the samples drawn until the constraints hold.
+
+A mixture is infeasible only where the first program is. The second one is held to the first one's
+optimum, which HiGHS knows to a tolerance only, so it is given more room where it fails.
 """
 
 import warnings
@@ -15,66 +19,76 @@ from dataclasses import dataclass
 import numpy as np
 
 from smolmix.errors import InfeasibleError
-from smolmix.mixtures.candidates.supply import Floats, Supply
+from smolmix.mixtures.candidates.strata import Candidates, Floats
 from smolmix.mixtures.solve.constraints import Constraint
 
 _PIECES = 16  # straight pieces of a stratum's evenness, in each round of refinement
 _REFINEMENTS = 3
-_SETTLING = 8  # at most this often are the prefix means taken anew
-_SETTLED = 1e-4  # wishes are off by less than a hundredth of a percentage point
+_SETTLING = 8  # the programs are solved at most this often, each time with new mean costs
+_SETTLED = 1e-4  # constraints are met to a hundredth of a percentage point
+_ROOM = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)  # part of the optimum that the second program may lose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:
-    """Draws of each stratum, as the linear program leaves them: not whole numbers yet."""
+    """Samples of each stratum as the linear program returns them: fractions, not yet rounded."""
 
-    draws: Floats  # (strata,)
-    binding: Sequence[str]  # what keeps a mixture "as large as possible" from growing
-    worth: Mapping[str, float]  # component that is spent -> growth of the total by one more sample
+    drawn: Floats  # (strata,)
+    binding: Sequence[str]  # keys of the constraints that keep the total from growing
+    shadow_prices: Mapping[str, float]  # exhausted component -> growth of the total by one sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """`low ≤ matrix · draws ≤ high` and bounds on each draw."""
+    """`low ≤ matrix · drawn ≤ high`, and bounds on what is drawn from each stratum."""
 
     matrix: Floats  # (rows, strata)
     low: Floats  # (rows,)
     high: Floats  # (rows,)
     floor: Floats  # (strata,)
     limit: Floats  # (strata,)
-    keys: Sequence[str]  # (rows,) the wish behind each row
+    keys: Sequence[str]  # (rows,) the constraint that each row belongs to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What HiGHS says: the draws, or none where the program is infeasible."""
+    """The solution of a program; `drawn` is None where HiGHS found none."""
 
-    draws: Floats | None
-    bound: Floats | None = None  # (rows,) marginal value of each row
-    limit: Floats | None = None  # (strata,) marginal value of each upper bound
+    drawn: Floats | None
+    rows: Floats | None = None  # (rows,) marginal value of each row
+    limits: Floats | None = None  # (strata,) marginal value of each upper bound
 
 
-def program(supply: Supply, wishes: Sequence[Constraint], costs: Mapping[str, Floats]) -> Program:
-    """Return the wishes as one program, its rows scaled to the same size."""
+def program(
+    candidates: Candidates, constraints: Sequence[Constraint], costs: Mapping[str, Floats]
+) -> Program:
+    """Return the constraints as one program, its rows scaled to the same size.
+
+    Args:
+        candidates: the strata.
+        constraints: of the spec.
+        costs: unit -> (strata,) cost of one sample.
+    """
     rows, low, high, keys = [], [], [], []
-    for wish in wishes:
-        for coefficients, lower, upper in wish.rows(costs):
+    for constraint in constraints:
+        for coefficients, lower, upper in constraint.rows(costs):
             scale = float(np.abs(coefficients).max(initial=0.0)) or 1.0
             rows.append(coefficients / scale)
             low.append(lower / scale)
             high.append(upper / scale)
-            keys.append(wish.key)
-    fixed = [s.fixed for s in supply.strata]
+            keys.append(constraint.key)
+    fixed = [s.fixed for s in candidates.strata]
     limit = np.array(
-        [s.limit if f is None else f for s, f in zip(supply.strata, fixed, strict=True)], np.float64
+        [s.limit if f is None else f for s, f in zip(candidates.strata, fixed, strict=True)],
+        np.float64,
     )
-    for wish in wishes:
-        if wish.kind == "total" and np.isfinite(wish.high):
-            # No stratum gives more than the whole: keeps corpora of unknown size in scale.
-            most = 2 * wish.high / np.maximum(costs[wish.unit], 1e-9)
+    for constraint in constraints:
+        if constraint.kind == "total" and np.isfinite(constraint.high):
+            # No stratum gives more than the total: keeps corpora of unknown size in scale.
+            most = 2 * constraint.high / np.maximum(costs[constraint.unit], 1e-9)
             limit = np.minimum(limit, np.maximum(most, [f or 0.0 for f in fixed]))
     return Program(
-        matrix=np.array(rows).reshape(len(rows), len(supply.strata)),
+        matrix=np.array(rows).reshape(len(rows), len(candidates.strata)),
         low=np.array(low),
         high=np.array(high),
         floor=np.array([f or 0 for f in fixed], np.float64),
@@ -84,8 +98,8 @@ def program(supply: Supply, wishes: Sequence[Constraint], costs: Mapping[str, Fl
 
 
 def optimise(p: Program, objective: Floats) -> Answer:
-    """Minimise `objective · draws`; draws are measured in units of their limit inside."""
-    # Imported here: half a second that a mixture of fixed amounts need not wait.
+    """Return what minimises `objective · drawn`; variables are scaled by their limits inside."""
+    # Imported here: it takes half a second, which a mixture of fixed amounts can save.
     from scipy.optimize import linprog
     from scipy.sparse import csr_matrix
 
@@ -96,7 +110,7 @@ def optimise(p: Program, objective: Floats) -> Answer:
     equal = upper & lower & (p.low == p.high)
     up, down = upper & ~equal, lower & ~equal
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # HiGHS remarks on tolerances; the status is what counts
+        warnings.simplefilter("ignore")  # HiGHS warns of tolerances; the status decides
         found = linprog(
             objective * scale / big,
             A_ub=csr_matrix(np.vstack([matrix[up], -matrix[down]])),
@@ -107,17 +121,17 @@ def optimise(p: Program, objective: Floats) -> Answer:
             method="highs",
         )
     if found.status != 0:
-        return Answer(draws=None)
+        return Answer(drawn=None)
     marginals = np.zeros(len(p.keys))
     marginals[up] = found.ineqlin.marginals[: int(up.sum())]
     marginals[down] = found.ineqlin.marginals[int(up.sum()) :]
     marginals[equal] = found.eqlin.marginals
-    draws = np.clip(found.x * scale, p.floor, p.limit)
-    return Answer(draws=draws, bound=marginals, limit=found.upper.marginals)
+    drawn = np.clip(found.x * scale, p.floor, p.limit)
+    return Answer(drawn=drawn, rows=marginals, limits=found.upper.marginals)
 
 
 def _pieces(limit: Floats, around: Floats | None, step: float) -> list[Floats]:
-    """Return, for each stratum, rising breakpoints of its fill between 0 and its limit."""
+    """Return, for each stratum, rising breakpoints between 0 and its limit."""
     coarse = np.linspace(0.0, 1.0, _PIECES + 1)
     if around is None:
         return [coarse * top for top in limit]
@@ -128,25 +142,25 @@ def _pieces(limit: Floats, around: Floats | None, step: float) -> list[Floats]:
     ]
 
 
-def _holds(p: Program, draws: Floats) -> bool:
-    reached = p.matrix @ draws
-    slack = 1e-7 * max(float(draws.sum()), 1.0)
-    return bool(np.all(reached <= p.high + slack) and np.all(reached >= p.low - slack))
+def _holds(p: Program, drawn: Floats) -> bool:
+    values = p.matrix @ drawn
+    slack = 1e-7 * max(float(drawn.sum()), 1.0)
+    return bool(np.all(values <= p.high + slack) and np.all(values >= p.low - slack))
 
 
 def _evenly(
     p: Program, weight: Floats, cost: Floats, around: Floats | None = None
 ) -> Floats | None:
-    """Return the feasible draws nearest to using every sample equally often.
+    """Return the feasible solution nearest to using every sample equally often, or None.
 
     Args:
-        p: the wishes.
+        p: the constraints.
         weight: (strata,) distinct samples.
-        cost: (strata,) of a draw, in the unit of the shares.
-        around: draws that are nearly the solution; one round of refinement is enough then.
+        cost: (strata,) of one sample, in the unit of the shares.
+        around: a solution that is nearly right; one round of refinement is then enough.
     """
     movable = p.limit > p.floor
-    draws = around
+    drawn = around
     rounds = _REFINEMENTS if around is None else 1
     step = 1.0 / _PIECES if around is None else 1.0 / _PIECES ** (_REFINEMENTS - 1)
     size = int(movable.sum())
@@ -155,12 +169,12 @@ def _evenly(
     from scipy.sparse import csr_matrix
 
     for _ in range(rounds):
-        cuts = _pieces(p.limit[movable], None if draws is None else draws[movable], step)
+        cuts = _pieces(p.limit[movable], None if drawn is None else drawn[movable], step)
         owner = np.concatenate([np.full(max(len(c) - 1, 0), i) for i, c in enumerate(cuts)])
         width = np.concatenate([np.diff(c) for c in cuts])
         middle = np.concatenate([(c[1:] + c[:-1]) / 2 for c in cuts])
         index = np.flatnonzero(movable)
-        # Unevenness n·cost·(draws/n)²/2 has slope cost·draws/n, so that wishes in tokens fill all
+        # Unevenness n·cost·(drawn/n)²/2 has slope cost·drawn/n, so that shares of tokens fill all
         # strata to the same level; pieces fill from the cheapest up.
         slope = cost[movable][owner] * middle / weight[movable][owner]
         spread = csr_matrix(
@@ -178,11 +192,11 @@ def _evenly(
             keys=p.keys,
         )
         answer = optimise(pieces, slope)
-        if answer.draws is None:
+        if answer.drawn is None:
             return None
-        draws = np.clip(fixed + spread @ answer.draws, p.floor, p.limit)
+        drawn = np.clip(fixed + spread @ answer.drawn, p.floor, p.limit)
         step /= _PIECES
-    return draws
+    return drawn
 
 
 def _with_total(p: Program, cost: Floats, low: float, high: float) -> Program:
@@ -198,20 +212,20 @@ def _with_total(p: Program, cost: Floats, low: float, high: float) -> Program:
 
 
 def _binding(p: Program, answer: Answer) -> list[str]:
-    assert answer.bound is not None
-    return sorted({p.keys[int(i)] for i in np.flatnonzero(np.abs(answer.bound) > 1e-9)})
+    assert answer.rows is not None
+    return sorted({p.keys[int(i)] for i in np.flatnonzero(np.abs(answer.rows) > 1e-9)})
 
 
-def _worth(p: Program, supply: Supply, answer: Answer) -> dict[str, float]:
-    """Return how much one more sample of each spent component adds to the total."""
-    assert answer.limit is not None
-    gain = np.where((p.limit > p.floor) & (p.limit > 0), -answer.limit, 0.0)
+def _shadow_prices(p: Program, candidates: Candidates, answer: Answer) -> dict[str, float]:
+    """Return how much one more sample of each exhausted component adds to the total."""
+    assert answer.limits is not None
+    gain = np.where((p.limit > p.floor) & (p.limit > 0), -answer.limits, 0.0)
     gain *= float(p.limit.max(initial=1.0)) / np.maximum(p.limit, 1.0)
-    worth: dict[str, float] = {}
+    prices: dict[str, float] = {}
     for i in np.flatnonzero(gain > 1e-6):
-        name = supply.strata[int(i)].component
-        worth[name] = max(worth.get(name, 0.0), float(gain[i]))
-    return dict(sorted(worth.items(), key=lambda kv: (-kv[1], kv[0])))
+        name = candidates.strata[int(i)].component
+        prices[name] = max(prices.get(name, 0.0), float(gain[i]))
+    return dict(sorted(prices.items(), key=lambda kv: (-kv[1], kv[0])))
 
 
 def _positive(cost: Floats) -> Floats:
@@ -219,56 +233,87 @@ def _positive(cost: Floats) -> Floats:
     return np.maximum(cost / mean, 0.01)
 
 
-def _settled(supply: Supply, wishes: Sequence[Constraint], draws: Floats) -> bool:
-    """Whether the wishes hold for what these draws really cost."""
-    totals = {u: supply.total(u, draws) for u in {"samples", *(w.unit for w in wishes)}}
-    for wish in wishes:
-        value = wish.value(totals)
-        size = 1.0 if wish.kind in ("share", "cap") else wish.high
-        if max(value - wish.high, wish.low - value) > _SETTLED * size:
+def _settled(candidates: Candidates, constraints: Sequence[Constraint], drawn: Floats) -> bool:
+    """Whether the constraints hold for what these samples really cost."""
+    totals = {u: candidates.total(u, drawn) for u in {"samples", *(w.unit for w in constraints)}}
+    for constraint in constraints:
+        value = constraint.value(totals)
+        size = 1.0 if constraint.kind in ("share", "cap") else constraint.high
+        if max(value - constraint.high, constraint.low - value) > _SETTLED * size:
             return False
     return True
 
 
-def solve(supply: Supply, wishes: Sequence[Constraint], unit: str) -> Solution:
-    """Return draws that meet every wish, as many as possible where no total is wished.
+def _largest_evenly(
+    p: Program, largest: Answer, weight: Floats, cost: Floats, around: Floats | None
+) -> Floats:
+    """Return the most even solution with the largest total.
 
     Args:
-        supply: the strata.
-        wishes: the spec's constraints.
+        p: the constraints.
+        largest: a solution with the largest total.
+        weight: (strata,) distinct samples.
+        cost: (strata,) of one sample, in the unit of the total.
+        around: a solution that is nearly right, or None.
+    """
+    assert largest.drawn is not None
+    top = float(largest.drawn @ cost)
+    for room in _ROOM:
+        held = _with_total(p, cost, top * (1 - room), np.inf)
+        found = _evenly(held, weight, _positive(cost), around)
+        if found is not None:
+            return found
+    return largest.drawn
+
+
+def _target_evenly(
+    p: Program, weight: Floats, cost: Floats, around: Floats | None
+) -> Floats | None:
+    """Return the most even solution of a program with a target total; None if infeasible."""
+    found = _evenly(p, weight, _positive(cost), around)
+    return optimise(p, np.zeros(len(p.limit))).drawn if found is None else found
+
+
+def solve(candidates: Candidates, constraints: Sequence[Constraint], unit: str) -> Solution:
+    """Return samples of each stratum that meet every constraint; the most, without a total.
+
+    Args:
+        candidates: the strata.
+        constraints: of the spec.
         unit: what "as large as possible" counts.
 
     Raises:
-        InfeasibleError: no draws meet the wishes; `smolmix.mixtures.solve.explain` says why.
+        InfeasibleError: nothing meets the constraints; `smolmix.mixtures.solve.explain` says why.
     """
-    units = {"samples", unit, *(w.unit for w in wishes)}
-    has_total = any(w.kind == "total" for w in wishes)
-    costs = {u: supply.means(u) for u in units}
-    weight = supply.available.astype(np.float64)
-    draws: Floats | None = None
+    units = {"samples", unit, *(c.unit for c in constraints)}
+    has_total = any(c.kind == "total" for c in constraints)
+    costs = {u: candidates.means(u) for u in units}
+    weight = np.maximum(candidates.available.astype(np.float64), 1.0)
+    drawn: Floats | None = None
     binding: list[str] = []
-    worth: dict[str, float] = {}
+    shadow_prices: dict[str, float] = {}
     for _ in range(_SETTLING):
-        p = program(supply, wishes, costs)
+        p = program(candidates, constraints, costs)
+        found: Floats | None
         if not has_total and (p.limit > p.floor).any():
             largest = optimise(p, -costs[unit])
-            if largest.draws is None and draws is None:
-                raise InfeasibleError("infeasible")
-            if largest.draws is None:
-                break
-            binding, worth = _binding(p, largest), _worth(p, supply, largest)
-            top = float(largest.draws @ costs[unit])
-            if largest.draws.sum() < 1 and draws is None:
-                raise InfeasibleError("only the empty mixture meets the wishes")
-            p = _with_total(p, costs[unit], top * (1 - 1e-9), np.inf)
-        found = _evenly(p, np.maximum(weight, 1.0), _positive(costs[unit]), draws)
-        if found is None and draws is None:
-            raise InfeasibleError("infeasible")
+            if drawn is None and (largest.drawn is None or largest.drawn.sum() < 1):
+                raise InfeasibleError("no samples, or only none, meet the constraints")
+            found = None
+            if largest.drawn is not None:
+                binding = _binding(p, largest)
+                shadow_prices = _shadow_prices(p, candidates, largest)
+                found = _largest_evenly(p, largest, weight, costs[unit], drawn)
+        else:
+            found = _target_evenly(p, weight, costs[unit], drawn)
+        if found is None and drawn is None:
+            raise InfeasibleError("no samples meet the constraints")
         if found is None:
-            break  # only the prefix means make it so: the last draws are near, rounding judges them
-        draws = found
-        if supply.prefix is None or units == {"samples"} or _settled(supply, wishes, found):
+            break  # the new mean costs alone make it so: the last solution is near, and is rounded
+        drawn = found
+        exact = candidates.running is None or units == {"samples"}
+        if exact or _settled(candidates, constraints, found):
             break
-        costs = {u: supply.mean_at(u, found) for u in units}
-    assert draws is not None
-    return Solution(draws=draws, binding=binding, worth=worth)
+        costs = {u: candidates.mean_at(u, found) for u in units}
+    assert drawn is not None
+    return Solution(drawn=drawn, binding=binding, shadow_prices=shadow_prices)

@@ -1,12 +1,12 @@
 """The order of a mixture: its shares hold at every prefix, its caps exactly.
 
 Each group is spread evenly over the mixture, as Molmo2's stratified sampling does by arg-max of the
-deficit, but by sorting: the i-th of a group's n draws belongs at the fraction (i + u) / n. Groups
+deficit, but by sorting: the i-th of a group's n samples belongs at the fraction (i + u) / n. Groups
 are nested (cells of the declared shares, then components, then strata), so the error at any prefix
-is one draw a cell, however many strata there are.
+is one sample a cell, however many strata there are.
 
-Draws under a cap are placed first, the j-th of K about position ⌈j·N / K⌉ and never before
-⌈j / cap⌉: at every prefix of L draws at most cap·L of them were seen.
+Samples under a cap are placed first, the j-th of K near position ⌈j·N / K⌉ and never before
+⌈j / cap⌉: of the first L samples at most cap·L are capped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from smolmix.mixtures.candidates.supply import Floats, Ints, Supply
+from smolmix.mixtures.candidates.strata import Candidates, Floats, Ints
 from smolmix.mixtures.selection.hashing import hash_names
 
 
 class CapsDoNotFitError(Exception):
-    """No order keeps all caps at every prefix with this many capped draws."""
+    """No order keeps all caps at every prefix with this many capped samples."""
 
 
 def _ranks(groups: Ints, keys: Floats) -> Ints:
     """Return each item's rank among those of its group, by rising key."""
-    order = np.argsort(groups + keys, kind="stable")  # keys lie in [0, 1)
+    order = np.argsort(groups + keys, kind="stable")  # keys are in [0, 1)
     ranks = np.empty(len(groups), np.int64)
     counts = np.bincount(groups)
     starts = np.cumsum(counts) - counts
@@ -61,28 +61,28 @@ def _phases(names: Sequence[str], seed: int) -> Floats:
 
 
 def place_capped(counts: Sequence[int], caps: Sequence[float], total: int) -> list[Ints]:
-    """Return the positions, from 1, of each capped group's draws.
+    """Return the positions, from 1, of each capped group's samples.
 
     The j-th of a group of K in a mixture of N comes at ⌈j·N / K⌉ or later, and never before
     ⌈j / cap⌉; in the second and later groups N is one less, so that not all end at the last
-    position. Where two want the same position, the later group gives way; going later never breaks
-    a cap. Where that leaves too little room, each draw comes as early as its cap lets it: any order
-    there is can be had so.
+    position. Where two fall on one position, the later group moves on; a later position never
+    breaks a cap. Where that leaves too little room, each sample comes as early as its cap allows,
+    which finds an order whenever one exists.
 
     Args:
-        counts: draws of each capped group.
+        counts: samples of each capped group.
         caps: the largest share of each group, at every prefix.
-        total: draws of the mixture.
+        total: samples of the mixture.
 
     Raises:
-        CapsDoNotFitError: the groups do not fit; draws must be taken out of them.
+        CapsDoNotFitError: the groups do not fit; samples must be removed from them.
     """
     numbers = [np.arange(1, k + 1, dtype=np.int64) for k in counts]
     earliest = [  # a share that is a decimal fraction divides with an error of a few last digits
         np.ceil(j / cap * (1 - 1e-14)).astype(np.int64) if len(j) else j
         for j, cap in zip(numbers, caps, strict=True)
     ]
-    shown = np.cumsum([k > 0 for k in counts]) - 1  # groups with draws before this one
+    shown = np.cumsum([k > 0 for k in counts]) - 1  # groups with samples ahead of this one
     spread = [
         np.maximum(first, -(-j * max(total - int(i), 1) // max(k, 1)))
         for j, k, i, first in zip(numbers, counts, shown, earliest, strict=True)
@@ -91,12 +91,12 @@ def place_capped(counts: Sequence[int], caps: Sequence[float], total: int) -> li
     return placed if placed is not None else _fitting(_apart(earliest, total))
 
 
-def _apart(wished: Sequence[Ints], total: int) -> list[Ints] | None:
+def _apart(targets: Sequence[Ints], total: int) -> list[Ints] | None:
     """Return the positions moved later until no two are the same, or None beyond the total."""
-    if not wished:
+    if not targets:
         return []
-    group = np.concatenate([np.full(len(w), i, np.int64) for i, w in enumerate(wished)])
-    at = np.concatenate(wished)
+    group = np.concatenate([np.full(len(w), i, np.int64) for i, w in enumerate(targets)])
+    at = np.concatenate(targets)
     order = np.lexsort((group, at))
     steps = np.arange(len(at))
     placed = np.maximum.accumulate(at[order] - steps) + steps
@@ -104,45 +104,45 @@ def _apart(wished: Sequence[Ints], total: int) -> list[Ints] | None:
         return None
     positions = np.empty(len(at), np.int64)
     positions[order] = placed
-    return [positions[group == i] for i in range(len(wished))]
+    return [positions[group == i] for i in range(len(targets))]
 
 
 def _fitting(placed: list[Ints] | None) -> list[Ints]:
     if placed is None:
-        raise CapsDoNotFitError("capped draws do not fit")
+        raise CapsDoNotFitError("the capped samples do not fit")
     return placed
 
 
 def mix_order(
-    supply: Supply,
-    draws: Ints,
+    candidates: Candidates,
+    drawn: Ints,
     *,
     cells: Sequence[str],
     capped: Mapping[str, tuple[NDArray[np.bool_], float]],
     costs: Floats | None,
     seed: int,
 ) -> tuple[Ints, Ints]:
-    """Return, for each position of the mixture, the stratum and which of its draws stands there.
+    """Return (samples,) each position's stratum, and which of the stratum's samples it gets.
 
     Args:
-        supply: the strata.
-        draws: (strata,) whole draws.
+        candidates: the strata.
+        drawn: (strata,) samples of each.
         cells: families of tags whose shares are declared.
         capped: name of a cap -> (strata,) which strata fall under it, disjoint; and its share.
-        costs: (draws,) cost of each draw in order of stratum, where shares are of tokens.
+        costs: (samples,) of each in order of stratum, where shares are of tokens.
         seed: the mixture's seed.
 
     Raises:
-        CapsDoNotFitError: the capped draws do not fit.
+        CapsDoNotFitError: the capped samples do not fit.
     """
-    strata = np.repeat(np.arange(len(draws)), draws)
-    within = np.arange(len(strata)) - np.repeat(np.cumsum(draws) - draws, draws)
+    strata = np.repeat(np.arange(len(drawn)), drawn)
+    within = np.arange(len(strata)) - np.repeat(np.cumsum(drawn) - drawn, drawn)
     names = [
-        "/".join([s.component, *(f"{k}={v}" for k, v in s.tags.items())]) for s in supply.strata
+        "/".join([s.component, *(f"{k}={v}" for k, v in s.tags.items())]) for s in candidates.strata
     ]
-    cell_of = ["/".join(supply.tag(i, f) for f in cells) for i in range(len(names))]
-    component_of = [f"{cell_of[i]}|{s.component}" for i, s in enumerate(supply.strata)]
-    is_capped = np.zeros(len(draws), np.bool_)
+    cell_of = ["/".join(candidates.tag(i, f) for f in cells) for i in range(len(names))]
+    component_of = [f"{cell_of[i]}|{s.component}" for i, s in enumerate(candidates.strata)]
+    is_capped = np.zeros(len(drawn), np.bool_)
     masks = [mask for mask, _ in capped.values()]
     for mask in masks:
         is_capped |= mask
@@ -162,7 +162,7 @@ def mix_order(
         return items[np.argsort(key, kind="stable")]
 
     places = place_capped(
-        [int(draws[m].sum()) for m in masks], [cap for _, cap in capped.values()], len(strata)
+        [int(drawn[m].sum()) for m in masks], [cap for _, cap in capped.values()], len(strata)
     )
     out = np.full(len(strata), -1, np.int64)
     for mask, position in zip(masks, places, strict=True):

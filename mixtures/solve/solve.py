@@ -1,4 +1,4 @@
-"""From a supply to whole draws and their order: solve, round, place."""
+"""From candidates to whole numbers of samples and their order: solve, round, order."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolmix.errors import InfeasibleError, UsageError
-from smolmix.mixtures.candidates.supply import Floats, Ints, Supply
-from smolmix.mixtures.solve.constraints import Constraint, constraints
+from smolmix.mixtures.candidates.strata import Candidates, Floats, Ints
+from smolmix.mixtures.solve.constraints import Constraint, spec_constraints
 from smolmix.mixtures.solve.explain import explain
 from smolmix.mixtures.solve.linear_program import solve
 from smolmix.mixtures.solve.order import CapsDoNotFitError, mix_order
-from smolmix.mixtures.solve.rounding import Reached, reached, whole_draws
+from smolmix.mixtures.solve.rounding import Achieved, achieved_by, round_to_samples
 from smolmix.mixtures.spec.spec import Spec
 
 
@@ -20,74 +20,84 @@ from smolmix.mixtures.spec.spec import Spec
 class Mix:
     """A solved mixture."""
 
-    supply: Supply
-    wishes: Sequence[Constraint]
-    draws: Ints  # (strata,)
-    reached: Sequence[Reached]
-    binding: Sequence[str]
-    worth: Mapping[str, float]
+    candidates: Candidates
+    constraints: Sequence[Constraint]
+    drawn: Ints  # (strata,) samples, each copy counted
+    achieved: Sequence[Achieved]
+    binding: Sequence[str]  # keys of the constraints that keep the total from growing
+    shadow_prices: Mapping[str, float]  # exhausted component -> growth of the total by one sample
 
 
-def solve_spec(spec: Spec, supply: Supply, where: str) -> Mix:
-    """Return whole draws of each stratum.
+def solve_spec(spec: Spec, candidates: Candidates, where: str) -> Mix:
+    """Return the solved mixture: how many samples each stratum gives.
+
+    Args:
+        spec: the mixture.
+        candidates: the strata.
+        where: the spec's file, for messages.
 
     Raises:
-        InfeasibleError: none meet the spec; the message names what binds and what would do.
+        InfeasibleError: nothing meets the spec; the message names the binding constraints and the
+            nearest feasible ones.
     """
     try:
-        wishes = constraints(spec, supply)
+        constraints = spec_constraints(spec, candidates)
     except InfeasibleError as error:
         raise InfeasibleError(f"{where}: {error}") from error
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     unit = spec.unit
     try:
-        found = solve(supply, wishes, unit)
+        found = solve(candidates, constraints, unit)
     except InfeasibleError as error:
-        raise InfeasibleError(f"{where}: {explain(supply, wishes, unit)}") from error
+        raise InfeasibleError(f"{where}: {explain(candidates, constraints, unit)}") from error
     try:
-        draws = whole_draws(supply, wishes, found.draws)
+        drawn = round_to_samples(candidates, constraints, found.drawn)
     except InfeasibleError as error:
         raise InfeasibleError(f"{where}: {error}") from error
-    if draws.sum() == 0:
-        raise InfeasibleError(f"{where}: {explain(supply, wishes, unit)}")
+    if drawn.sum() == 0:
+        raise InfeasibleError(f"{where}: {explain(candidates, constraints, unit)}")
     return Mix(
-        supply=supply,
-        wishes=wishes,
-        draws=draws,
-        reached=reached(supply, wishes, draws),
+        candidates=candidates,
+        constraints=constraints,
+        drawn=drawn,
+        achieved=achieved_by(candidates, constraints, drawn),
         binding=found.binding,
-        worth=found.worth,
+        shadow_prices=found.shadow_prices,
     )
 
 
-def _draw_costs(supply: Supply, draws: Ints, unit: str) -> Floats:
-    """Return the cost of each draw, in order of stratum and draw."""
-    assert supply.prefix is not None
-    size = np.diff(supply.prefix.starts)
-    sums = supply.prefix.sums[unit]
-    strata = np.repeat(np.arange(len(draws)), draws)
-    within = np.arange(len(strata)) - np.repeat(np.cumsum(draws) - draws, draws)
-    at = supply.prefix.starts[strata] + within % size[strata]
+def _sample_costs(candidates: Candidates, drawn: Ints, unit: str) -> Floats:
+    """Return the cost of each sample drawn, in order of stratum and hash."""
+    assert candidates.running is not None
+    size = np.diff(candidates.running.starts)
+    sums = candidates.running.sums[unit]
+    strata = np.repeat(np.arange(len(drawn)), drawn)
+    within = np.arange(len(strata)) - np.repeat(np.cumsum(drawn) - drawn, drawn)
+    at = candidates.running.starts[strata] + within % size[strata]
     return np.asarray(sums[at + 1] - sums[at], np.float64)
 
 
 def arrange(spec: Spec, mix: Mix) -> tuple[Ints, Ints]:
-    """Return, for each position of the mixture, the stratum and which of its draws stands there.
+    """Return (samples,) each position's stratum, and which of the stratum's samples it gets.
+
+    Args:
+        spec: the mixture.
+        mix: its solution.
 
     Raises:
-        InfeasibleError: capped draws cannot be placed so that every prefix keeps the caps.
+        InfeasibleError: capped samples cannot be placed so that every prefix keeps the caps.
     """
-    supply = mix.supply
+    candidates = mix.candidates
     cells = sorted(set(spec.shares) | ({"component"} if _component_shares(spec) else set()))
     capped: dict[str, tuple[NDArray[np.bool_], float]] = {
-        w.key: (w.members, w.high) for w in mix.wishes if w.kind == "cap" and w.high < 1
+        w.key: (w.members, w.high) for w in mix.constraints if w.kind == "cap" and w.high < 1
     }
-    costs = _draw_costs(supply, mix.draws, spec.unit) if spec.unit != "samples" else None
+    costs = _sample_costs(candidates, mix.drawn, spec.unit) if spec.unit != "samples" else None
     try:
         return mix_order(
-            supply,
-            mix.draws,
+            candidates,
+            mix.drawn,
             cells=cells or ["modality"],
             capped=capped,
             costs=costs,

@@ -1,4 +1,4 @@
-"""What the mixtures room is told of corpora, so that it need not import the adapters."""
+"""What mixtures know of corpora, without importing their adapters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from smolmix.mixtures.spec.spec import Spec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueRow:
-    """One corpus as the catalogue lists it."""
+    """One corpus in the catalogue."""
 
     id: str
     modality: str = ""
@@ -38,32 +38,32 @@ def check_corpora(spec: Spec, catalogue: Catalogue, where: str) -> None:
     """Refuse corpora that are unknown, and benchmarks.
 
     Raises:
-        UsageError: one line for each fault.
+        UsageError: one line for each error.
     """
-    faults = []
+    errors = []
     for name, component in spec.components.items():
         if component.unpublished:
             continue
         row = catalogue.get(component.corpus)
         at = f"{where}: components.{name}.corpus is {component.corpus!r}"
         if row is None:
-            faults.append(
+            errors.append(
                 f"{at}; no such corpus{nearest(component.corpus, catalogue)}; "
                 "smolmix corpora lists them"
             )
         elif row.role == "benchmark":
-            faults.append(f"{at}; a benchmark is never trained on; take the component out")
-    if faults:
-        raise UsageError("\n".join(faults))
+            errors.append(f"{at}; a benchmark is never trained on; remove the component")
+    if errors:
+        raise UsageError("\n".join(errors))
 
 
 def check_gated(spec: Spec, catalogue: Catalogue, fetched: set[str], where: str) -> None:
-    """Refuse gated corpora that are not here.
+    """Refuse gated corpora that are not fetched.
 
     Raises:
         UsageError: one line for each.
     """
-    faults = [
+    errors = [
         f"{where}: components.{name}.corpus is {c.corpus!r}, which is gated and was not fetched; "
         f"accept its terms on the hub, then run smolmix fetch {c.corpus}"
         for name, c in spec.components.items()
@@ -72,12 +72,12 @@ def check_gated(spec: Spec, catalogue: Catalogue, fetched: set[str], where: str)
         and catalogue[c.corpus].gated
         and c.corpus not in fetched
     ]
-    if faults:
-        raise UsageError("\n".join(faults))
+    if errors:
+        raise UsageError("\n".join(errors))
 
 
 def published(spec: Spec) -> list[str]:
-    """Return the components that can be had."""
+    """Return the components whose data are public."""
     return [name for name, c in spec.components.items() if not c.unpublished]
 
 

@@ -1,4 +1,4 @@
-"""Filters on a sample's measures and tags, written as in `licence not in {CC-BY-NC-4.0}`."""
+"""Conditions on a sample's measures and tags, as in `licence not in {CC-BY-NC-4.0}`."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from smolmix.errors import nearest
 
-# What curate and counts record of each sample, and whether it is a number.
+# Measures that curation and counting record of each sample.
 NUMBERS = (
     "duration_s",
     "tokens",
@@ -29,7 +29,7 @@ _ORDERED = ("<", "<=", ">", ">=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class Condition:
     """One condition that a sample must meet."""
 
     field: str
@@ -56,10 +56,10 @@ class Where:
         return inside if self.op in ("==", "in") else not inside
 
     def holds_for_known(self, known: Mapping[str, object]) -> bool | None:
-        """Whether declared facts meet the condition; None where they do not say.
+        """Whether declared facts meet the condition; None where the field is not declared.
 
         Args:
-            known: field to value, as far as it was declared.
+            known: field -> declared value.
         """
         value = known.get(self.field)
         if value is None:
@@ -82,26 +82,27 @@ def compare(value: float, op: str, bound: float) -> bool:
     }[op]
 
 
-def parse(text: str) -> Where:
-    """Return the condition that `text` writes.
+def parse(text: str) -> Condition:
+    """Return the condition that a text writes.
 
     Raises:
-        ValueError: it is no condition, or its field is unknown.
+        ValueError: the condition is invalid, or its field is unknown.
     """
     match = _FORM.match(text)
     if match is None:
         raise ValueError(
-            f"{text!r} is no condition; write FIELD OP VALUE, as in 'duration_s <= 180' or "
-            "'licence not in {CC-BY-NC-4.0}'"
+            f"invalid condition {text!r}; write MEASURE OPERATOR VALUE, e.g. duration_s <= 300 or "
+            "licence not in {CC-BY-NC-4.0}"
         )
     field, op, rest = match.group(1), " ".join(match.group(2).split()), match.group(3)
     known = (*NUMBERS, *NAMES)
     if field not in known and not field.startswith(TAG_PREFIX):
         raise ValueError(
-            f"{field!r} is no measure; known: {', '.join(known)}, tags.NAME{nearest(field, known)}"
+            f"unknown measure {field!r}; known: {', '.join(known)}, tags.NAME"
+            f"{nearest(field, known)}"
         )
     if field in NUMBERS:
-        return Where(field=field, op=op, number=_number(text, op, rest))
+        return Condition(field=field, op=op, number=_number(text, op, rest))
     if op in _ORDERED:
         raise ValueError(f"{text!r} orders names; {field} allows ==, !=, in, not in")
     if op in ("in", "not in"):
@@ -109,18 +110,18 @@ def parse(text: str) -> Where:
             raise ValueError(f"{text!r} has no set; write {field} {op} {{a, b}}")
         values = tuple(v.strip().strip("'\"") for v in rest[1:-1].split(",") if v.strip())
         if not values:
-            raise ValueError(f"{text!r} names an empty set; name at least one value")
-        return Where(field=field, op=op, values=values)
-    return Where(field=field, op=op, values=(rest.strip("'\""),))
+            raise ValueError(f"{text!r} has an empty set; write at least one value")
+        return Condition(field=field, op=op, values=values)
+    return Condition(field=field, op=op, values=(rest.strip("'\""),))
 
 
 def _number(text: str, op: str, rest: str) -> float:
     if op in ("in", "not in"):
-        raise ValueError(f"{text!r} asks a measure for membership; use <, <=, >, >=, == or !=")
+        raise ValueError(f"{text!r} tests a number for membership; use <, <=, >, >=, == or !=")
     try:
         number = float(rest)
     except ValueError as error:
-        raise ValueError(f"{text!r} compares a measure with {rest!r}; write a number") from error
+        raise ValueError(f"{text!r} compares a number with {rest!r}; write a number") from error
     if not math.isfinite(number):
         raise ValueError(f"{text!r} compares with {rest}; write a finite number")
     return number

@@ -1,4 +1,4 @@
-"""Read a mixture of the released smolvlm2 code into a spec, keeping what its rows would be."""
+"""Convert a mixture of the released smolvlm2 code into a spec that takes the same rows."""
 
 import re
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _CARRIED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """A spec as plain values, and what could not be carried over."""
+    """A spec as plain values, and what could not be imported."""
 
     spec: dict[str, Any]
     remarks: list[str] = field(default_factory=list)
@@ -53,7 +53,9 @@ def _strategy(text: str, at: str) -> dict[str, Any]:
     try:
         number = float(amount.removesuffix("%"))
     except ValueError as error:
-        raise UsageError(f"{at}: sampling_strategy is {text!r}; its amount is no number") from error
+        raise UsageError(
+            f"{at}: sampling_strategy is {text!r}; its amount is not a number"
+        ) from error
     if amount.endswith("%"):
         return {"take": "all"} if number >= 100 else {"take": amount, "rule": kind}
     return {"take": int(number), "rule": kind}
@@ -84,7 +86,7 @@ def _entry(entry: Mapping[str, Any], at: str, remarks: list[str]) -> tuple[str, 
     if count:
         declared = {"samples": int(count.group(1).replace(",", "")), **declared}
     else:
-        remarks.append(f"{name}: no count in _comment; how many rows it has is not known")
+        remarks.append(f"{name}: no count in _comment; its number of rows is unknown")
     if isinstance(out["take"], int) and count and out["take"] > declared["samples"]:
         remarks.append(f"{name}: takes {out['take']:,} of {declared['samples']:,}; takes all")
         out["take"] = "all"
@@ -105,7 +107,7 @@ def import_smolvlm2(path: Path) -> Imported:
     """Return the spec of a smolvlm2 mixture YAML.
 
     Raises:
-        UsageError: the file is no such mixture.
+        UsageError: the file is not such a mixture.
     """
     value = read_mapping(path, "a smolvlm2 mixture has lists of datasets")
     entries = [(key, e) for key, group in value.items() for e in _listed(group, f"{path}: {key}")]
@@ -115,7 +117,7 @@ def import_smolvlm2(path: Path) -> Imported:
     for i, (key, entry) in enumerate(entries):
         name, component = _entry(entry, f"{path}: {key}[{i}]", remarks)
         if name in components:
-            raise UsageError(f"{path}: {key}[{i}]: {name!r} is there twice; give one another name")
+            raise UsageError(f"{path}: {key}[{i}]: {name!r} is listed twice; rename one of them")
         components[name] = component
         for field_name in entry:
             if field_name not in _CARRIED:
@@ -125,7 +127,7 @@ def import_smolvlm2(path: Path) -> Imported:
         "source_fps": "the frame rate of frame folders; the adapter of the corpus knows it",
     }
     remarks.extend(
-        f"{name} of {count} entries is not carried: {why.get(name, 'the spec has no such key')}"
+        f"{name} of {count} entries is not imported: {why.get(name, 'a spec has no such key')}"
         for name, count in sorted(lost.items())
     )
     spec = {
@@ -141,12 +143,12 @@ def import_smolvlm2(path: Path) -> Imported:
 
 def _listed(group: Any, at: str) -> list[Mapping[str, Any]]:
     if not isinstance(group, list) or not all(isinstance(e, dict) for e in group):
-        raise UsageError(f"{at}: holds no list of entries; a smolvlm2 mixture has `datasets:`")
+        raise UsageError(f"{at}: is not a list of entries; a smolvlm2 mixture has `datasets:`")
     return group
 
 
 class _Dumper(yaml.SafeDumper):
-    """Components on one line each, as far as they fit."""
+    """Writes each component on one line, as far as it fits."""
 
 
 class _Flow(dict[str, Any]):

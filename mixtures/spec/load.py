@@ -1,4 +1,4 @@
-"""Read a mixture's YAML: `extends`, sources taken off numbers, errors that name file and key."""
+"""Read a mixture's YAML: `extends`, sources of numbers, errors that name file and key."""
 
 import fnmatch
 from collections.abc import Iterable, Mapping
@@ -17,18 +17,18 @@ HOLDS = "a mixture has at least name and components"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A spec as read, and what stood beside it."""
+    """A spec as read, with its file and the sources of its numbers."""
 
     spec: Spec
     path: str
     sources: Mapping[str, str] = field(default_factory=dict)  # key path -> source of the number
-    raw: Mapping[str, Any] = field(default_factory=dict)  # after `extends`, sources taken off
+    raw: Mapping[str, Any] = field(default_factory=dict)  # after `extends`, without sources
 
 
 def _merge(below: Any, above: Any) -> Any:
-    """Return `below` with the keys of `above` laid over it.
+    """Return `below` with the keys of `above` merged over it.
 
-    A null takes a key away; a key with `*` is laid over every inherited key it matches.
+    A null removes a key; a key with `*` is merged over every inherited key that it matches.
     """
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
@@ -50,7 +50,7 @@ def shipped() -> list[str]:
 
 
 def resolve(name: str | Path) -> Path:
-    """Return the path of a spec: the file itself, or smolmix's own mixture of that name."""
+    """Return the path of a spec: the file itself, or the shipped mixture of that name."""
     path = Path(name)
     ours = _SHIPPED / f"{name}.yaml"
     return ours if not path.exists() and "/" not in str(name) and ours.exists() else path
@@ -59,16 +59,16 @@ def resolve(name: str | Path) -> Path:
 def load_extended(
     path: Path, holds: str = HOLDS, shipped: Iterable[str] = (), seen: tuple[Path, ...] = ()
 ) -> dict[str, Any]:
-    """Return the mapping in a YAML file, laid over the one that its `extends` names.
+    """Return the mapping in a YAML file, merged over the one that its `extends` names.
 
     Args:
         path: the file.
         holds: what such a file has, for messages.
-        shipped: names that would have done in place of a file.
+        shipped: names that may be given in place of a file, for messages.
         seen: the files that extend this one.
 
     Raises:
-        UsageError: a file is missing or no mapping, or `extends` goes in a circle.
+        UsageError: a file is missing or not a mapping, or files extend each other in a circle.
     """
     value = read_mapping(path, holds, shipped)
     parent = value.pop("extends", None)
@@ -76,10 +76,12 @@ def load_extended(
         return value
     if not isinstance(parent, str):
         raise UsageError(f"{path}: extends is {parent!r}; name one file")
-    beside = path.parent / parent
-    below = beside if beside.exists() else resolve(parent)
+    relative = path.parent / parent
+    below = relative if relative.exists() else resolve(parent)
     if below.resolve() in (p.resolve() for p in (*seen, path)):
-        raise UsageError(f"{path}: extends {parent}, which extends {path.name}; break the circle")
+        raise UsageError(
+            f"{path}: extends {parent}, which extends {path.name}; remove one of the two"
+        )
     merged = _merge(load_extended(below, holds, shipped, (*seen, path)), value)
     assert isinstance(merged, dict)
     return merged
@@ -115,7 +117,7 @@ def _check_families(path: str, spec: Spec) -> None:
         if len(units) == 1 and low > 1 + ROUNDED + 1e-9:
             raise UsageError(
                 f"{path}: shares.{family}: its shares add up to {low:g}; at most 1; "
-                "make some ranged or free"
+                "lower some, or write them as ranges"
             )
         if family == "component":
             for name in members:
@@ -129,20 +131,20 @@ def _check_families(path: str, spec: Spec) -> None:
     if len(units) == 1 and low > 1 + ROUNDED + 1e-9:
         raise UsageError(f"{path}: components: their shares add up to {low:g}; at most 1")
     for cot, cap in (("declared", spec.caps.cot), ("detected", spec.caps.cot_detected)):
-        asked = spec.shares.get("cot", {}).get(cot)
-        if asked is not None and asked.min > cap.max:
+        share = spec.shares.get("cot", {}).get(cot)
+        if share is not None and share.min > cap.max:
             key = "cot" if cot == "declared" else "cot_detected"
             raise UsageError(
                 f"{path}: caps.{key} is {cap.max:g}, below shares.cot.{cot}, which is at least "
-                f"{asked.min:g}; raise the cap or lower the share"
+                f"{share.min:g}; raise the cap or lower the share"
             )
 
 
 def parse_spec(value: Mapping[str, Any], path: str) -> Reading:
-    """Return the spec that a parsed file holds.
+    """Return the spec in a parsed file.
 
     Raises:
-        UsageError: it is no mixture; one line for each fault, naming file and key.
+        UsageError: the spec is invalid; one line for each error, with file and key.
     """
     sources: dict[str, str] = {}
     raw = _strip(dict(value), "", sources)
@@ -152,10 +154,10 @@ def parse_spec(value: Mapping[str, Any], path: str) -> Reading:
 
 
 def read_spec(name: str | Path) -> Reading:
-    """Return the mixture in a file, or smolmix's own mixture of that name.
+    """Return the mixture in a file, or the shipped mixture of that name.
 
     Raises:
-        UsageError: the file is missing, is not YAML, or is no mixture.
+        UsageError: the file is missing, is not YAML, or is not a mixture.
     """
     path = resolve(name)
     return parse_spec(load_extended(path, shipped=shipped()), str(path))

@@ -1,8 +1,8 @@
 """What a mixture's YAML may say: components, shares, caps, total, seed, profile.
 
-A number may be written bare or as `{value: 0.14, source: "arXiv 2504.05299 §4.1"}`; sources are
-removed before this model sees the file (`smolmix.mixtures.spec.load`). A percentage may be
-written `14 %`.
+A number may be written as it is, or with its source as
+`{value: 0.14, source: "arXiv 2504.05299 §4.1"}`; `smolmix.mixtures.spec.load` removes sources
+before this model sees the file. A percentage may be written `14 %`.
 """
 
 import math
@@ -26,13 +26,13 @@ UNITS: tuple[Unit, ...] = (
 )
 Rule = Literal["hash", "first", "end", "random"]
 FAMILIES = ("component", "corpus", "subset", "modality", "category", "cot", "licence", "language")
-VALUES = {"modality": get_args(Modality), "cot": get_args(Cot)}  # of the families that are closed
-ROUNDED = 1e-3  # fixed shares that miss 1 by no more were written rounded
+VALUES = {"modality": get_args(Modality), "cot": get_args(Cot)}  # of families with fixed values
+ROUNDED = 1e-3  # fixed shares that miss 1 by at most this were written rounded
 DEFAULT_BUCKETS = (30.0, 60.0, 120.0, 180.0, 300.0, 600.0)
 
 
 def _fraction(value: Any) -> Any:
-    """Return 0.14 for `14 %`, and anything else as it came."""
+    """Return 0.14 for `14 %`, and anything else unchanged."""
     if isinstance(value, str) and value.strip().endswith("%"):
         try:
             return float(value.strip()[:-1]) / 100
@@ -50,8 +50,8 @@ def _share(value: Any) -> Any:
     return float(value)
 
 
-def _condition(value: Any) -> conditions.Where:
-    if isinstance(value, conditions.Where):
+def _condition(value: Any) -> conditions.Condition:
+    if isinstance(value, conditions.Condition):
         return value
     return conditions.parse(str(value))
 
@@ -61,8 +61,10 @@ def _listed(value: Any) -> Any:
 
 
 Share = Annotated[float, BeforeValidator(_share)]
-Condition = Annotated[conditions.Where, BeforeValidator(_condition)]
-Conditions = Annotated[tuple[Condition, ...], BeforeValidator(_listed)]
+Conditions = Annotated[
+    tuple[Annotated[conditions.Condition, BeforeValidator(_condition)], ...],
+    BeforeValidator(_listed),
+]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
@@ -80,14 +82,14 @@ class SpecModel(StrictModel):
             for key in value:
                 if key not in cls.model_fields:
                     raise ValueError(
-                        f"{key!r} is no key here; allowed: {', '.join(cls.model_fields)}"
+                        f"unknown key {key!r}; allowed: {', '.join(cls.model_fields)}"
                         f"{nearest(str(key), cls.model_fields)}"
                     )
         return value
 
 
 class Bounds(SpecModel):
-    """A share: fixed, or between `min` and `max`; a bare number fixes it."""
+    """A share: fixed, or between `min` and `max`; a single number fixes it."""
 
     min: Share = 0.0
     max: Share = 1.0
@@ -109,7 +111,7 @@ class Bounds(SpecModel):
 
 
 class Cap(SpecModel):
-    """A share of samples that is not exceeded at any prefix; a bare number is the maximum."""
+    """A share of samples that no prefix of the mixture exceeds; a single number is the maximum."""
 
     min: Share = 0.0
     max: Share = 1.0
@@ -159,7 +161,7 @@ class Take(SpecModel):
 
 
 class Declared(SpecModel):
-    """What is known of a component before its data are here; means are per sample."""
+    """What is known of a component before it is curated; token counts are means per sample."""
 
     samples: Annotated[int | None, Field(ge=0)] = None
     text_tokens: Annotated[float | None, Field(ge=0)] = None
@@ -169,7 +171,7 @@ class Declared(SpecModel):
     durations: dict[float, Share] = {}  # upper end of a bucket in seconds -> share of the samples
     bytes_on_disk: Annotated[float | None, Field(ge=0)] = None  # of the raw files, all of them
     cot: Share | None = None  # share of the samples with declared chain of thought
-    assumed: Names = ()  # those of the numbers above that are a guess
+    assumed: Names = ()  # which of the numbers above are assumptions
 
 
 class Component(SpecModel):
@@ -180,14 +182,14 @@ class Component(SpecModel):
     where: Conditions = ()
     take: Take | None = None
     rule: Rule = "hash"
-    flexible: bool = False  # `take` is the most that may be used, not what is used
+    flexible: bool = False  # `take` is an upper bound
     share: Bounds | None = None
     epochs: Annotated[int | None, Field(ge=1)] = None
-    modality: Modality | None = None  # until the data are here and say it themselves
-    category: str | None = None  # a label of its own for all its samples
-    licence: str | None = None  # until the data are here
+    modality: Modality | None = None  # used until the corpus is curated
+    category: str | None = None  # label of all its samples, in place of their own
+    licence: str | None = None  # used until the corpus is curated
     declared: Declared = Declared()
-    unpublished: str = ""  # why nobody outside can have it
+    unpublished: str = ""  # reason the data are not public
     note: str = ""
 
     @model_validator(mode="after")
@@ -195,9 +197,9 @@ class Component(SpecModel):
         if self.take is not None and self.share is not None and not self.flexible:
             raise ValueError("take and share are both set; a component has one or neither")
         if self.flexible and self.take is None:
-            raise ValueError("flexible is set without take; say the most that may be used")
+            raise ValueError("flexible is set without take; set take to the most that may be used")
         if self.rule != "hash" and self.take is None:
-            raise ValueError(f"rule is {self.rule!r} without take; say how much to take")
+            raise ValueError(f"rule is {self.rule!r} without take; set how much to take")
         return self
 
 
@@ -214,14 +216,16 @@ class Duration(SpecModel):
     @model_validator(mode="after")
     def _rising(self) -> Self:
         if list(self.buckets) != sorted(set(self.buckets)):
-            raise ValueError("buckets do not rise; write their upper ends in rising order")
+            raise ValueError(
+                "buckets are not in rising order; write their upper ends in rising order"
+            )
         if self.mean is not None and self.mean > self.max:
             raise ValueError(f"mean {self.mean:g} s is above max {self.max:g} s")
         return self
 
 
 class Caps(SpecModel):
-    """What is never exceeded."""
+    """Upper limits."""
 
     cot: Cap = Cap()  # chain of thought that was added: samples whose `cot` is "declared"
     cot_detected: Cap = Cap()  # chain of thought found in other samples; off by default
@@ -231,7 +235,7 @@ class Caps(SpecModel):
 
 
 class Total(SpecModel):
-    """How large the mixture is; neither set: as large as possible."""
+    """How large the mixture is; as large as possible where neither key is set."""
 
     samples: Annotated[int | None, Field(ge=1)] = None
     tokens: Annotated[int | None, Field(ge=1)] = None
@@ -255,7 +259,7 @@ class Total(SpecModel):
 
 
 class Spec(SpecModel):
-    """A whole mixture."""
+    """A mixture."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     about: str = ""

@@ -1,4 +1,4 @@
-"""Every pairing of the paper's towers: parameters, balance, tokens an image; and building one."""
+"""All pairings of the paper's towers: parameters, balance, tokens of an image; and building one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from smolmix import cost
 from smolmix.errors import UsageError
-from smolmix.model.arch.build import build
+from smolmix.model.arch.build import build, count_parameters, parameters
 from smolmix.model.arch.checkpoint import save
 from smolmix.model.arch.presets import (
     SIGLIP_B,
@@ -17,13 +17,11 @@ from smolmix.model.arch.presets import (
     SMOLLM2_135M,
     SMOLLM2_360M,
     ModelPreset,
-    count_parameters,
-    parameters,
 )
-from smolmix.model.train.recipe import ModelSpec
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.profiles import PIXEL_PRESETS, PixelProfile, Profile, chat_profile
 
-_IMAGE = (1600, 1200)  # the size of image that `tokens_per_image` is given for
+_IMAGE = (1600, 1200)  # width and height of the image that `tokens_per_image` is of
 
 # Source: arXiv 2504.05299, findings 1 and 3, and the released configs.
 _WHY = {
@@ -34,14 +32,19 @@ _WHY = {
 
 
 def pairing_table() -> list[dict[str, Any]]:
-    """Return a row for each vision tower, language model and pixel shuffle of 2, 3 and 4."""
+    """Return a row for each vision tower, language model and pixel shuffle of 2, 3 or 4.
+
+    Returns:
+        `vision`, `lm` and `shuffle`; `parameters` in all; `vision_share` of those of both towers;
+        `tokens_per_tile`; `tokens_per_image` of an image of 1600 × 1200; and a `note`.
+    """
     rows = []
     for vision in (SIGLIP_B, SIGLIP_SO400M):
         for lm in (SMOLLM2_135M, SMOLLM2_360M, SMOLLM2_1_7B):
-            first = next(r for r in (2, 3) if (vision.image_px // vision.patch_px) % r == 0)
+            side = vision.patches_per_edge
+            first = next(r for r in (2, 3) if side % r == 0)
             counts = parameters(ModelPreset(name="", vision=vision, lm=lm, shuffle=first))
             for shuffle in (2, 3, 4):
-                side = vision.image_px // vision.patch_px
                 if side % shuffle:
                     continue
                 connector = vision.hidden * shuffle**2 * lm.hidden
@@ -81,15 +84,30 @@ def build_to(
     frame_average: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Build a model into a folder that `train` and transformers open; return what it is.
+    """Build a model into a folder that `train` and transformers open.
+
+    Args:
+        out: the folder; new or empty.
+        preset: a preset's name, in place of `vision`, `lm` and `shuffle`.
+        vision: a vision tower's name.
+        lm: a language model's name.
+        shuffle: patches merged along each edge.
+        vision_weights: SigLIP folder or hub id; None for random weights.
+        lm_weights: SmolLM2 folder or hub id, or `gguf`; None for random weights.
+        position_tokens: `learned` or `string`.
+        frame_average: consecutive frames averaged into one.
+        seed: of random weights.
+
+    Returns:
+        `folder`, `parameters` (in all), and those of `vision`, `connector` and `lm`.
 
     Raises:
-        UsageError: the parts do not go together, or the folder is in use.
+        UsageError: the parts do not fit together, or the folder is not empty.
     """
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "not empty" if folder.is_dir() else "a file"
-        raise UsageError(f"{out}: {what}; name a folder to be made")
+        raise UsageError(f"{out}: {what}; name a new folder")
     try:
         spec = ModelSpec.model_validate(
             {

@@ -1,24 +1,19 @@
-"""The sizes of SmolVLM as transformers configs, and a nano size for tests and the demo.
+"""The sizes of SmolVLM's towers and models, and a nano size for tests and the demo.
 
-A preset is what a released checkpoint's `config.json` says, so a model built from one can
-take the released weights, and `parameters` counts them without allocating any.
+A preset has the sizes that a released checkpoint's `config.json` has, so a model built from one can
+take the released weights. Imports neither torch nor transformers: recipes are checked against it.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
-from transformers import LlamaConfig, SmolVLMConfig, SmolVLMForConditionalGeneration
-from transformers.models.smolvlm.configuration_smolvlm import SmolVLMVisionConfig
 
 from smolmix.errors import UsageError, nearest
 from smolmix.profiles import PixelProfile
+from smolmix.tokenize.chat import special
 
-VOCABULARY = 49_280  # SmolLM2's 49,152 entries and the 128 that SmolVLM adds
-BOS_ID = 1  # <|im_start|>
-PAD_ID = 2  # <|im_end|>
-IMAGE_ID = 49_190  # <image>
-EOS_ID = 49_279  # <end_of_utterance>
+BOS_ID = special.IM_START_ID
+PAD_ID = special.PAD_ID
+IMAGE_ID = special.IMAGE_ID
+EOS_ID = special.END_OF_UTTERANCE_ID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,19 +21,19 @@ class VisionTower:
     """A SigLIP encoder without its pooling head."""
 
     name: str
-    image_px: int
-    patch_px: int
+    image_px: int  # edge of a tile
+    patch_px: int  # edge of a patch
     hidden: int
     layers: int
     heads: int
     mlp: int
-    initializer_range: float = 0.02
+    initializer_range: float = 0.02  # standard deviation of random weights
     nano: bool = False  # for tests, the demo and ablations; no released weights
 
     @property
-    def patches(self) -> int:
-        """Patches of one tile."""
-        return (self.image_px // self.patch_px) ** 2
+    def patches_per_edge(self) -> int:
+        """Patches along one edge of a tile."""
+        return self.image_px // self.patch_px
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +65,7 @@ class ModelPreset:
     @property
     def tokens_per_tile(self) -> int:
         """Visual tokens of one tile."""
-        return (self.vision.image_px // self.vision.patch_px // self.shuffle) ** 2
+        return (self.vision.patches_per_edge // self.shuffle) ** 2
 
 
 # Source: the released checkpoints' config.json; SigLIP's two sizes; SmolLM2's three.
@@ -86,8 +81,9 @@ SIGLIP_SO400M = VisionTower(
     heads=16,
     mlp=4304,
 )
-# A tower so narrow is nearly linear at first with weights of 0.02, and so shallow with two layers:
-# either way it told shapes apart after twice as many images (benchmarks/model/RESULTS.md).
+# With weights of 0.02 so narrow a tower starts out nearly linear, and with two layers it is too
+# shallow: either way it needed twice as many images to tell shapes apart
+# (benchmarks/model/RESULTS.md).
 SIGLIP_NANO = VisionTower(
     name="siglip-nano", image_px=32, patch_px=8, hidden=64, layers=4, heads=2, mlp=192,
     initializer_range=0.12, nano=True,
@@ -145,12 +141,12 @@ def preset(name: str) -> ModelPreset:
 
 
 def pairing(vision: VisionTower, lm: LanguageModel, shuffle: int) -> ModelPreset:
-    """Return the sizes of a pairing; what holds for the nano preset holds for all nano pairings.
+    """Return the sizes of a pairing. The head is tied to the embedding where both towers are nano.
 
     Raises:
         UsageError: the pixel shuffle does not divide the tile's patches.
     """
-    side = vision.image_px // vision.patch_px
+    side = vision.patches_per_edge
     if shuffle < 1 or side % shuffle:
         allowed = [str(n) for n in range(1, side + 1) if side % n == 0]
         raise UsageError(
@@ -167,7 +163,13 @@ def pairing(vision: VisionTower, lm: LanguageModel, shuffle: int) -> ModelPreset
 
 
 def check_fits(model: str, tile_px: int, tokens_per_tile: int, pixel: PixelProfile) -> None:
-    """Refuse a pixel profile that makes other tiles, or other tokens of them, than the model.
+    """Refuse a pixel profile whose tiles, or visual tokens of a tile, are not the model's.
+
+    Args:
+        model: its name, for the message.
+        tile_px: edge of a tile that the model takes.
+        tokens_per_tile: visual tokens that the model makes of a tile.
+        pixel: the profile.
 
     Raises:
         UsageError: they differ; the message says what the profile must be.
@@ -179,70 +181,6 @@ def check_fits(model: str, tile_px: int, tokens_per_tile: int, pixel: PixelProfi
             f"pixel: {{tile_px: {tile_px}, tokens_per_tile: {tokens_per_tile}}}, or the model "
             "another tower or shuffle"
         )
-
-
-def config(preset: ModelPreset, *, rope_base: float | None = None) -> SmolVLMConfig:
-    """Return the transformers config of a preset.
-
-    Args:
-        preset: the sizes.
-        rope_base: another RoPE base than the preset's, for context extension.
-
-    Raises:
-        UsageError: the pixel shuffle does not divide the tile's patches.
-    """
-    vision, lm = preset.vision, preset.lm
-    if (vision.image_px // vision.patch_px) % preset.shuffle:
-        raise UsageError(
-            f"{preset.name}: pixel shuffle {preset.shuffle} does not divide {vision.name}'s "
-            f"{vision.image_px // vision.patch_px} patches per edge"
-        )
-    return SmolVLMConfig(
-        text_config=LlamaConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=lm.hidden,
-            intermediate_size=lm.mlp,
-            num_hidden_layers=lm.layers,
-            num_attention_heads=lm.heads,
-            num_key_value_heads=lm.kv_heads,
-            head_dim=lm.hidden // lm.heads,
-            max_position_embeddings=lm.context,
-            rms_norm_eps=1e-5,
-            rope_parameters={"rope_type": "default", "rope_theta": rope_base or lm.rope_base},
-            initializer_range=lm.initializer_range,
-            tie_word_embeddings=preset.tied,
-            bos_token_id=BOS_ID,
-            eos_token_id=EOS_ID,
-            pad_token_id=PAD_ID,
-        ),
-        vision_config=SmolVLMVisionConfig(
-            hidden_size=vision.hidden,
-            intermediate_size=vision.mlp,
-            num_hidden_layers=vision.layers,
-            num_attention_heads=vision.heads,
-            image_size=vision.image_px,
-            patch_size=vision.patch_px,
-            initializer_range=vision.initializer_range,
-        ),
-        scale_factor=preset.shuffle,
-        image_token_id=IMAGE_ID,
-        tie_word_embeddings=preset.tied,
-    )
-
-
-def parameters(preset: ModelPreset) -> dict[str, int]:
-    """Return the number of parameters of each tower and in all, without allocating them."""
-    with torch.device("meta"):
-        model = SmolVLMForConditionalGeneration(config(preset))
-    return count_parameters(model)
-
-
-def count_parameters(model: Any) -> dict[str, int]:
-    """Return a model's parameters: vision, connector, lm (with its head) and total."""
-    counts = {"vision": 0, "connector": 0, "lm": 0}
-    for name, parameter in model.named_parameters():
-        counts[tower_of(name)] += parameter.numel()
-    return {**counts, "total": sum(counts.values())}
 
 
 def tower_of(parameter: str) -> str:

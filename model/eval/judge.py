@@ -248,7 +248,7 @@ class LocalJudge:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        from smolmix.model.arch.checkpoint import weights_digest
+        from smolmix.model.arch.build import weights_digest
 
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")

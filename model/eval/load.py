@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from smolmix.errors import UsageError
-from smolmix.model.arch.build import from_checkpoint
-from smolmix.model.arch.checkpoint import RECORD, read_record, weights_digest
-from smolmix.model.train.train import check_finished
+from smolmix.model.arch.build import from_checkpoint, weights_digest
+from smolmix.model.arch.checkpoint import is_checkpoint, read_record
+from smolmix.model.train.run_record import evaluation, trained_checkpoint
 from smolmix.profiles import ChatProfile, PixelProfile, Profile
 from smolmix.profiles import profile as preset_profile
 from smolmix.storage import Folder, digest_json
@@ -40,13 +40,13 @@ def open_checkpoint(name: str, workspace: Workspace, preset: str | None = None) 
     """
     run = workspace.run(name)
     ours = run.is_local and Path(run.path).is_dir()
-    folder = check_finished(Path(run.path)) if ours else Path(name)
+    folder = trained_checkpoint(Path(run.path)) if ours else Path(name)
     profile = _profile(folder, run, name, preset)
     model = from_checkpoint(str(folder) if folder.is_dir() else name)
     digest = digest_json([weights_digest(model), asdict(profile)])
     if not ours:  # two folders may end in the same name, or in that of a run
         run = workspace.run(f"{name.rstrip('/').rsplit('/', 1)[-1]}-{digest[:8]}")
-    results = run.child("evaluation")
+    results = evaluation(run)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).eval()
     return Opened(name=name, model=model, profile=profile, results=results, digest=digest)
@@ -55,7 +55,7 @@ def open_checkpoint(name: str, workspace: Workspace, preset: str | None = None) 
 def _profile(folder: Path, run: Folder, name: str, preset: str | None) -> Profile:
     if preset is not None:
         return preset_profile(preset, style="inference")
-    if not (folder / RECORD).exists():
+    if not is_checkpoint(folder):
         raise UsageError(
             f"checkpoint {name}: no run, and no folder of smolmix's; name a run of the workspace, "
             "or say --profile nano, 256m, 500m or 2.2b for a checkpoint of somebody else's"

@@ -14,6 +14,10 @@ from smolmix.workspace import Workspace
 def open_stages(workspace: Workspace, recipe: Recipe) -> OpenData:
     """Return the function that opens a stage's sequences for a rank.
 
+    Args:
+        workspace: holds the mixtures' packed sequences.
+        recipe: decides their profile and the order in which they are read.
+
     Raises:
         IncompleteError: when called, if the mixture has not been tokenized.
     """
@@ -25,7 +29,7 @@ def open_stages(workspace: Workspace, recipe: Recipe) -> OpenData:
             mixture = workspace.mixture(stage.mixture)
             built = mixture.exists()
             raise IncompleteError(
-                f"{recipe.name}: stage {stage.name}: {folder.url} is not there; run "
+                f"{recipe.name}: stage {stage.name}: {folder.url} does not exist; run "
                 + ("" if built else f"`smolmix mix build {stage.mixture}` and ")
                 + f"`smolmix tokenize {stage.mixture} --sequence-length {stage.sequence_tokens}`"
                 + (folder if built else mixture).instead()

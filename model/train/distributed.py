@@ -1,8 +1,7 @@
-"""Trains on many processes or machines: Ray Train starts the ranks, the loop stays the same.
+"""Trains on several processes or machines: Ray Train starts the ranks, the loop stays the same.
 
-Ray brings the processes up, joins them in a group (gloo on CPUs, NCCL on GPUs) and starts them
-again when one dies; they then go on from the last whole checkpoint like any resumed run, so no
-state passes through Ray.
+Ray starts the processes, joins them in a group (gloo on CPUs, NCCL on GPUs) and restarts them when
+one dies; they then resume from the last checkpoint like any run, so no state passes through Ray.
 """
 
 import os
@@ -14,13 +13,15 @@ import torch
 import torch.distributed as dist
 
 from smolmix.errors import DataError, SmolmixError, UsageError
+from smolmix.model.arch.checkpoint import read_record
 from smolmix.model.train.data import open_stages
 from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import Recipe
-from smolmix.model.train.train import FINAL, OpenData, Trained, local_run, train
+from smolmix.model.train.run_record import FINAL, local_run
+from smolmix.model.train.train import OpenData, Trained, train
 from smolmix.workspace import Workspace
 
-_FAILURES = 3  # deaths of workers before a run is given up
+_FAILURES = 3  # worker failures before a run is given up
 
 
 def _rank(config: dict[str, Any]) -> None:
@@ -40,7 +41,7 @@ def _rank(config: dict[str, Any]) -> None:
     on_start: Callable[[int], None] | None = config["on_start"]
     if on_start is not None:
         on_start(group.rank)
-    watch = config["watch"] or (lambda _stage, _progress: None)
+    watch = config["watch"] or (lambda _stage, _report: None)
     train(
         recipe, Path(config["run"]), opener(recipe), group=group, device=device, watch=watch,
         tensorboard=config["tensorboard"],
@@ -58,19 +59,20 @@ def train_on_ray(
     watch: Any = None,
     tensorboard: bool = True,
 ) -> Trained:
-    """Train a recipe on `workers` processes; a worker that dies is started again.
+    """Train a recipe on `workers` processes; a worker that dies is restarted.
 
     Args:
         recipe: what to train.
-        workspace: on a disk that every machine sees.
+        workspace: on a disk that all machines share.
         workers: ranks; one GPU each where there are GPUs.
         ray_address: a cluster to join; a local Ray by default.
         open_data: opens a stage's sequences, given the recipe; the workspace's by default.
         on_start: called in each worker with its rank, before training.
-        watch: called on rank 0 after each step.
+        watch: called on rank 0 after each step, with the stage and what the step did.
         tensorboard: write its event files too.
 
     Raises:
+        UsageError: the global batch cannot be shared by the workers, or there are fewer GPUs.
         DataError: a worker died too often, or its training failed.
     """
     from smolmix.engine import ray_pool
@@ -87,12 +89,12 @@ def train_on_ray(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    there = sum(ray_pool.gpus())  # the machine that starts the run may have none
-    gpus = there > 0
-    if gpus and workers > there:  # Ray would wait for them for ever
+    available = sum(ray_pool.gpus())  # of the cluster; this machine may have none
+    gpus = available > 0
+    if gpus and workers > available:  # Ray would wait for them for ever
         raise UsageError(
-            f"recipe {recipe.name}: {workers} workers ask for a GPU each, the cluster has "
-            f"{there:g}; use at most so many workers"
+            f"recipe {recipe.name}: {workers} workers need a GPU each, the cluster has "
+            f"{available:g}; use at most {available:g} workers"
         )
 
     def from_workspace(recipe: Recipe) -> OpenData:
@@ -122,21 +124,19 @@ def train_on_ray(
         trainer.fit()
     except SmolmixError:
         raise
-    except Exception as error:  # Ray wraps what a worker raised in classes of its own
+    except Exception as error:  # Ray wraps a worker's exception in classes of its own
         raise DataError(f"run {recipe.name}: {_cause(error)}") from error
-    from smolmix.model.arch.checkpoint import read_record
-
     steps = int(read_record(run / FINAL)["steps"])
     return Trained(
-        folder=run / FINAL, steps=steps, resumed_from=0, already_whole=False, seconds=0.0
+        folder=run / FINAL, steps=steps, resumed_from=0, already_complete=False, seconds=0.0
     )
 
 
 def _cause(error: BaseException) -> str:
-    """Return the last line of what went wrong in a worker."""
+    """Return the last line of each failed worker's error."""
     failures: dict[int, BaseException] = getattr(error, "worker_failures", None) or {}
-    said = [f"worker {rank}: {_last_line(e)}" for rank, e in failures.items()]
-    return "; ".join(said) or _last_line(error)
+    causes = [f"worker {rank}: {_last_line(e)}" for rank, e in failures.items()]
+    return "; ".join(causes) or _last_line(error)
 
 
 def _last_line(error: BaseException) -> str:

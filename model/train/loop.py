@@ -2,22 +2,23 @@
 
 import itertools
 import math
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from smolmix.errors import DataError, UsageError
-from smolmix.model.arch import checkpoint
 from smolmix.model.train import optimizer, sharding
 from smolmix.model.train.guards import Guard
-from smolmix.model.train.metrics import MetricsWriter, peak_memory_bytes
 from smolmix.model.train.prefetch import Prefetched, Sequences
 from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import StageSpec
 from smolmix.model.train.step import Packed, PackedModel
+from smolmix.model.train.training_log import TrainingLog, peak_memory_bytes
 
 
 class Saver(Protocol):
@@ -28,18 +29,23 @@ class Saver(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Progress:
-    """What the loop tells whoever watches."""
+class StepReport:
+    """What the loop reports after each step."""
 
-    step: int
-    steps: int
-    loss: float
+    step: int  # of the stage, from 1
+    steps: int  # of the stage
+    loss: float  # mean over supervised tokens
     tokens_per_s: float
-    seconds_left: float
+    seconds_left: float  # of the stage
 
 
 def document_sums(packed: Packed, losses: torch.Tensor) -> torch.Tensor:
-    """Return the sum of each document's losses, (documents,) float64, where the losses are."""
+    """Return the sum of each document's losses, (documents,) float64, on the losses' device.
+
+    Args:
+        packed: the sequence.
+        losses: (supervised tokens,), one loss a token.
+    """
     sums = torch.zeros(len(packed.supervised_in), dtype=torch.float64, device=losses.device)
     return sums.index_add_(0, packed.owner, losses.detach().double())
 
@@ -50,7 +56,7 @@ def group_losses(
     """Return (sum of losses, supervised tokens) by `modality/...` and `corpus/...`.
 
     Args:
-        sequence: what the loader yielded.
+        sequence: as the loader yields it, with the documents' `modalities` and `corpora`.
         counts: supervised tokens of each document.
         sums: the sum of each document's losses.
     """
@@ -74,25 +80,25 @@ class StageLoop:
         first_step: int,
         group: ProcessGroup,
         device: torch.device,
-        writer: MetricsWriter | None,
+        log: TrainingLog | None,
         save: Saver,
         sharded: bool = False,
-        watch: Callable[[Progress], None] = lambda _: None,
+        watch: Callable[[StepReport], None] = lambda _: None,
     ):
-        """Prepare the optimizer and freeze what the stage does not train.
+        """Prepare the optimizer, and freeze what the stage does not train.
 
         Args:
-            model: the SmolVLM, on `device`; where it is sharded, it is moved there.
+            model: the SmolVLM, on `device`; a sharded one is moved there.
             stage: how to train.
             source: this rank's sequences.
             steps: optimizer steps of the stage.
-            first_step: steps done in earlier stages, for the numbering.
-            group: the ranks.
-            device: where to compute.
-            writer: of metrics; None on other ranks than 0.
+            first_step: steps of earlier stages, for the numbering.
+            group: the ranks that train together.
+            device: of the computation.
+            log: of metrics and timing; None on ranks other than 0.
             save: writes checkpoints.
-            sharded: each rank holds a share of the weights.
-            watch: is told of each step.
+            sharded: each rank holds a part of the weights.
+            watch: called after each step.
 
         Raises:
             UsageError: the global batch cannot be shared by the ranks.
@@ -114,56 +120,51 @@ class StageLoop:
         self.optimizers = optimizer.optimizers(model, stage)
         self.guard = Guard(stage.guards)
         self.stage, self.source, self.steps, self.first = stage, source, steps, first_step
-        self.group, self.device, self.writer, self.save, self.watch = (
-            group,
-            device,
-            writer,
-            save,
-            watch,
-        )
+        self.group, self.device = group, device
+        self.log, self.save, self.watch = log, save, watch
         self.step = 0
         self.loader_state: dict[str, Any] = source.state_dict()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that decides the steps to come."""
+        """Return all that the steps to come depend on."""
         return {
             "step": self.step,
-            "optimizers": [sharding.whole(o.state_dict()) for o in self.optimizers],
+            "optimizers": [sharding.gathered(o.state_dict()) for o in self.optimizers],
             "guard": self.guard.state_dict(),
             "loader": self.loader_state,
-            "random": checkpoint.random_state(),
+            "random": random_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on after the step a checkpoint was written at."""
+        """Continue after the step that a checkpoint was written at."""
         self.step = state["step"]
         for one, saved in zip(self.optimizers, state["optimizers"], strict=True):
             sharding.load_optimizer(one, saved)
         self.guard.load_state_dict(state["guard"])
         self.loader_state = state["loader"]
         self.source.load_state_dict(state["loader"])
-        checkpoint.restore_random_state(state["random"])
+        restore_random_state(state["random"])
 
     def run(self) -> None:
-        """Take the steps that are left.
+        """Take the remaining steps.
 
         Raises:
             DataError: the data ended early, or a guard stopped the run.
         """
         separate = self.stage.separate_documents
         data = Prefetched(self.source, self.device, separate_documents=separate)
-        begun, done = time.perf_counter(), 0
+        started, done = time.perf_counter(), 0
         try:
             while self.step < self.steps:
                 metrics, timing = self._one_step(data)
                 done += 1
-                left = (time.perf_counter() - begun) / done * (self.steps - self.step)
-                if self.writer is not None:
-                    self.writer.write(self.first + self.step, metrics, timing)
+                left = (time.perf_counter() - started) / done * (self.steps - self.step)
+                if self.log is not None:
+                    self.log.write(self.first + self.step, metrics, timing)
                 if self.step % self.stage.checkpoint_every == 0 and self.step < self.steps:
                     self.save(self.step, self.state_dict())
                 self.watch(
-                    Progress(
+                    StepReport(
                         step=self.step,
                         steps=self.steps,
                         loss=metrics["loss"],
@@ -197,12 +198,12 @@ class StageLoop:
         for _, packed in batch:
             with self._autocast():
                 losses = self.packed_model(packed)
-            if losses.requires_grad:  # no text trains a frozen language model
-                ranks = group.size if self.sharded else 1  # FSDP takes the mean over the ranks
+            if losses.requires_grad:  # text trains nothing where only the vision side is trained
+                ranks = group.size if self.sharded else 1  # FSDP averages over the ranks
                 (losses.sum() * ranks / max(1.0, supervised)).backward()
             sums.append(document_sums(packed, losses))
-        together = torch.split(torch.cat(sums).cpu(), [len(x) for x in sums])
-        each = [x.tolist() for x in together]
+        by_sequence = torch.split(torch.cat(sums).cpu(), [len(x) for x in sums])
+        each = [x.tolist() for x in by_sequence]
         loss = group.sum(math.fsum(itertools.chain(*each))) / max(1.0, supervised)
         groups: dict[str, tuple[float, int]] = {}
         for (sequence, packed), of_documents in zip(batch, each, strict=True):
@@ -212,7 +213,9 @@ class StageLoop:
                 parameter.grad = torch.zeros_like(parameter)
         if not self.sharded:
             group.sum_gradients(self.trained)
-        norm = float(sharding.whole(torch.nn.utils.clip_grad_norm_(self.trained, self.stage.clip)))
+        norm = float(
+            sharding.gathered(torch.nn.utils.clip_grad_norm_(self.trained, self.stage.clip))
+        )
         factor = optimizer.rate_factor(self.step, self.steps, self.stage.schedule)
         rates = optimizer.set_rates(self.optimizers, factor)
         taken = self.guard.allows(self.first + self.step + 1, loss, norm)
@@ -259,10 +262,25 @@ def _add(into: dict[str, tuple[float, int]], more: Mapping[str, tuple[float, int
         into[key] = (before[0] + value, before[1] + count)
 
 
-def total_steps(stage: StageSpec, sequences: int) -> int:
-    """Return the optimizer steps of a stage over a mixture of `sequences` packed sequences."""
-    if stage.steps is not None:
-        return stage.steps
-    assert stage.epochs is not None
-    passed = int(round(stage.epochs * sequences, 6))  # 0.29 × 100 is 28.999999999999996
-    return max(1, passed // stage.global_batch)
+def random_state() -> dict[str, Any]:
+    """Return the states of Python's, numpy's and torch's random generators."""
+    kind, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Put every random generator back to what `random_state` returned.
+
+    Only this rank's own GPU is set: a run may resume on another number of GPUs.
+    """
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

@@ -1,4 +1,4 @@
-"""The optimizer with one learning rate a tower, its schedule, and the freezing of towers."""
+"""Optimizers with a learning rate for each tower, their schedule, and the freezing of towers."""
 
 import math
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ def rate_of(name: str, rates: Rates) -> float:
 
 
 def freeze(model: torch.nn.Module, rates: Rates) -> None:
-    """Ask no gradients of parameters whose rate is 0, so that their backward is skipped."""
+    """Turn off the gradients of parameters whose rate is 0, so that their backward is skipped."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(rate_of(name, rates) > 0)
 
 
 def optimizers(model: torch.nn.Module, stage: StageSpec) -> list[torch.optim.Optimizer]:
-    """Return the stage's optimizers, with a group for each peak rate and decay.
+    """Return the stage's optimizers, with a parameter group for each peak rate and decay.
 
     Vectors, norms and biases are not decayed. With `optimizer: muon`, Muon takes the matrices
     inside the towers, its updates scaled to the size of AdamW's so that rates mean the same;
@@ -40,9 +40,9 @@ def optimizers(model: torch.nn.Module, stage: StageSpec) -> list[torch.optim.Opt
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decay = stage.weight_decay if parameter.ndim > 1 else 0.0
-            key = (_is_muons(name, parameter, stage), rate_of(name, stage.learning_rate), decay)
+            key = (_uses_muon(name, parameter, stage), rate_of(name, stage.learning_rate), decay)
             groups.setdefault(key, []).append(parameter)
-    made: list[torch.optim.Optimizer] = []
+    found: list[torch.optim.Optimizer] = []
     for muon in (False, True):
         parts = [
             {"params": p, "lr": 0.0, "peak": rate, "weight_decay": decay}
@@ -50,19 +50,19 @@ def optimizers(model: torch.nn.Module, stage: StageSpec) -> list[torch.optim.Opt
             if kind == muon
         ]
         if parts and muon:
-            made.append(torch.optim.Muon(parts, adjust_lr_fn="match_rms_adamw"))
+            found.append(torch.optim.Muon(parts, adjust_lr_fn="match_rms_adamw"))
         elif parts:
-            made.append(torch.optim.AdamW(parts, betas=stage.betas, fused=True))
-    return made
+            found.append(torch.optim.AdamW(parts, betas=stage.betas, fused=True))
+    return found
 
 
-def _is_muons(name: str, parameter: torch.nn.Parameter, stage: StageSpec) -> bool:
+def _uses_muon(name: str, parameter: torch.nn.Parameter, stage: StageSpec) -> bool:
     table = "embed" in name or "lm_head" in name
     return stage.optimizer == "muon" and parameter.ndim == 2 and not table
 
 
 def rate_factor(step: int, steps: int, schedule: Schedule) -> float:
-    """Return the share of the peak learning rate at `step` (from 0) of `steps`."""
+    """Return the factor of the peak learning rate at `step` (from 0) of `steps`, from 0 to 1."""
     warmup = math.ceil(schedule.warmup * steps)
     if step < warmup:
         return (step + 1) / warmup
@@ -74,7 +74,7 @@ def rate_factor(step: int, steps: int, schedule: Schedule) -> float:
 
 
 def set_rates(optimizers: Sequence[torch.optim.Optimizer], factor: float) -> dict[str, float]:
-    """Give each group its peak rate × `factor`; return the rates in use by peak."""
+    """Set each group's rate to its peak × `factor`; return the rates now in use, by peak."""
     used = {}
     for group in (g for o in optimizers for g in o.param_groups):
         used[f"{group['peak']:g}"] = group["lr"] = group["peak"] * factor

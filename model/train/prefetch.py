@@ -1,4 +1,4 @@
-"""Sequences made ready one step ahead in a thread, with the loader's place after each."""
+"""Packs sequences ahead of the step in a thread, keeping the loader's state after each."""
 
 import queue
 import threading
@@ -12,20 +12,20 @@ from smolmix.model.train.step import Packed, pack
 
 
 class Sequences(Protocol):
-    """What the training loop needs of a loader: this rank's sequences, and its place."""
+    """What the training loop needs of a loader: this rank's sequences, and its state."""
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """Yield packed sequences without end, pass after pass."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place in the global order."""
+        """Return the position in the global order."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a place."""
+        """Continue from a position."""
 
 
 class Prefetched:
-    """Yields (sequence, packed tensors, loader state after it); counts the time spent waiting."""
+    """A source read ahead in a thread; `waited_s` counts the seconds that `take` waited."""
 
     def __init__(
         self,
@@ -35,7 +35,14 @@ class Prefetched:
         depth: int = 2,
         separate_documents: bool = True,
     ):
-        """Start reading `source` in a thread, at most `depth` sequences ahead."""
+        """Start reading.
+
+        Args:
+            source: this rank's sequences.
+            device: where packed sequences are put.
+            depth: sequences read ahead, at most.
+            separate_documents: see `pack`.
+        """
         self._separate = separate_documents
         self.waited_s = 0.0
         self._queue: queue.Queue[Any] = queue.Queue(depth)
@@ -50,7 +57,7 @@ class Prefetched:
                 packed = pack(sequence, device, separate_documents=self._separate)
                 if not self._put((sequence, packed, source.state_dict())):
                     return
-        except BaseException as error:  # handed to the reader, which raises it
+        except BaseException as error:  # raised by `take`
             item = error
         self._put(item)
 
@@ -64,10 +71,11 @@ class Prefetched:
         return False
 
     def take(self) -> tuple[Mapping[str, Any], Packed, dict[str, Any]]:
-        """Return the next sequence.
+        """Return the next sequence, the same packed, and the source's state after it.
 
         Raises:
             StopIteration: the source has ended.
+            Exception: whatever the source raised.
         """
         start = time.perf_counter()
         item = self._queue.get()
@@ -79,6 +87,6 @@ class Prefetched:
         return item  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stop reading, and wait for the thread to end."""
         self._stop.set()
         self._thread.join()

@@ -1,4 +1,4 @@
-"""The ranks that train together, and the sums they need; one process alone needs no group."""
+"""The ranks that train together, and the sums over them that training needs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ _BUCKET = 32 << 20  # numbers summed in one call
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessGroup:
-    """This process's place among the ranks."""
+    """This process among the ranks; of size 1 by default, which needs no torch.distributed."""
 
-    rank: int = 0
-    size: int = 1
+    rank: int = 0  # from 0
+    size: int = 1  # number of ranks
 
     def sum(self, value: float) -> float:
         """Return the sum of a number over all ranks."""
         if self.size == 1:
             return value
-        # NCCL sums only what lies on this rank's GPU.
+        # NCCL sums only tensors on this rank's GPU.
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
         total = torch.tensor([value], dtype=torch.float64, device=device)
         dist.all_reduce(total)
         return float(total)
 
     def merge(self, sums: Mapping[str, tuple[float, int]]) -> dict[str, tuple[float, int]]:
-        """Return (sum, count) by key over all ranks, keys sorted."""
+        """Return (sum, count) by key over all ranks, sorted by key."""
         gathered: list[Any] = [sums]
         if self.size > 1:
             gathered = [None] * self.size
@@ -42,10 +42,11 @@ class ProcessGroup:
         return dict(sorted(total.items()))
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Sum every gradient over all ranks, in a few large calls.
+        """Sum every gradient over all ranks in place, in a few large calls.
 
-        Once a step, after its last micro-batch. DistributedDataParallel would need every tower
-        to take part in every rank's last micro-batch, which text-only sequences do not.
+        Called once a step, after its last micro-batch. DistributedDataParallel would need every
+        tower to take part in every rank's last micro-batch, but text-only sequences do not use the
+        vision tower.
         """
         if self.size == 1:
             return

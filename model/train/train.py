@@ -1,9 +1,8 @@
-"""Trains a recipe: its stages in order, each from the last one's weights, resumable anywhere."""
+"""Trains a recipe: its stages in order, each from the last one's weights; resumable at any step."""
 
 import contextlib
 import ctypes
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,18 +13,17 @@ import torch
 import xxhash
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from smolmix.errors import DataError, UsageError
 from smolmix.model.arch import checkpoint
 from smolmix.model.arch.build import build, check_profile
-from smolmix.model.train.loop import Progress, StageLoop, total_steps
-from smolmix.model.train.metrics import MetricsWriter
+from smolmix.model.train import run_record
+from smolmix.model.train.loop import StageLoop, StepReport
 from smolmix.model.train.prefetch import Sequences
 from smolmix.model.train.process_group import ProcessGroup
 from smolmix.model.train.recipe import Recipe, StageSpec
-from smolmix.model.train.sharding import whole_weights
+from smolmix.model.train.sharding import gathered_weights
 from smolmix.model.train.step import compile_layers
+from smolmix.model.train.training_log import TrainingLog
 
-FINAL = "final"
 _TRIM, _MMAP = -1, -3  # glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
 
 
@@ -35,7 +33,7 @@ class StageData:
 
     source: Sequences
     sequences: int  # of one pass, over all ranks
-    digest: str  # of what the sequences depend on
+    digest: str  # of all that the sequences depend on
 
 
 OpenData = Callable[[StageSpec, ProcessGroup], StageData]
@@ -43,28 +41,28 @@ OpenData = Callable[[StageSpec, ProcessGroup], StageData]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """What a run ended with."""
+    """How a run ended."""
 
     folder: Path  # the final checkpoint
     steps: int
-    resumed_from: int  # 0: from the beginning
-    already_whole: bool
+    resumed_from: int  # the step; 0: from the beginning
+    already_complete: bool  # by an earlier call; nothing was trained
     seconds: float
 
 
 def set_rope_base(model: Any, base: float) -> None:
-    """Give the language model another RoPE base."""
+    """Give the language model of a SmolVLM another RoPE base."""
     text = model.model.text_model
     text.config.rope_parameters = {**text.config.rope_parameters, "rope_theta": base}
     text.rotary_emb = LlamaRotaryEmbedding(config=text.config).to(text.embed_tokens.weight.device)
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what a step frees, so that the next one faults no pages in.
+    """Make glibc keep the memory that a step frees, so that the next step faults no pages in.
 
-    A step's largest tensors, gradients of the embedding and logits, otherwise go back to the
-    kernel each time: 30,000 page faults a step of the demo, a tenth of its time; with this, none.
-    Does nothing where the C library is another.
+    Otherwise a step's largest tensors, gradients of the embedding and logits, go back to the
+    kernel each time: 30,000 page faults a step of the demo, a tenth of its time. Does nothing with
+    another C library.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -73,7 +71,7 @@ def keep_freed_memory() -> None:
 
 
 def run_digest(recipe: Recipe, data: Sequence[StageData]) -> str:
-    """Return the identity of a run: its recipe, the weights it begins with, what it reads."""
+    """Return the identity of a run: its recipe, its first weights, and the data it reads."""
     body = recipe.model_dump_json(exclude={"evaluate", "title", "threads", "sharding", "compiled"})
     parts = [body, json.dumps(recipe.model.origin(), sort_keys=True), *(d.digest for d in data)]
     return xxhash.xxh3_128_hexdigest("\n".join(parts).encode())
@@ -87,22 +85,22 @@ def train(
     group: ProcessGroup | None = None,
     device: torch.device | None = None,
     tensorboard: bool = True,
-    watch: Callable[[StageSpec, Progress], None] = lambda _stage, _progress: None,
+    watch: Callable[[StageSpec, StepReport], None] = lambda _stage, _report: None,
 ) -> Trained:
-    """Train all stages of a recipe into `run`, going on from the last whole checkpoint.
+    """Train all stages of a recipe into `run`, resuming from its last checkpoint.
 
     Args:
         recipe: what to train.
         run: the run's folder, on a local disk.
         open_data: opens a stage's sequences for a rank.
-        group: this process among the ranks; alone by default.
+        group: the ranks that train together; this process alone by default.
         device: by default the GPU of this process, or the CPU.
-        tensorboard: write its event files beside the JSONL.
-        watch: is told of each step on rank 0.
+        tensorboard: write its event files too.
+        watch: called after each step, with the stage and what the step did.
 
     Raises:
         UsageError: `run` holds a run of another recipe, mixture or first weights, or the batch
-            cannot be shared.
+            cannot be shared by the ranks.
         DataError: the data ended early, or a guard stopped the run.
     """
     started = time.perf_counter()
@@ -120,13 +118,13 @@ def train(
         device=device or torch.device("cuda" if torch.cuda.is_available() else "cpu"),
         watch=watch,
     )
-    whole = one.is_whole()
-    resumed = one.steps if whole else one.train(tensorboard=tensorboard)
+    complete = run_record.is_complete(run, one.digest)
+    resumed = one.steps if complete else one.train(tensorboard=tensorboard)
     return Trained(
-        folder=run / FINAL,
+        folder=run / run_record.FINAL,
         steps=one.steps,
         resumed_from=resumed,
-        already_whole=whole,
+        already_complete=complete,
         seconds=time.perf_counter() - started,
     )
 
@@ -139,60 +137,45 @@ class _Run:
     digest: str
     group: ProcessGroup
     device: torch.device
-    watch: Callable[[StageSpec, Progress], None]
+    watch: Callable[[StageSpec, StepReport], None]
 
     @property
     def plan(self) -> list[int]:
         """Steps of each stage."""
         pairs = zip(self.recipe.stages, self.data, strict=True)
-        return [total_steps(stage, data.sequences) for stage, data in pairs]
+        return [stage.total_steps(data.sequences) for stage, data in pairs]
 
     @property
     def steps(self) -> int:
         """Steps of the run."""
         return sum(self.plan)
 
-    def is_whole(self) -> bool:
-        """Whether the run has ended before, with this recipe and data."""
-        final = self.folder / FINAL
-        return (final / checkpoint.RECORD).exists() and (
-            checkpoint.read_record(final)["digest"] == self.digest
-        )
-
     def train(self, *, tensorboard: bool) -> int:
-        """Train what is left; return the step it went on from."""
-        found = checkpoint.checkpoints(self.folder)[-1:]
-        resumed, at = found[0] if found else (0, None)
+        """Train the remaining steps; return the step it resumed from."""
+        resumed, at = run_record.resume_point(self.folder, self.digest)
         start, state = 0, {}
-        final = self.folder / FINAL
-        last = at or (final if (final / checkpoint.RECORD).exists() else None)
-        if last is not None and checkpoint.read_record(last)["digest"] != self.digest:
-            raise UsageError(
-                f"{self.folder}: holds a run of another recipe or mixture, or one that began with "
-                "other weights; give the recipe another name, or delete that folder"
-            )
         if at is not None:
             start, state = checkpoint.read_record(at)["stage"], checkpoint.read_state(at)
         self.group.barrier()
         model = self._build(at)
         check_profile(model, self.recipe.full_profile().pixel)
         with contextlib.ExitStack() as open_files:
-            writer = None
+            log = None
             if self.group.rank == 0:
-                writer = open_files.enter_context(
-                    MetricsWriter(self.folder, resume_step=resumed, tensorboard=tensorboard)
+                log = open_files.enter_context(
+                    TrainingLog(self.folder, resume_step=resumed, tensorboard=tensorboard)
                 )
             for index in range(start, len(self.plan)):
-                if self.sharded and index > start:  # what is frozen is fixed when it is sharded
-                    model = self._build(checkpoint.checkpoints(self.folder)[-1][1])
-                self._stage(model, index, state, writer)
+                if self.sharded and index > start:  # sharding fixes what is frozen
+                    model = self._build(run_record.checkpoints(self.folder)[-1][1])
+                self._stage(model, index, state, log)
                 state = {}
-        self._write(model, FINAL, {"steps": self.steps})
+        self._write(model, run_record.FINAL, {"steps": self.steps})
         return resumed
 
     @property
     def sharded(self) -> bool:
-        """Whether each rank holds a share of the weights."""
+        """Whether each rank holds only a part of the weights."""
         return self.recipe.sharding == "fsdp" and self.group.size > 1
 
     def _build(self, at: Path | None) -> Any:
@@ -202,16 +185,17 @@ class _Run:
         return model if self.sharded else model.to(self.device)
 
     def _stage(
-        self, model: Any, index: int, state: Mapping[str, Any], writer: MetricsWriter | None
+        self, model: Any, index: int, state: Mapping[str, Any], log: TrainingLog | None
     ) -> None:
         stage, first = self.recipe.stages[index], sum(self.plan[:index])
         if stage.rope_base is not None:
             set_rope_base(model, stage.rope_base)
 
         def save(step: int, state: Mapping[str, Any]) -> None:
-            self._write(model, f"checkpoint-{first + step}", {"stage": index, "step": step}, state)
+            name = run_record.checkpoint_name(first + step)
+            self._write(model, name, {"stage": index, "step": step}, state)
             if self.group.rank == 0:
-                checkpoint.remove_old(self.folder, keep=stage.keep)
+                run_record.remove_checkpoints(self.folder, keep=stage.keep)
 
         loop = StageLoop(
             model,
@@ -221,16 +205,16 @@ class _Run:
             first_step=first,
             group=self.group,
             device=self.device,
-            writer=writer,
+            log=log,
             save=save,
             sharded=self.sharded,
-            watch=lambda progress: self.watch(stage, progress),
+            watch=lambda report: self.watch(stage, report),
         )
         if state:
             loop.load_state_dict(state)
         loop.run()
         if index + 1 < len(self.plan):  # the next stage starts from weights alone
-            name = f"checkpoint-{first + self.plan[index]}"
+            name = run_record.checkpoint_name(first + self.plan[index])
             self._write(model, name, {"stage": index + 1, "step": 0}, {})
 
     def _write(
@@ -240,10 +224,10 @@ class _Run:
         facts: Mapping[str, int],
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write a checkpoint folder on rank 0, and let the others wait for it."""
-        weights = whole_weights(model) if self.sharded else None
+        """Write a checkpoint folder on rank 0 while the other ranks wait."""
+        weights = gathered_weights(model) if self.sharded else None
         if self.group.rank == 0:
-            mixtures = sorted({s.mixture for s in self.recipe.stages})  # the report asks for them
+            mixtures = sorted({s.mixture for s in self.recipe.stages})  # for the report
             record: dict[str, Any] = {
                 "digest": self.digest,
                 "recipe": self.recipe.name,
@@ -253,32 +237,3 @@ class _Run:
             profile = self.recipe.full_profile()
             checkpoint.save(self.folder / name, model, record, state, profile, weights=weights)
         self.group.barrier()
-
-
-def local_run(folder: Any) -> Path:
-    """Return a run's folder as a local path.
-
-    Raises:
-        UsageError: the workspace is not on a local disk.
-    """
-    if not folder.is_local:
-        raise UsageError(
-            f"{folder.url}: runs are written to a local disk; train in a local workspace and copy "
-            "the run's folder afterwards"
-        )
-    return Path(folder.path)
-
-
-def check_finished(run: Path) -> Path:
-    """Return a run's final checkpoint, or its last one.
-
-    Raises:
-        DataError: the run has none.
-    """
-    if (run / FINAL).is_dir():
-        return run / FINAL
-    found = checkpoint.checkpoints(run)
-    if not found:
-        raise DataError(f"{run}: no checkpoint; run `smolmix train` first")
-    print(f"{run}: not finished; using {found[-1][1].name}", file=sys.stderr)
-    return found[-1][1]

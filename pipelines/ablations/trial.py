@@ -5,11 +5,8 @@ is derived from its recipe and data, so that equal arms of any plan share it.
 """
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine.lock import locked
@@ -81,11 +78,16 @@ def unit(
 
 
 def _run(unit: Unit[_Payload], context: UnitContext) -> Result:
-    from smolmix.model.arch import checkpoint
     from smolmix.model.eval.load import open_checkpoint
     from smolmix.model.eval.run import evaluate_corpus
     from smolmix.model.train.data import open_stages
-    from smolmix.model.train.train import local_run, train
+    from smolmix.model.train.run_record import (
+        local_run,
+        read_metrics,
+        remove_checkpoints,
+        totals,
+    )
+    from smolmix.model.train.train import train
 
     payload = unit.payload
     workspace, recipe = Workspace(payload.workspace), Recipe.model_validate_json(payload.recipe)
@@ -99,21 +101,18 @@ def _run(unit: Unit[_Payload], context: UnitContext) -> Result:
             )
             for corpus in payload.evaluate
         }
-    result = {"run": recipe.name, "cost": _cost(run), "scores": scores}
+    spent = totals(read_metrics(workspace.run(recipe.name)))
+    cost = {
+        "steps": spent.steps,
+        "tokens": spent.tokens,
+        "supervised": spent.supervised,
+        "tiles": spent.tiles,
+    }
+    result = {"run": recipe.name, "cost": cost, "scores": scores}
     text = json.dumps(result, sort_keys=True, indent=1)
     (context.out / f"{unit.name}{RESULT_SUFFIX}").write_text(text + "\n")
-    for _, folder in checkpoint.checkpoints(run):  # the final checkpoint is stored separately
-        shutil.rmtree(folder)
+    remove_checkpoints(run)  # all but the final one
     return Result(accounting=RowAccounting(samples=1, kept=1))
-
-
-def _cost(run: Path) -> dict[str, int]:
-    """Return what a run consumed: steps, tokens, supervised tokens, tiles."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    found: dict[str, Any] = {"steps": len(lines)}
-    for name in ("tokens", "supervised", "tiles"):
-        found[name] = sum(line[name] for line in lines)
-    return found
 
 
 STAGE = Stage(name="trial", version=1, run=_run)

@@ -1,6 +1,5 @@
 """Numbers of what holds no samples: raw files, any stage's folder, a training run."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from smolmix.curated import sources
 from smolmix.errors import DataError
 from smolmix.fetched import read_record
+from smolmix.model.train import run_record
 from smolmix.pipelines.stats.values import Distribution, distribution, value_counts
 from smolmix.storage import Folder
 from smolmix.tokenize.shards.packing_plan import PackingRecord, sequence_sizes
@@ -126,51 +126,33 @@ def plan_numbers(folder: Folder) -> dict[str, Any]:
     return {**shown, "dropped": record["dropped"], "columns": columns}
 
 
-def read_lines(folder: Folder, name: str) -> list[dict[str, Any]]:
-    """Return a JSONL file's objects; a torn last line, which a killed run leaves, is left out.
-
-    What is no number, such as the loss of a step that a guard skipped, is None.
-    """
-    if not folder.exists(name):
-        return []
-    out = []
-    for line in folder.read_bytes(name).decode().splitlines():
-        try:
-            out.append(json.loads(line, parse_constant=lambda _: None))
-        except ValueError:
-            break
-    return out
-
-
 def run_numbers(folder: Folder) -> dict[str, Any]:
     """Return a training run's steps, losses and speed, and its evaluations.
 
     Raises:
         DataError: the folder holds no metrics.
     """
-    metrics = read_lines(folder, "metrics.jsonl")
+    metrics = run_record.read_metrics(folder)
     if not metrics:
-        raise DataError(f"{folder.url}: no metrics.jsonl with a step in it; train first")
-    timing = read_lines(folder, "timing.jsonl")
-    spent = sum(float(t.get("seconds", 0)) for t in timing)
-    tokens = sum(int(m.get("tokens", 0)) for m in metrics)
+        raise DataError(f"{folder.url}: no metrics of a step; run `smolmix train` first")
+    spent = run_record.totals(metrics, run_record.read_timing(folder))
+    speed = spent.tokens_per_s
     losses: dict[str, list[float]] = {}
     for step in metrics:
         for name, loss in step.get("losses", {}).items():
             if loss is not None:
                 losses.setdefault(name, []).append(float(loss))
-    here = folder.child("evaluation")
     return {
-        "steps": int(metrics[-1]["step"]),
+        "steps": spent.steps,
         "loss_first": metrics[0]["loss"],
         "loss_last": metrics[-1]["loss"],
         "losses_last": {name: values[-1] for name, values in sorted(losses.items())},
-        "tokens": tokens,
-        "supervised": sum(int(m.get("supervised", 0)) for m in metrics),
-        "tiles": sum(int(m.get("tiles", 0)) for m in metrics),
-        "skipped_steps": sum(not m.get("taken", True) for m in metrics),
-        "seconds": round(spent, 3),
-        "tokens_per_s": round(tokens / spent, 1) if spent else None,
+        "tokens": spent.tokens,
+        "supervised": spent.supervised,
+        "tiles": spent.tiles,
+        "skipped_steps": spent.skipped_steps,
+        "seconds": round(spent.seconds, 3),
+        "tokens_per_s": None if speed is None else round(speed, 1),
         "loss": [m["loss"] for m in metrics],
-        "evaluation": {n.removesuffix(".json"): here.read_json(n) for n in here.names(".json")},
+        "evaluation": run_record.read_scores(folder),
     }

@@ -282,7 +282,8 @@ def train_model(recipe: "str | Path | Recipe", workspace: "str | Workspace") -> 
     from smolmix.engine.lock import locked
     from smolmix.model.train.data import open_stages
     from smolmix.model.train.recipe import Recipe, load_recipe
-    from smolmix.model.train.train import local_run, train
+    from smolmix.model.train.run_record import local_run
+    from smolmix.model.train.train import train
 
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     place = _opened(workspace)

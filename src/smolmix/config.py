@@ -40,9 +40,12 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class StrictModel(BaseModel):
-    """What a part of a YAML file holds: unknown keys are refused, and nothing changes later."""
+    """What a part of a YAML file holds: unknown keys are refused, and nothing changes later.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    The text below a key is its description.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

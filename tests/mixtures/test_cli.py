@@ -151,7 +151,7 @@ def test_a_subset_that_is_not_there_is_told_from_those_that_are(
 ) -> None:
     path = spec_file(MIX.replace("{corpus: easy-vqa}", "{corpus: easy-vqa, subset: trian}"))
     code, out, _ = run("mix", "plan", str(path))
-    said = "no sample of easy-vqa is left: it has no subset 'trian', but "
+    said = "no sample of easy-vqa is available: it has no subset 'trian', but "
     assert code == 0
     assert f"warning: image: {said}" in out
     code, _, err = run("mix", "build", str(path))

@@ -43,8 +43,8 @@ def test_amounts_and_rules_are_kept(spec_file: Callable[..., Path]) -> None:
     said = "\n".join(found.remarks)
     assert "mine: no published corpus is known" in said
     assert "mine: no count in _comment" in said
-    assert "quality of 1 entries is not carried" in said
-    assert "source_fps of 1 entries is not carried" in said
+    assert "quality of 1 entries is not imported" in said
+    assert "source_fps of 1 entries is not imported" in said
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_what_is_written_is_read_again(spec_file: Callable[..., Path], tmp_path:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("datasets: 3", "holds no list of entries"),
+        ("datasets: 3", "is not a list of entries"),
         ("datasets: [{modality: text}]", "neither name nor json_path"),
         ("datasets: [{name: a, sampling_strategy: 'middle:3'}]", "known are all, first:N"),
-        ("datasets: [{name: a, sampling_strategy: 'first:x'}]", "its amount is no number"),
-        ("datasets: [{name: a, _comment: '# 3 samples'}, {name: a}]", "is there twice"),
+        ("datasets: [{name: a, sampling_strategy: 'first:x'}]", "its amount is not a number"),
+        ("datasets: [{name: a, _comment: '# 3 samples'}, {name: a}]", "is listed twice"),
     ],
 )
 def test_what_is_no_such_mixture_is_refused(

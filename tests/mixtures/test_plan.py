@@ -1,4 +1,4 @@
-"""The released mixes as specs: planned without data, their figures those of the release."""
+"""The released mixes as specs: planned without data, their estimates those of the release."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def test_every_shipped_mixture_is_planned_without_data(name: str) -> None:
         assert not listed or set(subsets) <= set(listed), line.component
     screen = show.screen(found)
     assert len(screen) <= 50
-    assert all(figure.known != "measured" for figure in (found.samples, found.tokens))
+    assert all(estimate.known != "measured" for estimate in (found.samples, found.tokens))
 
 
 def test_by_the_paper_says_what_runs_out() -> None:
@@ -70,7 +70,7 @@ def test_by_the_paper_says_what_runs_out() -> None:
     assert 0.0002 <= (found.cot["declared"].value or 0) <= 0.0005
     assert 300_000 < (found.samples.value or 0) < 500_000
     assert "caps.duration_s.mean" in found.binding
-    assert list(found.worth)[:2] == ["moviechat:descriptions", "finevideoqa"]
+    assert list(found.shadow_prices)[:2] == ["moviechat:descriptions", "finevideoqa"]
     text = "\n".join(show.screen(found))
     assert "the longest come from: moviechat:descriptions 795" in text
 
@@ -92,7 +92,7 @@ def test_an_infeasible_wish_shows_both_ways_out(tmp_path: Path) -> None:
     text = str(caught.value)
     assert "caps.duration_s.mean = 210 ± 5 s; total = 3,353,849 samples" in text
     assert "nearest: total 3" in text
-    assert "nearest, with the total kept:" in text
+    assert "nearest, with the same total:" in text
     assert "caps.duration_s.mean = 210 ± 5 s becomes" in text
 
 

@@ -1,4 +1,4 @@
-"""Whatever the corpora and the wishes: caps hold at every prefix, shares are reached or refused."""
+"""Any mixture: caps hold at every prefix, shares are met or the spec is refused."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.synthetic import pool_of
 
 from smolmix.errors import InfeasibleError
-from smolmix.mixtures.candidates.strata import Sorted, stratify
+from smolmix.mixtures.candidates.grouping import Ordered, stratify
 from smolmix.mixtures.solve.rounding import SHARE_TOLERANCE
 from smolmix.mixtures.solve.solve import Mix, arrange, solve_spec
 from smolmix.mixtures.spec.load import parse_spec
@@ -27,11 +27,11 @@ class Built:
     mix: Mix
     ids: list[str]
     strata: list[int]
-    ordered: Sorted
+    ordered: Ordered
 
     @property
     def cot(self) -> list[str]:
-        return [self.mix.supply.strata[s].tags["cot"] for s in self.strata]
+        return [self.mix.candidates.strata[s].tags["cot"] for s in self.strata]
 
     def picked(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -43,8 +43,8 @@ class Built:
 def make(raw: dict[str, Any], columns: Columns) -> Built:
     spec = parse_spec(raw, "t.yaml").spec
     pool = pool_of(spec, columns)
-    supply, ordered = stratify(spec, pool, "t.yaml")
-    mix = solve_spec(spec, supply, "t.yaml")
+    candidates, ordered = stratify(spec, pool, "t.yaml")
+    mix = solve_spec(spec, candidates, "t.yaml")
     stratum, within = arrange(spec, mix)
     size = np.diff(ordered.starts)
     rows = ordered.rows[ordered.starts[stratum] + within % size[stratum]]
@@ -74,7 +74,7 @@ def corpora(draw: st.DrawFn) -> Columns:
 
 
 @st.composite
-def wishes(draw: st.DrawFn, columns: Columns) -> dict[str, Any]:
+def constraints(draw: st.DrawFn, columns: Columns) -> dict[str, Any]:
     there = sorted({c["modality"] for c in columns.values()})
     raw: dict[str, Any] = {
         "name": "t",
@@ -111,7 +111,7 @@ def built(columns: Columns, raw: dict[str, Any]) -> Built | None:
     except InfeasibleError as error:
         text = str(error)
         assert text.startswith("t.yaml: ")
-        assert any(word in text for word in ("bind together", "too few", "no sample", "caps"))
+        assert any(word in text for word in ("in conflict", "too few", "no sample", "caps"))
         event("refused")
         return None
     event("built")
@@ -122,13 +122,13 @@ def built(columns: Columns, raw: dict[str, Any]) -> Built | None:
 @given(st.data())
 def test_every_wish_is_kept_or_refused_with_a_reason(data: st.DataObject) -> None:
     columns = data.draw(corpora())
-    raw = data.draw(wishes(columns))
+    raw = data.draw(constraints(columns))
     found = built(columns, raw)
     if found is None:
         return
     spec, mix = found.spec, found.mix
     count = len(found.ids)
-    assert count == int(mix.draws.sum()) > 0
+    assert count == int(mix.drawn.sum()) > 0
     if spec.total.samples is not None:
         assert count == spec.total.samples
     for cap, kind in ((spec.caps.cot, "declared"), (spec.caps.cot_detected, "detected")):
@@ -136,22 +136,22 @@ def test_every_wish_is_kept_or_refused_with_a_reason(data: st.DataObject) -> Non
         assert np.all(seen <= cap.max * np.arange(1, count + 1) + 1e-9)
     times = found.picked()
     assert max(times.values()) <= spec.caps.epochs
-    for one in mix.reached:
+    for one in mix.achieved:
         if one.kind == "share":
             assert one.error <= max(SHARE_TOLERANCE, one.within) + 1e-9
         if one.kind == "total":
             assert one.low - one.within <= one.value <= one.high
-    for i, stratum in enumerate(mix.supply.strata):
+    for i, stratum in enumerate(mix.candidates.strata):
         rows = found.ordered.starts[i + 1] - found.ordered.starts[i]
         assert rows == stratum.available
-        assert mix.draws[i] <= stratum.limit
+        assert mix.drawn[i] <= stratum.limit
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_the_same_wishes_give_the_same_mixture_whatever_the_order(data: st.DataObject) -> None:
     columns = data.draw(corpora())
-    raw = data.draw(wishes(columns))
+    raw = data.draw(constraints(columns))
     first = built(columns, raw)
     names = list(columns)
     turned = {**raw, "components": {n: raw["components"][n] for n in reversed(names)}}
@@ -163,15 +163,15 @@ def test_the_same_wishes_give_the_same_mixture_whatever_the_order(data: st.DataO
 
 def _nested(small: Built, large: Built) -> None:
     """Assert that of each stratum one mixture's selection hold the other's."""
-    tags = [(s.component, tuple(s.tags.items())) for s in large.mix.supply.strata]
+    tags = [(s.component, tuple(s.tags.items())) for s in large.mix.candidates.strata]
     where = {tag: i for i, tag in enumerate(tags)}
     counts_a, counts_b = small.picked(), large.picked()
-    for i, stratum in enumerate(small.mix.supply.strata):
+    for i, stratum in enumerate(small.mix.candidates.strata):
         j = where[(stratum.component, tuple(stratum.tags.items()))]
         ids_a = {x for x, s in zip(small.ids, small.strata, strict=True) if s == i}
         ids_b = {x for x, s in zip(large.ids, large.strata, strict=True) if s == j}
         low, high = (counts_a, counts_b)
-        if small.mix.draws[i] > large.mix.draws[j]:
+        if small.mix.drawn[i] > large.mix.drawn[j]:
             low, high = high, low
         assert all(low.get(x, 0) <= high.get(x, 0) for x in ids_a | ids_b)
 
@@ -180,7 +180,7 @@ def _nested(small: Built, large: Built) -> None:
 @given(st.data())
 def test_adding_a_corpus_moves_no_pick_of_the_others(data: st.DataObject) -> None:
     columns = data.draw(corpora())
-    raw = data.draw(wishes(columns))
+    raw = data.draw(constraints(columns))
     first = built(columns, raw)
     more: Columns = {**columns, "added": {"rows": 90, "modality": "image", "text_tokens": 30}}
     raw = {**raw, "components": {**raw["components"], "added": {"corpus": "added"}}}
@@ -203,7 +203,7 @@ def test_a_larger_total_holds_the_smaller_mixture(data: st.DataObject) -> None:
     if small is None or large is None:
         return
     _nested(small, large)
-    assert np.all(small.mix.draws <= large.mix.draws + 1)
+    assert np.all(small.mix.drawn <= large.mix.drawn + 1)
 
 
 @pytest.mark.parametrize("unit", ["samples", "tokens"])
@@ -226,7 +226,7 @@ def test_shares_hold_at_every_prefix(unit: str) -> None:
         "caps": {"cot": 0.01},
     }
     found = make(raw, columns)
-    modality = np.array([found.mix.supply.strata[s].tags["modality"] for s in found.strata])
+    modality = np.array([found.mix.candidates.strata[s].tags["modality"] for s in found.strata])
     token = {f"{n}/{i}": t for n, c in columns.items() for i, t in enumerate(c["text_tokens"])}
     weight = np.array([1 if unit == "samples" else token[i] + 20 for i in found.ids], np.float64)
     checked = 0

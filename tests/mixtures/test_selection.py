@@ -72,7 +72,7 @@ def test_epochs_are_used_as_evenly_as_possible(corpus: Corpus, workspace: Worksp
 
 def test_a_take_beyond_the_epochs_is_refused(corpus: Corpus, workspace: Workspace) -> None:
     corpus("a", 40)
-    with pytest.raises(UsageError, match="asks for 81 samples; 40 are there"):
+    with pytest.raises(UsageError, match="take is 81 samples; 40 are available"):
         mix(workspace, {"a": {"corpus": "a", "take": 81, "epochs": 2}})
 
 
@@ -151,7 +151,7 @@ def test_a_corpus_that_is_not_curated_names_the_verb(workspace: Workspace) -> No
 
 def test_a_component_without_samples_is_refused(corpus: Corpus, workspace: Workspace) -> None:
     corpus("a", 10)
-    with pytest.raises(UsageError, match=r"components\.x: no sample of a is left"):
+    with pytest.raises(UsageError, match=r"components\.x: no sample of a is available"):
         mix(workspace, {"x": {"corpus": "a", "subset": "none"}})
 
 
@@ -159,13 +159,13 @@ def test_a_component_of_held_out_samples_alone_says_so(
     corpus: Corpus, workspace: Workspace
 ) -> None:
     corpus("a", 10, split="heldout")
-    with pytest.raises(UsageError, match=r"no sample of a is left.*10 held out for evaluation"):
+    with pytest.raises(UsageError, match=r"of a is available.*10 held out for evaluation"):
         mix(workspace, {"x": {"corpus": "a"}})
 
 
 def test_a_share_of_a_tag_nobody_carries_is_refused(corpus: Corpus, workspace: Workspace) -> None:
     corpus("a", 10)
-    with pytest.raises(UsageError, match="no sample carries modality 'video'; there are: image"):
+    with pytest.raises(UsageError, match="no sample has modality 'video'; known: image"):
         mix(workspace, {"a": {"corpus": "a"}}, shares={"modality": {"video": 0.2}})
 
 
@@ -188,6 +188,6 @@ def test_an_id_that_is_there_twice_is_used_once(corpus: Corpus, workspace: Works
     wished = {n: {"corpus": n} for n in ("a", "b")}
     lock, selection = mix(workspace, wished, caps={"epochs": 2})
     assert sorted(selection["id"].to_list()) == sorted(["a/1", "a/2", "a/3", "b/1"] * 2)
-    assert lock.excluded == {"there before under the same id": 3}
+    assert lock.excluded == {"same id as an earlier sample": 3}
     assert set(selection.filter(pl.col("id") == "b/1")["part"]) == {"part-00000"}
     assert verify_mixture(workspace.mixture(lock.name), workspace)["distinct_samples"] == 4

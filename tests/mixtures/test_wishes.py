@@ -7,7 +7,7 @@ import pytest
 from tests.support.synthetic import pool_of
 
 from smolmix.errors import InfeasibleError, UsageError
-from smolmix.mixtures.candidates.strata import stratify
+from smolmix.mixtures.candidates.grouping import stratify
 from smolmix.mixtures.solve.solve import Mix, arrange, solve_spec
 from smolmix.mixtures.spec.load import parse_spec
 
@@ -15,9 +15,9 @@ IMAGES = {"rows": 100, "modality": "image", "text_tokens": 30}
 TEXTS = {"rows": 100, "modality": "text", "text_tokens": 30}
 
 
-def solve(columns: dict[str, dict[str, Any]], **wishes: Any) -> Mix:
-    wishes.setdefault("components", {name: {"corpus": name} for name in columns})
-    spec = parse_spec({"name": "t", **wishes}, "t.yaml").spec
+def solve(columns: dict[str, dict[str, Any]], **constraints: Any) -> Mix:
+    constraints.setdefault("components", {name: {"corpus": name} for name in columns})
+    spec = parse_spec({"name": "t", **constraints}, "t.yaml").spec
     return solve_spec(spec, stratify(spec, pool_of(spec, columns), "t.yaml")[0], "t.yaml")
 
 
@@ -25,14 +25,14 @@ def solve(columns: dict[str, dict[str, Any]], **wishes: Any) -> Mix:
 def test_thirds_as_they_are_written_make_a_whole(thirds: list[str]) -> None:
     columns = {"a": IMAGES, "b": TEXTS, "c": IMAGES}
     parts = {n: {"corpus": n, "share": s} for n, s in zip(columns, thirds, strict=True)}
-    assert solve(columns, components=parts).draws.tolist() == [100, 100, 100]
+    assert solve(columns, components=parts).drawn.tolist() == [100, 100, 100]
     shares = {"component": dict(zip(columns, thirds, strict=True))}
-    assert solve(columns, shares=shares, total=90).draws.tolist() == [30, 30, 30]
+    assert solve(columns, shares=shares, total=90).drawn.tolist() == [30, 30, 30]
 
 
 def test_shares_that_leave_a_part_unasked_are_not_stretched() -> None:
     found = solve({"a": IMAGES, "b": TEXTS}, shares={"component": {"a": 0.9995}}, total=100)
-    assert found.draws.tolist() == [100, 0]
+    assert found.drawn.tolist() == [100, 0]
     with pytest.raises(InfeasibleError, match="40 % of samples becomes 50 %"):
         solve({"a": IMAGES, "b": TEXTS}, shares={"component": {"a": 0.5, "b": 0.4}})
 
@@ -63,8 +63,8 @@ def test_a_cap_spread_over_strata_is_used_to_its_last_sample() -> None:
         "b": {"rows": 6, "modality": "video", "cot": ["none"] * 4 + ["declared"] * 2},
     }
     found = solve(columns, caps={"cot": 0.25})
-    declared = [s.tags["cot"] == "declared" for s in found.supply.strata]
-    assert (found.draws.sum(), found.draws[declared].sum()) == (8, 2)
+    declared = [s.tags["cot"] == "declared" for s in found.candidates.strata]
+    assert (found.drawn.sum(), found.drawn[declared].sum()) == (8, 2)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_a_misspelt_upper_bound_is_not_passed_over(shares: dict[str, Any], says:
         solve({"a": IMAGES, "b": TEXTS}, shares=shares)
 
 
-def _capped(found: Mix, wishes: dict[str, Any]) -> list[str]:
-    spec = parse_spec({"name": "t", "components": {"a": {"corpus": "a"}}, **wishes}, "t").spec
+def _capped(found: Mix, constraints: dict[str, Any]) -> list[str]:
+    spec = parse_spec({"name": "t", "components": {"a": {"corpus": "a"}}, **constraints}, "t").spec
     stratum, _ = arrange(spec, found)
-    return [found.supply.strata[s].tags["cot"] for s in stratum]
+    return [found.candidates.strata[s].tags["cot"] for s in stratum]
 
 
 @pytest.mark.parametrize(
-    ("cot", "wishes", "size"),
+    ("cot", "constraints", "size"),
     [
         # One capped group at its cap, the other empty: it ended a draw too soon.
         ({"none": 8, "detected": 2}, {"caps": {"cot": 0.1, "cot_detected": 0.2}}, 10),
@@ -106,12 +106,12 @@ def _capped(found: Mix, wishes: dict[str, Any]) -> list[str]:
     ],
 )
 def test_two_caps_hold_at_every_prefix_and_cost_nothing_that_need_not_be(
-    cot: dict[str, int], wishes: dict[str, Any], size: int
+    cot: dict[str, int], constraints: dict[str, Any], size: int
 ) -> None:
     kinds = [kind for kind, count in cot.items() for _ in range(count)]
-    found = solve({"a": {"rows": len(kinds), "modality": "image", "cot": kinds}}, **wishes)
-    order = _capped(found, wishes)
-    for kind, cap in zip(("declared", "detected"), wishes["caps"].values(), strict=True):
+    found = solve({"a": {"rows": len(kinds), "modality": "image", "cot": kinds}}, **constraints)
+    order = _capped(found, constraints)
+    for kind, cap in zip(("declared", "detected"), constraints["caps"].values(), strict=True):
         for length in range(1, len(order) + 1):
             assert order[:length].count(kind) <= cap * length + 1e-9, (kind, length)
     assert len(order) == size
@@ -127,4 +127,4 @@ def test_a_total_is_reached_where_rounding_took_from_two_caps() -> None:
     caps = {"cot": 0.1, "cot_detected": 0.2, "epochs": 1}
     for total in range(10, 24):  # 17 without a mark, at most 2 declared and 4 detected
         found = solve(columns, caps=caps, total=total, unit="text_tokens")
-        assert found.draws.sum() == total
+        assert found.drawn.sum() == total

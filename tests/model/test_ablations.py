@@ -30,11 +30,12 @@ from smolmix.model.arch.presets import (
     SIGLIP_NANO_L,
     pairing,
 )
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.eval.generate import generate
 from smolmix.model.eval.load import open_checkpoint
 from smolmix.model.eval.prompts import prompts, tiles_of
 from smolmix.model.train.data import open_stages
-from smolmix.model.train.recipe import ModelSpec, Recipe, load_recipe
+from smolmix.model.train.recipe import Recipe, load_recipe
 from smolmix.model.train.step import PackedModel, hidden_states, pack, visual_tokens
 from smolmix.model.train.train import train
 from smolmix.pipelines.pretokenize.counts import ensure_counts

@@ -18,8 +18,8 @@ from smolmix.model.arch.build import GGUF, build, extended, gguf_folder
 from smolmix.model.arch.checkpoint import save
 from smolmix.model.arch.pairings import pairing_table
 from smolmix.model.arch.presets import LANGUAGE_MODELS, VISION_TOWERS
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.arch.varlen_attention import plain_attention
-from smolmix.model.train.recipe import ModelSpec
 from smolmix.profiles import profile
 from smolmix.tokenize.chat import special, tokenizer
 
@@ -78,7 +78,7 @@ def test_weights_of_another_tower_are_refused(
         )
     ).save_pretrained(tmp_path)  # fmt: skip
     spec = ModelSpec(vision="siglip-nano", lm="l", lm_weights=str(tmp_path), shuffle=2)
-    with pytest.raises(UsageError, match="name the tower these weights belong to"):
+    with pytest.raises(UsageError, match="name the tower that these weights belong to"):
         build(spec)
 
 

@@ -13,6 +13,7 @@ from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.errors import DataError, UsageError
 from smolmix.model.arch.build import build
 from smolmix.model.arch.checkpoint import save
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.eval.ask import ask
 from smolmix.model.eval.baseline import QuestionOnly
 from smolmix.model.eval.bootstrap import interval
@@ -21,7 +22,6 @@ from smolmix.model.eval.load import open_checkpoint
 from smolmix.model.eval.metrics import exact_match
 from smolmix.model.eval.prompts import Shown, prompts
 from smolmix.model.eval.run import compare_on, evaluate_corpus, predictions
-from smolmix.model.train.recipe import ModelSpec
 from smolmix.profiles import profile
 from smolmix.sample import Media, MediaRef, Sample, Split, turns_of
 from smolmix.schema import to_table

@@ -21,12 +21,12 @@ from transformers import AutoModelForImageTextToText
 
 from smolmix.model.arch.build import build
 from smolmix.model.arch.presets import IMAGE_ID
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.arch.varlen_attention import Documents, attention
 from smolmix.model.eval.generate import generate
 from smolmix.model.eval.prompts import Shown
 from smolmix.model.train.distributed import train_on_ray
-from smolmix.model.train.recipe import ModelSpec
-from smolmix.model.train.sharding import shard, whole
+from smolmix.model.train.sharding import gathered, shard
 from smolmix.model.train.step import (
     PackedModel,
     compile_layers,
@@ -227,7 +227,7 @@ def test_weights_shared_out_over_nccl_have_the_gradients_of_whole_ones(
         with half():
             found = step(pack(packed(documents), "cuda"))
         found.mean().backward()
-        results.append({n: whole(p.grad).cpu() for n, p in model.named_parameters()})
+        results.append({n: gathered(p.grad).cpu() for n, p in model.named_parameters()})
     for name, wanted in results[0].items():
         assert off(results[1][name], wanted) < 2e-2, name
 

@@ -23,10 +23,10 @@ from PIL import Image
 
 from smolmix.model.arch.build import build
 from smolmix.model.arch.checkpoint import save
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.eval.ask import ask
 from smolmix.model.eval.harness.asker import Asker, Piece, _image
 from smolmix.model.eval.load import Opened, open_checkpoint
-from smolmix.model.train.recipe import ModelSpec
 from smolmix.profiles import profile
 from smolmix.tokenize.tiles.image import decode
 from smolmix.workspace import Workspace

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from smolmix.errors import UsageError
-from smolmix.model.arch.presets import EOS_ID, IMAGE_ID, PRESETS, config, parameters, preset
+from smolmix.model.arch.build import config, parameters
+from smolmix.model.arch.presets import EOS_ID, IMAGE_ID, PRESETS, preset
 from smolmix.profiles import PIXEL_PRESETS
 
 

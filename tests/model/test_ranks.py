@@ -17,7 +17,8 @@ from torch.distributed.tensor import DTensor
 
 from smolmix.engine.stage import RunOptions
 from smolmix.model.arch.build import build
-from smolmix.model.train.recipe import ModelSpec, Recipe
+from smolmix.model.arch.spec import ModelSpec
+from smolmix.model.train.recipe import Recipe
 from smolmix.model.train.sharding import shard
 from smolmix.model.train.step import PackedModel, pack
 from smolmix.pipelines.pretokenize.run import tokenize_mixture
@@ -151,5 +152,5 @@ def test_every_weight_is_shared_out_and_the_loss_stays(tmp_path: Path) -> None:
 
 def test_muon_cannot_be_shared_out() -> None:
     stage = recipe("x").stages[0].model_dump() | {"optimizer": "muon"}
-    with pytest.raises(ValidationError, match="muon needs whole matrices"):
+    with pytest.raises(ValidationError, match="muon needs complete matrices"):
         recipe("x", sharding="fsdp", stages=[stage])

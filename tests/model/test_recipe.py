@@ -4,7 +4,6 @@ import pytest
 
 from smolmix.errors import UsageError
 from smolmix.mixtures.spec.load import read_spec
-from smolmix.model.train.loop import total_steps
 from smolmix.model.train.optimizer import rate_factor
 from smolmix.model.train.recipe import RECIPES, Schedule, StageSpec, load_recipe, parse_recipe
 
@@ -101,7 +100,7 @@ def _stage(**fields: object) -> dict[str, object]:
 @pytest.mark.parametrize("hundredths", [1, 29, 57, 58, 100, 113, 250])
 def test_a_share_of_an_epoch_is_not_lost_to_rounding(hundredths: int) -> None:
     stage = StageSpec.model_validate(_stage(epochs=hundredths / 100))
-    assert total_steps(stage, 100) == hundredths
+    assert stage.total_steps(100) == hundredths
 
 
 def test_rates_and_betas_that_no_optimizer_takes_are_refused_by_name() -> None:

@@ -10,8 +10,9 @@ from torch.nn import functional
 from transformers import AutoModelForImageTextToText, SmolVLMForConditionalGeneration
 from transformers.models.smolvlm.modeling_smolvlm import SmolVLMVisionEmbeddings
 
+from smolmix.model.arch.build import config
 from smolmix.model.arch.checkpoint import save
-from smolmix.model.arch.presets import LM_NANO, PRESETS, ModelPreset, config
+from smolmix.model.arch.presets import LM_NANO, PRESETS, ModelPreset
 from smolmix.model.arch.varlen_attention import Documents, plain_attention
 from smolmix.model.train.optimizer import freeze
 from smolmix.model.train.recipe import Rates

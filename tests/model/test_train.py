@@ -22,9 +22,11 @@ from smolmix.errors import DataError, IncompleteError, UsageError
 from smolmix.model.arch import checkpoint
 from smolmix.model.arch.build import build
 from smolmix.model.arch.presets import PRESETS
+from smolmix.model.arch.spec import ModelSpec
+from smolmix.model.train import run_record
 from smolmix.model.train.data import open_stages
 from smolmix.model.train.process_group import ProcessGroup
-from smolmix.model.train.recipe import ModelSpec, Recipe
+from smolmix.model.train.recipe import Recipe
 from smolmix.model.train.train import StageData, run_digest, train
 from smolmix.workspace import Workspace
 
@@ -64,8 +66,8 @@ def test_two_runs_write_the_same_metrics_and_weights(tmp_path: Path) -> None:
 def test_a_run_that_was_whole_is_not_trained_again(tmp_path: Path) -> None:
     first = train(recipe(), tmp_path, memory, tensorboard=False)
     again = train(recipe(), tmp_path, memory, tensorboard=False)
-    assert not first.already_whole
-    assert again.already_whole
+    assert not first.already_complete
+    assert again.already_complete
 
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_finished_run_without_checkpoints_is_not_overwritten_either(tmp_path: Path) -> None:
     first = train(recipe(), tmp_path, memory, tensorboard=False)
-    for _, folder in checkpoint.checkpoints(tmp_path):
+    for _, folder in run_record.checkpoints(tmp_path):
         shutil.rmtree(folder)
     before = (first.folder / "model.safetensors").read_bytes()
     with pytest.raises(UsageError, match="another recipe or mixture"):
@@ -117,7 +119,7 @@ def test_two_processes_do_not_train_one_run(workspace: Workspace, tmp_path: Path
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from smolmix.model.train import train
+    from smolmix.model.train.train import train
     from tests.model.test_train import memory, recipe
 
     def watch(stage, progress):
@@ -153,13 +155,13 @@ def test_half_a_checkpoint_is_never_seen(tmp_path: Path) -> None:
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
-        checkpoint.write_whole(tmp_path / "checkpoint-7", fill)
-    assert checkpoint.checkpoints(tmp_path) == []
+        checkpoint.write_atomically(tmp_path / "checkpoint-7", fill)
+    assert run_record.checkpoints(tmp_path) == []
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     train(recipe(), tmp_path, memory, tensorboard=False)
-    assert [n for n, _ in checkpoint.checkpoints(tmp_path)] == [5, 8]
+    assert [n for n, _ in run_record.checkpoints(tmp_path)] == [5, 8]
 
 
 def test_checkpoint_opens_in_transformers_with_the_same_weights(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.model.arch.build import build
 from smolmix.model.arch.checkpoint import save
+from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.eval.load import Opened, open_checkpoint
 from smolmix.model.eval.run import evaluate_corpus
-from smolmix.model.train.recipe import ModelSpec
 from smolmix.profiles import profile
 from smolmix.sample import Media, MediaRef, Sample, turns_of
 from smolmix.schema import to_table

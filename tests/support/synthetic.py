@@ -179,6 +179,6 @@ def pool_of(spec: Spec, components: Mapping[str, Mapping[str, Any]]) -> Pool:
         },
         duration_s=np.array(columns["duration_s"], np.float64),
         tags=tags,
-        left_out={},
+        excluded={},
         not_fetched=np.zeros(len(ids), np.bool_),
     )

@@ -4,20 +4,13 @@ from typing import Any
 
 import polars as pl
 
+from smolmix.model.train import run_record
 from smolmix.pipelines.report.figures.shapes import label
-from smolmix.pipelines.stats.others import read_lines
-from smolmix.storage import Folder
 from smolmix.tokenize.shards.packing_plan import PackingRecord, plans, sequence_sizes
 from smolmix.workspace import Workspace
 
 _POINTS = 120  # of a curve; longer curves are reduced to block means
 _FULLNESS_BINS = 20
-
-
-def _children(folder: Folder) -> list[str]:
-    if not folder.exists():
-        return []
-    return sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in folder.fs.ls(folder.path, detail=False))
 
 
 def packing(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
@@ -69,10 +62,10 @@ def runs(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
     A run that does not record its mixtures is assumed to have used this one.
     """
     out = []
-    for name in _children(workspace.child("runs")):
+    for name in run_record.trained_runs(workspace):
         folder = workspace.run(name)
-        metrics = read_lines(folder, "metrics.jsonl")
-        if not metrics or not _uses(folder, mixture):
+        metrics = run_record.read_metrics(folder)
+        if not metrics or not run_record.may_have_used(folder, mixture):
             continue
         curves: dict[str, tuple[list[int], list[float]]] = {}
         for line in metrics:
@@ -82,17 +75,14 @@ def runs(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
                     steps, losses = curves.setdefault(group, ([], []))
                     steps.append(int(line["step"]))
                     losses.append(float(loss))
-        timing = read_lines(folder, "timing.jsonl")
-        seconds = sum(float(t.get("seconds", 0)) for t in timing)
-        tokens = sum(int(m.get("tokens", 0)) for m in metrics)
-        here = folder.child("evaluation")
+        spent = run_record.totals(metrics, run_record.read_timing(folder))
         out.append(
             {
                 "name": name,
-                "steps": int(metrics[-1]["step"]),
+                "steps": spent.steps,
                 "loss": metrics[-1]["loss"],
-                "tokens": tokens,
-                "tokens_per_s": tokens / seconds if seconds else None,
+                "tokens": spent.tokens,
+                "tokens_per_s": spent.tokens_per_s,
                 "curves": [
                     {"run": name, "group": group, "step": step, "loss": loss}
                     for group, (steps, losses) in sorted(curves.items())
@@ -100,8 +90,8 @@ def runs(workspace: Workspace, mixture: str) -> list[dict[str, Any]]:
                 ],
                 "evaluation": [
                     row
-                    for n in here.names(".json")
-                    for row in scores(n.removesuffix(".json"), here.read_json(n))
+                    for corpus, result in run_record.read_scores(folder).items()
+                    for row in scores(corpus, result)
                 ],
             }
         )
@@ -118,11 +108,3 @@ def scores(corpus: str, result: dict[str, Any]) -> list[dict[str, Any]]:
         for by, table in groups.items()
         for group, one in table.items()
     ]
-
-
-def _uses(folder: Folder, mixture: str) -> bool:
-    final = folder.child("final")
-    if not final.exists("smolmix.json"):
-        return True
-    named = final.read_json("smolmix.json").get("mixtures")
-    return mixture in named if named else True

@@ -5,9 +5,10 @@ from typing import Any
 
 from smolmix.fetched import fetched_corpora
 from smolmix.mixtures.selection.lock import LOCK_FILE
+from smolmix.model.train.run_record import read_metrics, trained_runs
 from smolmix.pipelines.report.page.page import workspace_page
 from smolmix.pipelines.report.page.sections import Link, Section, Table
-from smolmix.pipelines.stats.others import raw_table, read_lines
+from smolmix.pipelines.stats.others import raw_table
 from smolmix.workspace import STAGE_FILE, Workspace, stage_record
 
 _NEXT = (  # the first empty stage decides which command is suggested
@@ -71,8 +72,7 @@ def _mixtures(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _runs(workspace: Workspace) -> list[dict[str, Any]]:
-    found = {n: read_lines(workspace.run(n), "metrics.jsonl") for n in
-             _names(workspace, "runs", "metrics.jsonl")}  # fmt: skip
+    found = {n: read_metrics(workspace.run(n)) for n in trained_runs(workspace)}
     return [
         {"run": n, "steps": lines[-1]["step"], "loss": lines[-1]["loss"]}
         for n, lines in found.items()

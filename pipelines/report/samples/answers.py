@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import xxhash
 
+from smolmix.model.train.run_record import evaluation, predicted, read_predictions
 from smolmix.pipelines.report.samples.cards import Card, CardMaker, card_key
 from smolmix.pipelines.report.samples.rows import SampleRows
 from smolmix.storage import Folder
@@ -34,18 +35,16 @@ def answer_cards(
     """
     cards: list[Card] = []
     for run in runs:
-        folder = workspace.run(run).child("evaluation")
-        for name in folder.names(".parquet"):
-            corpus = name.removesuffix(".parquet")
+        folder = workspace.run(run)
+        for corpus in predicted(folder):
             if workspace.curated(corpus).exists(STAGE_FILE):
-                chosen = _select(_table(folder, name), f"{run}/{corpus}", seed, each)
+                chosen = _select(_table(folder, corpus), f"{run}/{corpus}", seed, each)
                 cards += _cards(workspace, run, corpus, chosen, maker)
     return cards
 
 
-def _table(folder: Folder, name: str) -> pl.DataFrame:
-    with folder.open(name) as stream:
-        return pl.read_parquet(stream.read())
+def _table(run: Folder, corpus: str) -> pl.DataFrame:
+    return pl.DataFrame(read_predictions(evaluation(run), corpus))
 
 
 def _select(table: pl.DataFrame, name: str, seed: int, each: int) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ def train(
     from smolmix.engine.lock import locked
     from smolmix.model.train.progress import Watcher
     from smolmix.model.train.recipe import load_recipe
-    from smolmix.model.train.train import local_run
+    from smolmix.model.train.run_record import local_run
 
     loaded = load_recipe(recipe)
     place = open_workspace(workspace, writable=True)
@@ -63,13 +63,13 @@ def train(
         "checkpoint": str(done.folder),
         "steps": done.steps,
         "resumed_from": done.resumed_from,
-        "already_whole": done.already_whole,
+        "already_complete": done.already_complete,
         "seconds": round(done.seconds, 1),
     }
     if as_json:
         print_json(result)
     else:
-        what = "was trained before" if done.already_whole else f"trained in {done.seconds:.0f} s"
+        what = "was trained before" if done.already_complete else f"trained in {done.seconds:.0f} s"
         print(f"{loaded.name}: {done.steps} steps, {what}; {done.folder}")
 
 
