@@ -1,8 +1,9 @@
-"""What every curated sample costs under a profile: tokens, tiles, frames. No media is opened.
+"""Counts of curated samples: tokens, tiles and frames under a profile. No medium is opened.
 
-One table a curated part, row for row with it. Mixtures are solved on these numbers, and
-tokenization produces exactly them. Of a sample whose media are not fetched the text is counted, and
-how many media are still to be reckoned; a mixture's spec says with what.
+`counts/<profile>/<corpus>` has a table for each curated part, row for row with it, in
+`COUNTS_SCHEMA`. Mixtures are solved on these numbers, and tokenizing a sample yields exactly them.
+Media that are not fetched are left out of the counts and counted on their own: a mixture's spec
+sets their assumed cost.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,57 +13,60 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import structs
 
-from smolmix import cost
+from smolmix import cost, curated
 from smolmix.accounting import RowAccounting
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import IN_THIS_PROCESS, Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.profiles import Profile
 from smolmix.sample import Sample
-from smolmix.schema import COUNT_COLUMNS, SAMPLE_SCHEMA, from_table
+from smolmix.schema import COUNT_COLUMNS, from_table
 from smolmix.tokenize.chat import encode, tokenizer
 from smolmix.workspace import Workspace, stage_record
 
 _BATCH = 512
-_EDGE_PX = 512  # of a stand-in; what it costs is taken off again
+_STAND_IN_PX = 512  # edge of a stand-in; its cost is subtracted again
 
 COUNTS_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
-        ("text_tokens", pa.int64()),  # of the rendered chat, visual blocks left out
+        ("text_tokens", pa.int64()),  # of the rendered chat, without visual blocks
         ("visual_tokens", pa.int64()),
         ("supervised_tokens", pa.int64()),
-        ("tokens", pa.int64()),  # the exact length of input_ids
+        ("tokens", pa.int64()),  # exact length of input_ids
         ("tiles", pa.int32()),
         ("frames", pa.int32()),
-        ("unfetched_images", pa.int32()),  # not fetched, and in none of the numbers above
-        ("unfetched_clips", pa.int32()),  # so too, but for the text of one frame of each
+        ("unfetched_images", pa.int32()),  # in none of the numbers above
+        ("unfetched_clips", pa.int32()),  # in none, except for the text of one frame of each
     ]
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Payload:
+class CountInput:
+    """The corpus whose part a unit counts; the part is the unit's name."""
+
     workspace: str
     corpus: str
     profile: Profile
 
 
-def _run(unit: Unit[_Payload], context: UnitContext) -> Result:
+def _count(unit: Unit[CountInput], context: UnitContext) -> Result:
     payload = unit.payload
     vocabulary = tokenizer.load(payload.profile.chat.tokenizer)
-    source = Workspace(payload.workspace).curated(payload.corpus)
+    folder = Workspace(payload.workspace).curated(payload.corpus)
     rows = tokens = tiles = 0
     path = context.out / f"{unit.name}.parquet"
-    with (
-        source.open(f"{unit.name}.parquet") as stream,
-        pq.ParquetWriter(path, COUNTS_SCHEMA, compression="zstd") as writer,
-    ):
-        for batch in pq.ParquetFile(stream).iter_batches(_BATCH):
-            samples = list(from_table(pa.Table.from_batches([batch], schema=SAMPLE_SCHEMA)))
-            counts = list(encode.count(list(map(_stand_in, samples)), payload.profile, vocabulary))
-            counts = [_seen(s, c, payload.profile) for s, c in zip(samples, counts, strict=True)]
-            table = _table(samples, counts)
-            writer.write_table(table)
+    with pq.ParquetWriter(path, COUNTS_SCHEMA, compression="zstd") as writer:
+        for batch in curated.read_batches(folder, unit.name, rows=_BATCH):
+            samples = list(from_table(batch))
+            shown = [_with_stand_ins(s) for s in samples]
+            counts = [
+                _without_stand_ins(s, c, payload.profile)
+                for s, c in zip(
+                    shown, encode.count(shown, payload.profile, vocabulary), strict=True
+                )
+            ]
+            writer.write_table(_table(samples, counts))
             rows += len(samples)
             tokens += sum(c.tokens for c in counts)
             tiles += sum(c.tiles for c in counts)
@@ -80,12 +84,14 @@ def _table(samples: Sequence[Sample], counts: Sequence[encode.Count]) -> pa.Tabl
     return pa.table(columns, schema=COUNTS_SCHEMA)
 
 
-def _stand_in(sample: Sample) -> Sample:
-    """Return the sample with an image or a clip of one frame for each medium not fetched."""
+def _with_stand_ins(sample: Sample) -> Sample:
+    """Return the sample with an image, or a clip of one frame, for each medium not fetched."""
     if not any(m.names for m in sample.media):
         return sample
     media = [
-        structs.replace(m, width=_EDGE_PX, height=_EDGE_PX, frames=1, fps=1.0, duration_s=1.0)
+        structs.replace(
+            m, width=_STAND_IN_PX, height=_STAND_IN_PX, frames=1, fps=1.0, duration_s=1.0
+        )
         if m.names
         else m
         for m in sample.media
@@ -93,9 +99,9 @@ def _stand_in(sample: Sample) -> Sample:
     return structs.replace(sample, media=tuple(media))
 
 
-def _seen(sample: Sample, count: encode.Count, profile: Profile) -> encode.Count:
-    """Return the count without what stands in for media that are not fetched."""
-    not_fetched = [m for m in _stand_in(sample).media if m.names]
+def _without_stand_ins(sample: Sample, count: encode.Count, profile: Profile) -> encode.Count:
+    """Return the count of a sample less the cost of its stand-ins."""
+    not_fetched = [m for m in sample.media if m.names]
     if not not_fetched:
         return count
     average = profile.chat.frame_average
@@ -109,7 +115,7 @@ def _seen(sample: Sample, count: encode.Count, profile: Profile) -> encode.Count
     )
 
 
-STAGE = Stage(name="counts", version=2, run=_run)
+STAGE = Stage(name="counts", version=2, run=_count)
 
 
 def ensure_counts(
@@ -118,11 +124,11 @@ def ensure_counts(
     profile: Profile,
     options: RunOptions = IN_THIS_PROCESS,
 ) -> None:
-    """Write the counts of these curated corpora that are missing or out of date.
+    """Write the counts of curated corpora that are missing or out of date.
 
     Args:
         workspace: holds `curated/<corpus>`; gets `counts/<profile>/<corpus>`.
-        corpora: names.
+        corpora: their names.
         profile: preset and chat style.
         options: workers, and how much is printed.
 
@@ -133,7 +139,7 @@ def ensure_counts(
     params = {"profile": asdict(profile), "vocabulary": vocabulary.digest}
     for corpus in corpora:
         curated = stage_record(workspace.curated(corpus))
-        payload = _Payload(workspace=workspace.url, corpus=corpus, profile=profile)
+        payload = CountInput(workspace=workspace.url, corpus=corpus, profile=profile)
         units = [
             Unit(name=name, inputs={"curated": digest}, params=params, payload=payload)
             for name, digest in curated.units.items()

@@ -1,11 +1,10 @@
-"""Tokenizes what a mixture needs and the caches lack, then packs it into sequences.
+"""Tokenizes a mixture: ids and tiles that are not cached, then a packing plan.
 
-Three steps: ids (text only), tiles (each image or clip once, however many conversations are on
-it), and the packing plan, an index over both. A sample whose medium turns out not to be what its
-header said is dropped with that reason, and counted.
+Ids come from the text alone. Tiles are cut once for each image or clip, however many samples show
+it. The packing plan refers to rows of both. A sample whose medium is not as measured is dropped
+with that reason.
 """
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,26 +12,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from smolmix import curated
 from smolmix.engine.lock import locked
-from smolmix.engine.run import run_stage
 from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.errors import DataError
 from smolmix.mixtures.selection.lock import LOCK_FILE
 from smolmix.mixtures.selection.reader import current_selection
-from smolmix.pipelines.pretokenize.units import (
-    IDS_STAGE,
-    TILES_STAGE,
-    curated_rows,
-    ids_info,
-    ids_units,
-    tiles_info,
-    tiles_units,
-)
+from smolmix.pipelines.pretokenize.ids import ensure_ids, ids_index
+from smolmix.pipelines.pretokenize.tiles import ensure_tiles, failed_media, tiles_index
 from smolmix.profiles import Profile
 from smolmix.sample import MODALITIES, Dropped
 from smolmix.storage import Folder, digest_json
 from smolmix.tokenize.chat import tokenizer
-from smolmix.tokenize.shards import cache
 from smolmix.tokenize.shards.packing import Packing, SequenceBudget, pack, pack_evenly
 from smolmix.tokenize.shards.packing_plan import (
     PLAN_VERSION,
@@ -47,12 +38,12 @@ from smolmix.workspace import Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokenized:
-    """What `tokenize_mixture` made."""
+    """A tokenized mixture, and what this call added to the caches."""
 
-    folder: Folder
+    folder: Folder  # of the packing plan
     record: PackingRecord
-    new_ids: int  # samples tokenized by this call
-    new_tiles: int  # images and clips cut by this call
+    new_ids: int  # samples
+    new_tiles: int  # images and clips
 
 
 def tokenize_mixture(
@@ -65,51 +56,37 @@ def tokenize_mixture(
     options: RunOptions = IN_THIS_PROCESS,
     seed: int = 0,
 ) -> Tokenized:
-    """Make ids, tiles and the packing plan of a built mixture.
+    """Write the ids, tiles and packing plan of a built mixture; return the plan.
 
     Args:
         workspace: holds the mixture's lock and selection, and the curated corpora.
         mixture: its name.
-        profile: preset and chat style; the one the mixture was solved for.
+        profile: preset and chat style that the mixture was solved for.
         budget_tokens: of a sequence.
-        budget_tiles: of a sequence; 0 for no bound; None for one that evens them out.
+        budget_tiles: of a sequence; 0: no bound; None: a bound that evens them out.
         options: workers, and how much is printed.
         seed: of the order of sequences within a window.
 
     Raises:
         IncompleteError: a corpus is not curated, or selected media are not fetched.
         IntegrityError: the selection is not that of the mixture's lock.
-        DataError: the mixture is not built, a corpus was curated anew since, or no sample is left.
-        UsageError: the profile's codec is not known.
+        StaleError: a corpus was curated again after the mixture was built.
+        DataError: the mixture is not built, or no sample can be packed.
+        UsageError: the profile's codec is unknown.
     """
     codec.check(profile.pixel.codec)
     selection = current_selection(workspace, mixture, media=True).samples
-    made = {"ids": 0, "tiles": 0}
+    new_ids = new_tiles = 0
     for corpus in sorted(selection["corpus"].unique().to_list()):
         wanted = selection.filter(pl.col("corpus") == corpus).select("part", "row").unique()
-        for store in (ids_cache, tiles_cache):
-            for name in cache.withdraw_damaged(store(workspace, profile, corpus)):
-                print(f"tokenize: {name} is missing or cut; making it anew", file=sys.stderr)
-        for name, stage, plan in (
-            ("ids", IDS_STAGE, ids_units),
-            ("tiles", TILES_STAGE, tiles_units),
-        ):
-            missing = plan(workspace, corpus, wanted, profile)
-            if missing.units:
-                summary = run_stage(
-                    stage,
-                    missing.units,
-                    folder=missing.folder,
-                    options=options,
-                    info=missing.info,
-                )
-                made[name] += summary.accounting.kept
+        new_ids += ensure_ids(workspace, corpus, wanted, profile, options)
+        new_tiles += ensure_tiles(workspace, corpus, wanted, profile.pixel, options)
     folder = sequences_folder(workspace, mixture, profile, budget_tokens)
     with locked(folder):
         record = _plan(
             workspace, folder, mixture, selection, profile, (budget_tokens, budget_tiles), seed
         )
-    return Tokenized(folder=folder, record=record, new_ids=made["ids"], new_tiles=made["tiles"])
+    return Tokenized(folder=folder, record=record, new_ids=new_ids, new_tiles=new_tiles)
 
 
 def _plan(
@@ -121,16 +98,16 @@ def _plan(
     bounds: tuple[int, int | None],
     seed: int,
 ) -> PackingRecord:
-    """Write `plan.arrow`, `dropped.parquet` and, last, `plan.json`."""
-    shards = _Shards(workspace, selection, profile)
-    usable = shards.usable
+    """Pack the selected samples and write the plan; return its record."""
+    cached = _CachedSamples(workspace, selection, profile)
+    usable = cached.usable
     lengths, counts = usable["tokens"].to_numpy(), usable["n_tiles"].to_numpy()
     if bounds[1] is None:
         packing, budget = pack_evenly(lengths, counts, bounds[0], seed=seed)
     else:
         budget = SequenceBudget(tokens=bounds[0], tiles=bounds[1])
         packing = pack(lengths, counts, budget, seed=seed)
-    dropped = [*shards.dropped]
+    dropped = [*cached.dropped]
     dropped += [
         Dropped(
             id=usable["id"][i],
@@ -143,18 +120,19 @@ def _plan(
     ]
     if not packing.sequences:
         raise DataError(
-            f"{folder.url}: none of {len(selection):,} selected samples can be packed; see dropped"
+            f"{folder.url}: none of {len(selection):,} selected samples can be packed; the first "
+            f"was dropped because of {dropped[0].reason}: {dropped[0].detail}"
         )
     tiles = [
         sum(int(usable["n_tiles"][s.sample]) for s in sequence) for sequence in packing.sequences
     ]
-    documents = shards.documents(packing)
+    documents = cached.documents(packing)
     reasons = sorted({d.reason for d in dropped})
     record = PackingRecord(
         version=PLAN_VERSION,
         mixture=mixture,
         lock_digest=digest_json(workspace.mixture(mixture).read_json(LOCK_FILE)),
-        vocabulary=shards.vocabulary,
+        vocabulary=cached.vocabulary,
         pixel=asdict(profile.pixel),
         chat=asdict(profile.chat),
         budget_tokens=budget.tokens,
@@ -170,87 +148,68 @@ def _plan(
         tiles_p50=int(np.percentile(tiles, 50)),
         tiles_p99=int(np.percentile(tiles, 99)),
         dropped={r: sum(d.reason == r for d in dropped) for r in reasons},
-        corpora=shards.corpora,
+        corpora=cached.corpora,
         modalities=MODALITIES,
-        ids_shards=shards.ids_shards,
-        tile_shards=shards.tile_shards,
+        ids_shards=cached.ids_shards,
+        tile_shards=cached.tile_shards,
         plan_digest="",
         packing_digest="",
     )
     return write_plan(folder, documents, tiles, dropped, record)
 
 
-class _Shards:
-    """Joins a mixture's selection with the rows of ids and tiles in the caches."""
+class _CachedSamples:
+    """The selected samples with the shard rows of their ids and tiles.
+
+    Attributes:
+        usable: one row a sample that can be packed: `sample`, `id`, `corpus`, `modality`, `tokens`,
+            `supervised`, `n_tiles`, `media`, `ids_shard` and `ids_row`.
+        dropped: the other samples, with the reason.
+        corpora: names, in the order of their numbers in the plan; so for `ids_shards` and
+            `tile_shards`.
+    """
 
     def __init__(self, workspace: Workspace, selection: pl.DataFrame, profile: Profile):
+        """Look up each sample of `selection` in the caches."""
         self.vocabulary = tokenizer.load(profile.chat.tokenizer).digest
         self.corpora = tuple(sorted(selection["corpus"].unique().to_list()))
-        self.dropped: list[Dropped] = []
-        ids_shards: dict[str, int] = {}
-        tile_shards: dict[str, int] = {}
+        self.dropped = list[Dropped]()
+        ids_shards, tile_shards = dict[str, int](), dict[str, int]()  # path -> number
+        # corpus -> digest of a medium -> number of the shard, row, tiles
+        self._media = dict[str, dict[str, tuple[int, int, int]]]()
         frames = []
-        self._media: dict[str, dict[str, tuple[int, int, int]]] = {}
         for corpus in self.corpora:
-            mine = _with_digests(workspace, corpus, selection.filter(pl.col("corpus") == corpus))
-            ids = cache.frames(
-                ids_cache(workspace, profile, corpus),
-                cache.INDEX_SUFFIX,
-                **ids_info(self.vocabulary),
-            )
-            # Two runs at once may both have made a sample: any of the copies, always the same.
-            ids = ids.unique(
-                ["part", "part_row", "id", "digest"], keep="first", maintain_order=True
-            )
-            joined = mine.join(
-                ids.with_columns(
-                    pl.col("shard").replace_strict(
-                        _number(ids["shard"].unique().sort().to_list(), ids_shards),
-                        return_dtype=pl.Int32,
-                    )
-                ).rename({"row": "ids_row", "shard": "ids_shard"}),
-                left_on=["part", "row", "id", "digest"],
-                right_on=["part", "part_row", "id", "digest"],
-                how="left",
-            )
-            frames.append(self._with_media(workspace, corpus, joined, profile, tile_shards))
+            chosen = selection.filter(pl.col("corpus") == corpus)
+            samples = _with_ids(workspace, profile, corpus, chosen, ids_shards)
+            places = _tile_places(workspace, profile, corpus, tile_shards)
+            failed = failed_media(workspace, profile.pixel, corpus)
+            reasons = {digest: (reason, detail) for digest, reason, detail in failed.iter_rows()}
+            self._media[corpus] = places
+            frames.append(self._without_dropped(samples, places, reasons))
         self.usable = pl.concat(frames).sort("sample")
         self.ids_shards = tuple(ids_shards)
         self.tile_shards = tuple(tile_shards)
 
-    def _with_media(
+    def _without_dropped(
         self,
-        workspace: Workspace,
-        corpus: str,
-        joined: pl.DataFrame,
-        profile: Profile,
-        tile_shards: dict[str, int],
+        samples: pl.DataFrame,
+        places: Mapping[str, tuple[int, int, int]],
+        reasons: Mapping[str, tuple[str, str]],
     ) -> pl.DataFrame:
-        """Drop the samples whose media could not be cut as planned; remember where the rest lie."""
-        store = tiles_cache(workspace, profile, corpus)
-        index = cache.frames(store, cache.INDEX_SUFFIX, **tiles_info())
-        places: dict[str, tuple[int, int, int]] = {}
-        if len(index):
-            number = _number(index["shard"].unique().sort().to_list(), tile_shards)
-            for digest, shard, row, tiles in index.select(
-                "digest", "shard", "row", "tiles"
-            ).iter_rows():
-                places.setdefault(digest, (number[shard], row, tiles))
-        gone = cache.frames(store, cache.DROPPED_SUFFIX, **tiles_info())
-        reasons = {r["id"]: (r["reason"], r["detail"]) for r in gone.iter_rows(named=True)}
-        self._media[corpus] = places
+        """Return the samples that can be packed; add the others to `dropped`."""
         keep = []
-        for row in joined.iter_rows(named=True):
-            fault = _fault(row, places, reasons)
-            keep.append(fault is None)
-            if fault:
+        for row in samples.iter_rows(named=True):
+            problem = _problem(row, places, reasons)
+            keep.append(problem is None)
+            if problem:
+                reason, detail = problem
                 self.dropped.append(
-                    Dropped(id=row["id"], stage="tokenize", reason=fault[0], detail=fault[1])
+                    Dropped(id=row["id"], stage="tokenize", reason=reason, detail=detail)
                 )
-        return joined.filter(pl.Series(keep, dtype=pl.Boolean))
+        return samples.filter(pl.Series(keep, dtype=pl.Boolean))
 
     def documents(self, packing: Packing) -> list[list[PackedDocument]]:
-        """Return the documents of each sequence, with the places of their rows."""
+        """Return the documents of each sequence, with the shard rows of their ids and tiles."""
         rows = self.usable.rows(named=True)
         corpora = {name: i for i, name in enumerate(self.corpora)}
         return [
@@ -275,26 +234,54 @@ class _Shards:
         )
 
 
-def _with_digests(workspace: Workspace, corpus: str, selection: pl.DataFrame) -> pl.DataFrame:
-    """Add each pick's digest: a corpus curated anew may hold another sample under an old id."""
+def _with_ids(
+    workspace: Workspace,
+    profile: Profile,
+    corpus: str,
+    chosen: pl.DataFrame,
+    shards: dict[str, int],
+) -> pl.DataFrame:
+    """Return the chosen samples with their row of the ids index; new shards are numbered."""
+    # The digest too: a corpus that was curated again may hold another sample under the same id.
     digests = [
-        curated_rows(workspace, corpus, part, ["digest"]).select(
+        curated.read_rows(workspace.curated(corpus), part, ["digest"]).select(
             pl.lit(part).alias("part"), pl.col("row").cast(pl.Int64), "digest"
         )
-        for part in selection["part"].unique().sort().to_list()
+        for part in chosen["part"].unique().sort().to_list()
     ]
-    return selection.join(pl.concat(digests), on=["part", "row"], how="left")
+    index = ids_index(workspace, profile, corpus)
+    numbers = _number(index["shard"].unique().sort().to_list(), shards)
+    index = index.with_columns(
+        pl.col("shard").replace_strict(numbers, return_dtype=pl.Int32)
+    ).rename({"row": "ids_row", "shard": "ids_shard"})
+    return chosen.join(pl.concat(digests), on=["part", "row"], how="left").join(
+        index,
+        left_on=["part", "row", "id", "digest"],
+        right_on=["part", "part_row", "id", "digest"],
+        how="left",
+    )
+
+
+def _tile_places(
+    workspace: Workspace, profile: Profile, corpus: str, shards: dict[str, int]
+) -> dict[str, tuple[int, int, int]]:
+    """Return digest -> (number of the shard, row, tiles); new shards are numbered."""
+    index = tiles_index(workspace, profile.pixel, corpus)
+    numbers = _number(index["shard"].unique().sort().to_list(), shards)
+    places = index.select("digest", "shard", "row", "tiles").iter_rows()
+    return {digest: (numbers[shard], row, tiles) for digest, shard, row, tiles in places}
 
 
 def _number(names: list[str], known: dict[str, int]) -> dict[str, int]:
     return {name: known.setdefault(name, len(known)) for name in names}
 
 
-def _fault(
+def _problem(
     row: Mapping[str, Any],
     places: Mapping[str, tuple[int, int, int]],
     reasons: Mapping[str, tuple[str, str]],
 ) -> tuple[str, str] | None:
+    """Return the reason and detail for which a sample cannot be packed, or None."""
     if row["tokens"] is None:
         return "tokenize-failed", "its ids are not in the cache"
     for digest, planned in zip(row["media"], row["tiles"], strict=True):
@@ -303,13 +290,3 @@ def _fault(
         if places[digest][2] != planned:
             return "plan-mismatch", f"{places[digest][2]} tiles; {planned} planned"
     return None
-
-
-def ids_cache(workspace: Workspace, profile: Profile, corpus: str) -> Folder:
-    """`ids/<profile>/<corpus>`: generations of token ids."""
-    return workspace.child("ids", profile.name, corpus)
-
-
-def tiles_cache(workspace: Workspace, profile: Profile, corpus: str) -> Folder:
-    """`tiles/<pixel profile>/<corpus>`: generations of tiles."""
-    return workspace.child("tiles", f"{profile.pixel.name}-{profile.pixel.digest()}", corpus)

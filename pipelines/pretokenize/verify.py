@@ -1,15 +1,15 @@
-"""Checks tokenized data: every file's digest, and a sample of rows derived anew."""
+"""Verifies a packing plan: every file's digest, and a sample of rows computed again."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from smolmix import curated
 from smolmix.errors import IntegrityError, SmolmixError
 from smolmix.media import MediaReader
 from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.pretokenize.tiles import tiles_row
-from smolmix.pipelines.pretokenize.units import curated_samples
 from smolmix.sample import Sample
 from smolmix.storage import Folder
 from smolmix.tokenize.chat import encode, tokenizer
@@ -20,14 +20,14 @@ from smolmix.workspace import Workspace, verify_files
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What was checked and found right."""
+    """What was compared; all of it was equal."""
 
-    files: int  # digests compared
-    checked_rows: int  # documents whose ids and tiles were derived anew
+    files: int  # compared by digest
+    checked_rows: int  # documents whose ids and tiles were computed again
 
 
 def stages_of(workspace: Workspace, record: PackingRecord) -> list[Folder]:
-    """Return the cache generations a plan refers to."""
+    """Return the cache generations that a plan refers to."""
     found = {str(PurePosixPath(s).parent) for s in (*record.ids_shards, *record.tile_shards)}
     return [workspace.child(name) for name in sorted(found)]
 
@@ -35,18 +35,21 @@ def stages_of(workspace: Workspace, record: PackingRecord) -> list[Folder]:
 def verify(
     folder: Folder, workspace: Workspace, *, sample: float = 0.01, seed: int = 0
 ) -> Verified:
-    """Compare every file a plan refers to with its digest, and derive some rows anew.
+    """Compare every file of a plan with its digest, and compute some rows again.
 
-    What is damaged is withdrawn, so that `smolmix tokenize` makes it again.
+    A damaged unit is withdrawn, so that `smolmix tokenize` writes it again.
 
     Args:
-        folder: `sequences/<mixture>/<profile>-<budget>`.
-        workspace: holds it.
-        sample: share of the sequences whose documents are derived anew; at least one.
-        seed: of the draw.
+        folder: `sequences/<mixture>/<profile>-<tokens>`.
+        workspace: that holds it.
+        sample: share of the sequences whose documents are computed again, 0 to 1; at least one
+            sequence is.
+        seed: of the choice of these sequences.
 
     Raises:
-        IntegrityError: a file or row is not what it should be; the message names it.
+        IncompleteError: the folder holds no complete plan.
+        IntegrityError: a file or row differs from what was written; the message names it.
+        StaleError: a corpus was curated again after the mixture was built.
     """
     record = PackingRecord.read(folder)
     damaged: list[str] = []
@@ -64,10 +67,10 @@ def verify(
     rng = np.random.default_rng(seed)
     count = max(1, round(sample * len(dataset)))
     chosen = sorted(rng.choice(len(dataset), count, replace=False).tolist())
-    return Verified(files=files, checked_rows=_derive(dataset, workspace, chosen))
+    return Verified(files=files, checked_rows=_compute_again(dataset, workspace, chosen))
 
 
-def _derive(dataset: SequenceDataset, workspace: Workspace, chosen: list[int]) -> int:
+def _compute_again(dataset: SequenceDataset, workspace: Workspace, chosen: list[int]) -> int:
     record = dataset.record
     selection = current_selection(workspace, record.mixture).samples
     documents: list[PackedDocument] = [d for i in chosen for d in dataset.plan.documents(i)]
@@ -78,7 +81,7 @@ def _derive(dataset: SequenceDataset, workspace: Workspace, chosen: list[int]) -
     reader, vocabulary = MediaReader(workspace), tokenizer.load(record.profile.chat.tokenizer)
     checked = 0
     for (corpus, part), rows in sorted(wanted.items()):
-        for row, one in curated_samples(workspace, corpus, part, tuple(sorted(rows))):
+        for row, one in curated.read_samples_at(workspace.curated(corpus), part, sorted(rows)):
             _compare(dataset, one, rows[row], reader, vocabulary)
             checked += 1
     return checked
@@ -98,7 +101,7 @@ def _compare(
     if encoded.input_ids.tolist() != stored.input_ids.tolist() or encoded.spans != stored.spans:
         raise IntegrityError(
             f"{where}: row {document.ids_row} is not what {sample.id} encodes to now; its corpus "
-            "or smolmix changed; run `smolmix tokenize` again"
+            "or smolmix has changed; run `smolmix tokenize` again"
         )
     for index, shard, row in zip(
         encoded.media, document.tile_shards, document.tile_rows, strict=True
@@ -109,5 +112,5 @@ def _compare(
         ):
             raise IntegrityError(
                 f"{record.tile_shards[shard]}: row {row} is not what {sample.id} is cut to now; "
-                "its media or smolmix changed; delete the shard and run `smolmix tokenize` again"
+                "its media or smolmix has changed; delete the shard, run `smolmix tokenize` again"
             )

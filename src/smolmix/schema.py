@@ -17,6 +17,10 @@ from smolmix.sample import Dropped, Media, MediaRef, Part, Sample, Turn
 
 SCHEMA_VERSION = 4  # raised when the columns or the digest change: corpora are measured again
 
+# Raised when measuring the same bytes gives another size, orientation, number of frames, rate or
+# duration: corpora are measured again, and what follows from these, ids and tiles, is made again.
+MEDIA_FACTS_VERSION = 2
+
 # What a sample costs under a profile, counted for each curated sample.
 TOKEN_COLUMNS = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens")
 COUNT_COLUMNS = (*TOKEN_COLUMNS, "tiles", "frames")

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from smolmix.storage import Folder
+from smolmix.storage import Folder, digest_json
 from smolmix.workspace import MANIFESTS, STAGE_FILE, Manifest, manifests, stage_record
 
 INDEX_SUFFIX = ".index.parquet"
@@ -24,6 +24,21 @@ def generations(cache: Folder) -> list[Folder]:
         return []
     names = sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in cache.fs.ls(cache.path, detail=False))
     return [cache.child(n) for n in names if cache.child(n).exists(STAGE_FILE)]
+
+
+def new_generation(cache: Folder, work: object) -> Folder:
+    """Return the folder of a new generation.
+
+    Args:
+        cache: that gets the generation.
+        work: JSON value that says what the generation will hold; its digest is the folder's name.
+    """
+    return cache.child(digest_json(work)[:16])
+
+
+def write_index(out: Path, unit: str, index: pl.DataFrame) -> None:
+    """Write a unit's index: one row for each row of its shard `<unit>.arrow`, in order."""
+    index.write_parquet(out / f"{unit}{INDEX_SUFFIX}")
 
 
 def withdraw_damaged(cache: Folder) -> list[str]:

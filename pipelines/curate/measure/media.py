@@ -17,9 +17,6 @@ from smolmix.pipelines.curate.measure.media_features import MediaFeatures
 from smolmix.pipelines.curate.measure.videos import probes, read_video
 from smolmix.sample import Media, MediaRef
 
-# Raised when the same bytes get another size, turn, number of frames, rate or duration: tokens and
-# tiles follow from those, and are made again.
-FACTS_VERSION = 2
 NOT_FETCHED = "named-"  # how the digest of a medium starts whose bytes were not there
 _CACHED = 4096  # measured media kept by reference: samples that share one usually lie together
 

@@ -27,12 +27,19 @@ from smolmix.engine.stage import (
 from smolmix.fetched import fetched
 from smolmix.media import MediaReader
 from smolmix.pipelines.curate.measure import media_features
-from smolmix.pipelines.curate.measure.media import FACTS_VERSION, MediaMeasurer
+from smolmix.pipelines.curate.measure.media import MediaMeasurer
 from smolmix.pipelines.curate.measure.samples import SampleMeasurer
 from smolmix.pipelines.sources.raw_units import Adapted, RawUnit, count_rows, raw_units, read_unit
 from smolmix.pipelines.sources.source import Source
 from smolmix.sample import Dropped, MediaRef, Sample
-from smolmix.schema import DROPPED_SCHEMA, SAMPLE_SCHEMA, SCHEMA_VERSION, dropped_table, to_table
+from smolmix.schema import (
+    DROPPED_SCHEMA,
+    MEDIA_FACTS_VERSION,
+    SAMPLE_SCHEMA,
+    SCHEMA_VERSION,
+    dropped_table,
+    to_table,
+)
 from smolmix.tokenize.chat import tokenizer
 from smolmix.workspace import Workspace
 
@@ -171,7 +178,7 @@ def measure_corpus(
         "decode": decode,
         "tokenizer": _vocabulary().digest,
         "media features": 8,
-        "facts": FACTS_VERSION,
+        "facts": MEDIA_FACTS_VERSION,
         "record schema": SCHEMA_VERSION,
     }
     units = [

@@ -1,5 +1,6 @@
 """What cannot be tokenized as planned leaves with a reason, and only that."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,6 @@ from tests.support import small_workspace
 
 from smolmix.engine.stage import RunOptions
 from smolmix.errors import DataError, IntegrityError, StaleError, UsageError
-from smolmix.pipelines.pretokenize import units
 from smolmix.pipelines.pretokenize.run import tokenize_mixture
 from smolmix.profiles import Profile
 from smolmix.sample import Media, MediaRef, Sample, turns_of
@@ -139,15 +139,22 @@ def test_samples_that_two_runs_made_at_once_are_used_once(filled: Workspace, nan
     assert again.record.packing_digest == made.record.packing_digest
 
 
-@pytest.mark.parametrize("what", ["_IDS_VERSION", "FACTS_VERSION"])
-def test_what_an_older_smolmix_made_is_made_anew(
-    filled: Workspace, nano: Profile, monkeypatch: pytest.MonkeyPatch, what: str
+@pytest.mark.parametrize(
+    ("store", "key"), [("ids", "version"), ("ids", "facts"), ("tiles", "facts")]
+)
+def test_what_another_version_wrote_is_not_used(
+    filled: Workspace, nano: Profile, store: str, key: str
 ) -> None:
     first = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
-    monkeypatch.setattr(units, what, 99)
+    for record in list(filled.child(store).local().rglob("stage.json")):
+        value = json.loads(record.read_text())
+        value["info"][key] -= 1
+        record.write_text(json.dumps(value))
+        record.parent.rename(record.parent.with_name("0"))  # a generation's name has its version
     again = tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
-    assert again.new_ids == first.new_ids > 0
-    assert again.new_tiles == (first.new_tiles if what == "FACTS_VERSION" else 0)
+    assert again.new_ids == (first.new_ids if store == "ids" else 0)
+    assert again.new_tiles == (first.new_tiles if store == "tiles" else 0)
+    assert first.new_ids > first.new_tiles > 0
     assert again.record.packing_digest == first.record.packing_digest
 
 
