@@ -34,7 +34,7 @@ ROOTS = {
     "your-own-data.md": ("smolmix.pipelines.sources.catalogue:Catalogue",),
     "mixtures.md": ("smolmix.mixtures.spec.spec:Spec",),
 }  # fmt: skip
-RULES = "smolmix.pipelines.curate.rules.registry:RULES"
+RULES = "smolmix.pipelines.curate.rules:RULES"
 ELSEWHERE = {("mixtures.md", "ProfileChoice")}  # documented on another page
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 

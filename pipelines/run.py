@@ -21,7 +21,7 @@ from smolmix.mixtures.spec.load import Reading, parse_spec, read_spec
 from smolmix.model.train.recipe import Recipe, load_recipe
 from smolmix.pipelines.corpora import source_of
 from smolmix.pipelines.curate import policy as policies
-from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.curate.run import curate_corpus
 from smolmix.pipelines.curate.waterfall import Waterfall, waterfall
 from smolmix.pipelines.fetch.run import fetch
 from smolmix.pipelines.pretokenize import run as pretokenize
@@ -149,10 +149,9 @@ def fetch_and_curate(
         for name in corpora:
             fetch(source_of(name, workspace), workspace)
     with outcome.step("curate", say):
-        how = Run(workspace=workspace, options=options)
         rules = policies.load(policy)
         for name in corpora:
-            curate_corpus(source_of(name, workspace), rules, how)
+            curate_corpus(source_of(name, workspace), rules, workspace, options=options)
             outcome.corpora.append(waterfall(workspace, name))
 
 

@@ -18,7 +18,7 @@ from smolmix.mixtures.spec.spec import Spec
 from smolmix.model.train.recipe import Recipe, parse_recipe
 from smolmix.pipelines.ablations.plan import AblationFile, load_plan
 from smolmix.pipelines.curate.policy import PolicyFile
-from smolmix.pipelines.curate.rules.registry import RULES
+from smolmix.pipelines.curate.rules import RULES
 from smolmix.pipelines.sources.catalogue import Catalogue, read_catalogue
 
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from smolmix.pipelines.curate import policy
-from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.curate.run import curate_corpus
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Local, Source
@@ -91,8 +91,7 @@ def main() -> None:
         seconds: dict[str, float] = {}
         for name in ("none", "default"):
             before = resource.getrusage(resource.RUSAGE_SELF)
-            run = Run(workspace=Workspace(root))
-            accounting = curate_corpus(source, policy.load(name), run).accounting
+            accounting = curate_corpus(source, policy.load(name), Workspace(root)).accounting
             used = resource.getrusage(resource.RUSAGE_SELF)
             spent = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
             seconds[f"{name}_cpu_s"] = round(spent, 1)

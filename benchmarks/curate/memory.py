@@ -79,7 +79,7 @@ def _write(root: Path, samples: int, pictures: bool) -> None:
 def _curate(root: Path, pictures: bool) -> None:
     from smolmix.engine.stage import RunOptions
     from smolmix.pipelines.curate import policy
-    from smolmix.pipelines.curate.run import Run, curate_corpus
+    from smolmix.pipelines.curate.run import curate_corpus
     from smolmix.pipelines.formats.jsonl import JsonLines
     from smolmix.pipelines.sources.source import Local, Source
     from smolmix.workspace import Workspace
@@ -90,8 +90,7 @@ def _curate(root: Path, pictures: bool) -> None:
         adapt=_adapt, rows_in=("*.jsonl",),
     )  # fmt: skip
     at = time.monotonic()
-    run = Run(workspace=Workspace(root), options=RunOptions(quiet=True))
-    summary = curate_corpus(source, policy.load(), run)
+    summary = curate_corpus(source, policy.load(), Workspace(root), options=RunOptions(quiet=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = round(time.monotonic() - at, 1)
     print(

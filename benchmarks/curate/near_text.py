@@ -81,18 +81,16 @@ def counted(at: float, cpu: float) -> dict[str, float]:
 
 
 def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
-    import pyarrow.parquet as pq
-
     from smolmix import removals
     from smolmix.accounting import RowAccounting
-    from smolmix.engine.run import run_stage
-    from smolmix.engine.stage import RunOptions, Stage, Summary, Unit
+    from smolmix.engine.stage import RunOptions
     from smolmix.pipelines.curate.dedup.inputs import DedupInput
     from smolmix.pipelines.curate.dedup.text import minhash, near_duplicates
-    from smolmix.pipelines.curate.policy import TextDedup
+    from smolmix.pipelines.curate.settings import TextDedup
+    from smolmix.pipelines.curate.steps import Steps
     from smolmix.sample import Sample, turns_of
     from smolmix.storage import Folder
-    from smolmix.workspace import STAGE_FILE, StageRecord, part_files
+    from smolmix.workspace import STAGE_FILE, StageRecord, Workspace
 
     bands, rows = policy_bands
     policy = TextDedup(bands=bands, rows=rows, numbers="ignore")
@@ -135,14 +133,8 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
     corpus_input = DedupInput(corpus="b", rank=0, filtered=filtered.url)
     at, cpu = time.monotonic(), cpu_s()
 
-    def run(
-        stage: Stage[near_duplicates.Payload],
-        units: list[Unit[near_duplicates.Payload]],
-        folder: Folder,
-    ) -> Summary:
-        return run_stage(stage, units, folder=folder, options=RunOptions(quiet=True))
-
-    joined = near_duplicates.find(run, Folder(str(folder)), "bench", [corpus_input], policy)
+    steps = Steps(workspace=Workspace(str(folder)), work="dedup", options=RunOptions(quiet=True))
+    joined = near_duplicates.find(steps, "bench", [corpus_input], policy)
     print(
         json.dumps({"making_s": round(made - signing, 1), "signatures_s": round(signing, 2),
                     "matching_s": round(time.monotonic() - at, 2),
@@ -150,10 +142,7 @@ def _ours(count: int, folder: Path, policy_bands: tuple[int, int]) -> set[str]:
                     "signatures_cpu_s": round(signing_cpu, 2),
                     "counted_cpu_s": round(signing_cpu + cpu_s() - cpu, 2)})
     )  # fmt: skip
-    ids: set[str] = set()
-    for name in part_files(joined, removals.SUFFIX):
-        ids.update(pq.read_table(joined.local(name), columns=["id"])["id"].to_pylist())
-    return ids
+    return set(removals.read(joined)["id"].to_pylist())
 
 
 def _rensa(count: int) -> set[str]:

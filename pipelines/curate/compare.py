@@ -1,18 +1,20 @@
-"""Two policies on the same measures, side by side; no corpus is written and no media re-read.
+"""`smolmix curate --compare`: two policies on the same measures, next to each other.
 
-Pairs of media that both policies compare alike are compared once (`dedup/compare/...`).
+No corpus is written. Pairs of media that both policies compare in the same way are compared once.
 """
 
 from dataclasses import asdict, dataclass
 
 import pyarrow.parquet as pq
 
+from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.pipelines.curate.dedup.merge import MERGED
 from smolmix.pipelines.curate.policy import Policy
-from smolmix.pipelines.curate.run import Run, apply_policy
+from smolmix.pipelines.curate.run import apply_policy
+from smolmix.pipelines.curate.steps import WORK, Steps
 from smolmix.pipelines.curate.waterfall import Waterfall, waterfall
 from smolmix.storage import Folder
-from smolmix.workspace import part_files
+from smolmix.workspace import Workspace, part_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,14 @@ def _ids(folder: Folder, name: str) -> set[str]:
         return set(pq.read_table(stream, columns=["id"])["id"].to_pylist())
 
 
-def compare_policies(corpus: str, one: Policy, other: Policy, run: Run) -> Comparison:
+def compare_policies(
+    corpus: str,
+    one: Policy,
+    other: Policy,
+    workspace: Workspace,
+    *,
+    options: RunOptions = IN_THIS_PROCESS,
+) -> Comparison:
     """Apply both policies to a measured corpus and return how they differ.
 
     Raises:
@@ -66,9 +75,13 @@ def compare_policies(corpus: str, one: Policy, other: Policy, run: Run) -> Compa
     """
     folders = []
     for policy in (one, other):
-        work = run.workspace.child("dedup", "policies", policy.digest()[:12])
-        folder = work.child("curated", corpus)
-        apply_policy(corpus, policy, run, folder=folder, work=work)
+        steps = Steps(
+            workspace=workspace,
+            work=f"{WORK}/policies/{policy.digest()[:12]}",
+            options=options.for_steps(),
+        )
+        folder = steps.folder("curated", corpus)
+        apply_policy(corpus, policy, steps, folder=folder)
         folders.append(folder)
     both = only_one = only_other = 0
     for name in part_files(folders[0]):
@@ -78,8 +91,8 @@ def compare_policies(corpus: str, one: Policy, other: Policy, run: Run) -> Compa
         only_other += len(b - a)
     return Comparison(
         corpus=corpus,
-        one=waterfall(run.workspace, corpus, folders[0]),
-        other=waterfall(run.workspace, corpus, folders[1]),
+        one=waterfall(workspace, corpus, folders[0]),
+        other=waterfall(workspace, corpus, folders[1]),
         both=both,
         only_one=only_one,
         only_other=only_other,

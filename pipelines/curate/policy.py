@@ -6,16 +6,17 @@ Unknown keys, rules and thresholds are refused with the nearest known name.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from smolmix.config import StrictModel, mapping_in, read_mapping, validated
 from smolmix.errors import UsageError, nearest
 from smolmix.pipelines.curate.measure.model_scores import SCORERS
-from smolmix.pipelines.curate.rules.registry import RULES
-from smolmix.pipelines.curate.rules.rule import Rule, View
-from smolmix.pipelines.curate.rules.scores import ScoreLow
+from smolmix.pipelines.curate.rules import RULES
+from smolmix.pipelines.curate.rules.quality import ScoreLow
+from smolmix.pipelines.curate.rules.rule import MeasuredSample, Rule
+from smolmix.pipelines.curate.settings import Decontaminate, Dedup
 from smolmix.storage import digest_json
 
 POLICIES = Path(__file__).resolve().parent / "policies"
@@ -31,70 +32,10 @@ _APPLIES = {
 }
 
 
-class TextDedup(StrictModel):
-    """Near duplicates among text-only samples, by MinHash."""
-
-    enabled: bool = True
-    shingle_words: int = Field(default=5, ge=1)
-    bands: int = Field(default=20, ge=1)
-    rows: int = Field(default=6, ge=1)
-    min_similarity: float = Field(default=0.7, gt=0, le=1)  # Jaccard, estimated over all hashes
-    numbers: Literal["must-match", "ignore"] = "must-match"
-
-
-class ImageDedup(StrictModel):
-    """Near duplicates among media: hashes propose, pixels decide."""
-
-    enabled: bool = True
-    max_bits: int = Field(default=6, ge=0, le=16)  # of 64, between the hashes of a proposal
-    crops: bool = True
-    flips: bool = True
-    min_edge_px: int = Field(default=128, ge=1)  # longest edge; smaller ones: pixel on pixel
-
-
-class VideoDedup(StrictModel):
-    """Near duplicates among videos, by hashes of sampled frames."""
-
-    enabled: bool = True
-    max_bits: int = Field(default=8, ge=0, le=16)
-    max_length_gap: float = Field(default=0.05, ge=0)  # relative
-
-
-class Merge(StrictModel):
-    """How conversations over the same media become one, under `same_image: merge`."""
-
-    max_pairs: int = Field(default=64, ge=2)  # of question and answer in one conversation
-    max_text_tokens: int = Field(default=1024, ge=1)
-    tags: Literal["must-match", "ignore"] = "must-match"  # mixtures select by them
-
-
-class Dedup(StrictModel):
-    """What counts as a duplicate, and which copy stays."""
-
-    exact: bool = True
-    text: TextDedup = TextDedup()
-    images: ImageDedup = ImageDedup()
-    videos: VideoDedup = VideoDedup()
-    same_image: Literal["keep", "one", "merge"] = "keep"  # other questions on one image
-    merge: Merge = Merge()
-    priority: tuple[str, ...] = ()  # corpora, the first keeps its copy; then unnamed ones by name
-
-
-class Decontaminate(StrictModel):
-    """What of a benchmark must not be in training data."""
-
-    enabled: bool = True
-    ngram_words: int = Field(default=8, ge=2)
-    min_coverage: float = Field(default=0.5, gt=0, le=1)  # of a benchmark text's n-grams
-    common_in: int = Field(default=10, ge=1)  # n-grams in more benchmark texts are boilerplate
-    images: bool = True
-    heldout: Literal["image-and-text", "image"] = "image-and-text"  # of the corpus's own split
-
-
 class PolicyFile(StrictModel):
     """What the YAML file of a policy holds."""
 
-    filters: dict[str, list[dict[str, Any]]] = {}
+    filters: dict[str, list[dict[str, Any]]] = Field(default={})
     dedup: Dedup = Dedup()
     decontaminate: Decontaminate = Decontaminate()
 
@@ -122,11 +63,11 @@ class Policy:
         every = (rule for rules in self.rules.values() for rule in rules)
         return tuple(sorted({r.scorer for r in every if isinstance(r, ScoreLow)}))
 
-    def broken_rule(self, view: View) -> tuple[str, str] | None:
-        """Return (reason, detail) of the first rule the sample breaks, or None."""
-        for group in _APPLIES[view.sample.modality]:
+    def broken_rule(self, measured: MeasuredSample) -> tuple[str, str] | None:
+        """Return (reason, detail) of the first rule that the sample breaks, or None."""
+        for group in _APPLIES[measured.sample.modality]:
             for rule in self.rules.get(group, ()):
-                if (detail := rule.why(view)) is not None:
+                if (detail := rule.problem(measured)) is not None:
                     return rule.name, detail
         return None
 
@@ -143,7 +84,7 @@ def _rule(where: str, entry: Mapping[str, Any]) -> Rule:
             f"{nearest(name, RULES)}"
         )
     rule = RULES[name]
-    wanted = {f.name for f in fields(rule)}  # type: ignore[arg-type]
+    wanted = {f.name for f in fields(rule)}  # type: ignore[arg-type]  # `Rule` makes them
     for key in known:
         if key not in wanted:
             allowed = ", ".join(sorted(wanted)) or "none"

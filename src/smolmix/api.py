@@ -106,12 +106,12 @@ def curate_corpus(
         IncompleteError: the corpus is not fetched.
     """
     from smolmix.pipelines.curate import policy as policies
-    from smolmix.pipelines.curate.run import Run, curate_corpus
+    from smolmix.pipelines.curate.run import curate_corpus
     from smolmix.pipelines.curate.waterfall import waterfall
 
     place = _opened(workspace)
     source = _source(corpus, place)
-    curate_corpus(source, policies.load(policy), Run(workspace=place, options=_options(options)))
+    curate_corpus(source, policies.load(policy), place, options=_options(options))
     return waterfall(place, source.id)
 
 

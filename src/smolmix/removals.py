@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.errors import IncompleteError
+from smolmix.errors import stale
 from smolmix.storage import Folder, digest_json
 from smolmix.workspace import STAGE_FILE, Workspace, part_files, stage_record
 
@@ -115,7 +115,7 @@ def across_corpora(workspace: Workspace, corpora: Iterable[str]) -> CrossCorpusR
     or smaller set do not count.
 
     Raises:
-        IncompleteError: a corpus was curated again since: the kept copy may be gone by now.
+        StaleError: a corpus was curated again since: the kept copy may be gone by now.
     """
     wanted = sorted(set(corpora))
     folder = set_folder(workspace, wanted)
@@ -124,8 +124,10 @@ def across_corpora(workspace: Workspace, corpora: Iterable[str]) -> CrossCorpusR
     record = stage_record(folder)
     for corpus, then in sorted(record.info.get("curated", {}).items()):
         if stage_record(workspace.curated(corpus)).digest != then:
-            raise IncompleteError(
-                f"{folder.url}: {corpus} was curated again since these removals were found; run "
-                f"`smolmix curate {' '.join(wanted)} --across` again, or delete the folder"
+            raise stale(
+                folder.url,
+                source=f"curated/{corpus}",
+                changed=f"{corpus} was curated again",
+                command=f"smolmix curate {' '.join(wanted)} --across",
             )
     return CrossCorpusRemovals(table=read(folder), digest=record.digest)

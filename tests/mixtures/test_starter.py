@@ -25,7 +25,7 @@ from smolmix.mixtures.spec.load import read_spec
 from smolmix.pipelines.corpora import SOURCES
 from smolmix.pipelines.corpora.demo.moving_shapes import draw_clip, encoded
 from smolmix.pipelines.curate import policy as policies
-from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.curate.run import curate_corpus
 from smolmix.pipelines.fetch.run import fetch
 from smolmix.pipelines.pretokenize.counts import ensure_counts
 from smolmix.workspace import Workspace
@@ -208,9 +208,7 @@ def test_the_starter_is_built_from_a_hub(hub: str, workspace: Workspace, tmp_pat
     assert corpora == ["llava-video-178k", "ov-magpie-qwen2-st", "the-cauldron"]
     for corpus in corpora:
         assert fetch(SOURCES[corpus], workspace).revision == SHA
-        curate_corpus(
-            SOURCES[corpus], rules, Run(workspace=workspace, options=RunOptions(quiet=True))
-        )
+        curate_corpus(SOURCES[corpus], rules, workspace, options=RunOptions(quiet=True))
     ensure_counts(workspace, corpora, spec_profile(reading.spec), RunOptions(quiet=True))
     lock = build(reading, workspace)
     assert lock.samples == 150

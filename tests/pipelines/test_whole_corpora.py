@@ -11,7 +11,7 @@ from smolmix.mixtures.built.run import build, spec_profile
 from smolmix.mixtures.spec.load import read_spec
 from smolmix.pipelines.corpora import SOURCES
 from smolmix.pipelines.curate import policy as policies
-from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.curate.run import curate_corpus
 from smolmix.pipelines.fetch.run import fetch
 from smolmix.pipelines.pretokenize.counts import ensure_counts
 from smolmix.workspace import Workspace, manifests
@@ -31,8 +31,8 @@ def _curated(space: Workspace, corpus: str, workers: int) -> dict[str, str]:
     """Return the curated files' digests; whatever was there is made again."""
     for folder in (space.child("dedup"), space.curated(corpus), space.measured(corpus)):
         folder.remove_tree()
-    run = Run(workspace=space, options=RunOptions(workers=workers, quiet=True))
-    curate_corpus(SOURCES[corpus], policies.load("default"), run)
+    options = RunOptions(workers=workers, quiet=True)
+    curate_corpus(SOURCES[corpus], policies.load("default"), space, options=options)
     return {f.name: f.digest for m in manifests(space.curated(corpus)) for f in m.files}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolmix.pipelines.curate.dedup.text.shingles import Hashes, runs, whole, words
-from smolmix.pipelines.curate.policy import Decontaminate
+from smolmix.pipelines.curate.settings import Decontaminate
 from smolmix.sample import Sample
 
 MIN_WORDS = 4  # shorter benchmark texts are not looked for
@@ -37,7 +37,7 @@ class Index:
     whole_texts: NDArray[np.int64]
 
     @classmethod
-    def build(cls, items: Iterable[tuple[str, Hashes]], policy: Decontaminate) -> "Index":
+    def build(cls, items: Iterable[tuple[str, Hashes]], settings: Decontaminate) -> "Index":
         """Return the index of (id, words) texts."""
         ids: list[str] = []
         found: list[NDArray[np.uint64]] = []
@@ -51,7 +51,7 @@ class Index:
             ids.append(name)
             wholes.append(whole(said))
             whole_texts.append(number)
-            own = np.unique(runs(said, policy.ngram_words))
+            own = np.unique(runs(said, settings.ngram_words))
             found.append(own)
             owners.append(np.full(len(own), number, np.int64))
         every = np.concatenate([*found, np.zeros(0, np.uint64)])
@@ -59,7 +59,7 @@ class Index:
         order = np.argsort(every, kind="stable")
         every, owner = every[order], owner[order]
         _, at, often = np.unique(every, return_inverse=True, return_counts=True)
-        rare = often[at] <= policy.common_in
+        rare = often[at] <= settings.common_in
         every, owner = every[rare], owner[rare]
         order = np.argsort(np.array(wholes, np.uint64), kind="stable")
         return cls(
@@ -81,12 +81,12 @@ class Index:
         with np.load(stream, allow_pickle=False) as arrays:
             return cls(**{name: arrays[name] for name in arrays.files})
 
-    def match(self, said: Hashes, policy: Decontaminate) -> tuple[str, str] | None:
+    def match(self, said: Hashes, settings: Decontaminate) -> tuple[str, str] | None:
         """Return (id, how) of the benchmark text most of whose n-grams the words hold, or None."""
         at = np.searchsorted(self.wholes, np.uint64(whole(said))) if len(self.wholes) else 0
         if at < len(self.wholes) and self.wholes[at] == whole(said):
             return str(self.ids[self.whole_texts[at]]), "the whole text"
-        own = np.unique(runs(said, policy.ngram_words))
+        own = np.unique(runs(said, settings.ngram_words))
         first = np.searchsorted(self.grams, own, side="left")
         last = np.searchsorted(self.grams, own, side="right")
         hit = np.flatnonzero(last > first)
@@ -95,9 +95,9 @@ class Index:
         texts = np.concatenate([self.texts[first[i] : last[i]] for i in hit])
         names, held = np.unique(texts, return_counts=True)
         share = held / self.counts[names]
-        enough = (share >= policy.min_coverage) & (held >= np.minimum(2, self.counts[names]))
+        enough = (share >= settings.min_coverage) & (held >= np.minimum(2, self.counts[names]))
         if not enough.any():
             return None
         best = int(np.argmax(np.where(enough, share, 0.0)))
-        how = f"{held[best]} of {self.counts[names[best]]} {policy.ngram_words}-grams"
+        how = f"{held[best]} of {self.counts[names[best]]} {settings.ngram_words}-grams"
         return str(self.ids[names[best]]), how

@@ -1,9 +1,9 @@
-"""Stage "exact": samples whose normalised text and media are the same, by partition of a hash.
+"""Step "exact": samples whose normalised text and media are the same, by partition of a hash.
 
 Media are the same when their bytes are, or when the comparison of pixels joined them
-(`smolmix.pipelines.curate.dedup.clusters`). Of the copies the one stays that comes first by:
-held out before train; its corpus's rank; more pixels; id. Held-out samples are never removed:
-evaluation sets stay as published, and a training sample equal to one of them is contamination.
+(`smolmix.pipelines.curate.dedup.clusters`). The kept copy is the first by: held out before train;
+rank of its corpus; more pixels; id. Held-out samples are never removed: evaluation sets stay as
+published, and a training sample equal to one of them is contamination.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.curate.dedup import merge
 from smolmix.pipelines.curate.dedup.clusters import Clusters
 from smolmix.pipelines.curate.dedup.inputs import DedupInput, input_digests, ranks
+from smolmix.pipelines.curate.steps import Steps
 from smolmix.removals import Removal
 from smolmix.storage import Folder
 from smolmix.workspace import stage_record
 
 PARTITION_ROWS = 500_000
-ROWS = ".rows.parquet"
 
 _TABLE = {
     "key": pl.UInt64,
@@ -41,8 +41,8 @@ _LARGER_FIRST = [False, True, False, True, False, False, False]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """What a worker needs beside the unit's key."""
+class ExactInput:
+    """A partition of the samples of some corpora."""
 
     inputs: tuple[DedupInput, ...]
     across: bool  # only copies in different corpora
@@ -61,17 +61,17 @@ def _key(text_hash: str, media: Sequence[str]) -> int:
     return xxhash.xxh3_64_intdigest("\x00".join((text_hash, *media)).encode())
 
 
-def _rows(payload: Payload, canonical: Mapping[str, str]) -> pl.DataFrame:
+def _rows(payload: ExactInput, canonical: Mapping[str, str]) -> pl.DataFrame:
     """Return the partition's surviving rows, keyed by text and clusters of media."""
     frames = [pl.DataFrame(schema=_TABLE)]
-    columns = ["row", "id", "split", "text_hash", "media", "pixels"]
+    columns = ["id", "split", "text_hash", "media", "pixels"]
     for corpus_input in payload.inputs:
         for part in corpus_input.parts():
             found: list[tuple[object, ...]] = []
             heads = (
                 merge.text_hashes(Folder(corpus_input.merged), part) if corpus_input.merged else {}
             )
-            for row in corpus_input.rows(part, ROWS, columns, [("reason", "=", "")]):
+            for row in corpus_input.rows(part, columns):
                 media, said = row["media"], heads.get(row["row"], row["text_hash"])
                 alone = payload.same_image == "one" and media
                 shown = [canonical.get(d, d) for d in media]
@@ -85,7 +85,7 @@ def _rows(payload: Payload, canonical: Mapping[str, str]) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _run(unit: Unit[Payload], context: UnitContext) -> Result:
+def _run(unit: Unit[ExactInput], context: UnitContext) -> Result:
     payload = unit.payload
     clusters = Clusters.load(Folder(payload.clusters)) if payload.clusters else Clusters({})
     rows = _rows(payload, clusters.canonical)
@@ -123,20 +123,32 @@ def _removal(one: Mapping[str, object], first: Mapping[str, object], clusters: C
 STAGE = Stage(name="exact", version=1, run=_run)
 
 
-def units(
+def find(
+    steps: Steps,
+    name: str,
     inputs: Sequence[DedupInput],
     samples: int,
     *,
     clusters: Folder | None,
     same_image: str,
     across: bool = False,
-) -> list[Unit[Payload]]:
-    """Return one unit a partition of the samples' keys."""
+) -> Folder:
+    """Find exact duplicates and return the folder of their removals.
+
+    Args:
+        steps: how steps run.
+        name: of the corpus, or of the set of corpora.
+        inputs: the corpora.
+        samples: how many they have.
+        clusters: confirmed pairs of media that show the same; None: only equal bytes are the same.
+        same_image: as in `Dedup`.
+        across: only copies in different corpora.
+    """
     count = partitions_for(samples)
     depends = input_digests(inputs)
     if clusters is not None:
         depends["clusters"] = stage_record(clusters).digest
-    return [
+    units = [
         Unit(
             name=f"exact-{number:05d}",
             inputs=depends,
@@ -146,7 +158,7 @@ def units(
                 "ranks": ranks(inputs),
                 "across": across,
             },
-            payload=Payload(
+            payload=ExactInput(
                 inputs=tuple(inputs),
                 across=across,
                 clusters=clusters.url if clusters else "",
@@ -157,3 +169,4 @@ def units(
         )
         for number in range(count)
     ]
+    return steps.run(STAGE, units, name)

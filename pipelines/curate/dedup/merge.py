@@ -1,9 +1,9 @@
-"""Stage "merge": conversations over the same media become one, where the policy says so.
+"""Step "merge": conversations about the same media become one, if the policy says so.
 
-Runs after every other removal, so a copy or a contaminated sample is never merged.
-Units are partitions of the media, so all conversations over one picture meet wherever they lie.
-Writes the merged samples with the place of their head, and a removal for each sample that went into
-one. Held-out samples stay as published.
+Runs after every other removal, so a copy or a contaminated sample is never merged. A unit is a
+partition of the media, so all conversations about one picture meet, whichever part they are in.
+Writes the merged samples, each with the place of its head (its first sample), and a removal for
+each sample that was merged into another. Held-out samples are never merged.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,8 @@ from smolmix.pipelines.curate.dedup import merged_turns
 from smolmix.pipelines.curate.dedup.inputs import DedupInput, input_digests
 from smolmix.pipelines.curate.dedup.merged_turns import Joined
 from smolmix.pipelines.curate.measure.samples import text_measures
-from smolmix.pipelines.curate.policy import Merge
+from smolmix.pipelines.curate.settings import Merge
+from smolmix.pipelines.curate.steps import Steps
 from smolmix.removals import Removal
 from smolmix.sample import Sample
 from smolmix.schema import SAMPLE_SCHEMA, from_table, to_table
@@ -32,7 +33,7 @@ from smolmix.workspace import manifests, part_files, stage_record
 
 SUFFIX = ".merged.parquet"
 MERGED = "merged"
-ASKED_ALREADY = "same-question"
+SAME_QUESTION = "same-question"
 PARTITION_ROWS = 200_000  # held as Arrow tables: about 1 KB a row
 _SCHEMA = SAMPLE_SCHEMA.append(pa.field("part", pa.string())).append(pa.field("row", pa.int64()))
 _ROWS = 1000
@@ -42,30 +43,22 @@ _Place = tuple[str, int]  # part, row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """What a worker needs beside the unit's key."""
+class MergeInput:
+    """A partition of the media of one corpus."""
 
     measured: str
     corpus_input: DedupInput
     partition: int
     partitions: int
-    policy: Merge
+    settings: Merge
 
 
-def _shared(payload: Payload) -> pl.DataFrame:
+def _shared(payload: MergeInput) -> pl.DataFrame:
     """Return (part, row) of the partition's training samples whose media others show too."""
     frames = [pl.DataFrame(schema={"part": pl.String, "row": pl.Int64, "media": pl.String})]
     for part in payload.corpus_input.parts():
-        taken = removals.of_part(map(Folder, payload.corpus_input.removed), part)
-        with Folder(payload.corpus_input.filtered).open(part + ".rows.parquet") as stream:
-            rows = pl.DataFrame(
-                pq.read_table(
-                    stream,
-                    columns=["row", "media"],
-                    filters=[("reason", "=", ""), ("split", "=", "train")],
-                )
-            )
-        rows = rows.filter((pl.col("media").list.len() > 0) & ~pl.col("row").is_in(list(taken)))
+        rows = payload.corpus_input.frame(part, ["media"], split="train")
+        rows = rows.filter(pl.col("media").list.len() > 0)
         rows = rows.filter(pl.col("media").list.first() != "")
         number = pl.col("media").list.first().str.tail(_HEX).str.to_integer(base=16)
         mine = rows.filter(number % payload.partitions == payload.partition)
@@ -77,7 +70,7 @@ def _shared(payload: Payload) -> pl.DataFrame:
 
 
 def _samples(folder: Folder, places: pl.DataFrame) -> dict[_Place, tuple[pa.Table, int]]:
-    """Return where the samples at these places are: in which table the how manieth."""
+    """Return where the samples at these places are: in which table, at which row."""
     found: dict[_Place, tuple[pa.Table, int]] = {}
     for (part,), rows in places.group_by("part"):
         wanted, start = set(rows["row"].to_list()), 0
@@ -93,7 +86,7 @@ def _samples(folder: Folder, places: pl.DataFrame) -> dict[_Place, tuple[pa.Tabl
     return found
 
 
-def _joined(payload: Payload) -> Iterator[tuple[Joined, Mapping[str, _Place]]]:
+def _joined(payload: MergeInput) -> Iterator[tuple[Joined, Mapping[str, _Place]]]:
     """Yield the partition's conversations that several samples went into, with all their places."""
     shared = _shared(payload)
     tables = _samples(Folder(payload.measured), shared)
@@ -105,10 +98,10 @@ def _joined(payload: Payload) -> Iterator[tuple[Joined, Mapping[str, _Place]]]:
         groups: dict[object, list[Sample]] = {}
         for name in sorted(samples):
             sample = samples[name][0]
-            if (key := merged_turns.key(sample, payload.policy)) is not None:
+            if (key := merged_turns.key(sample, payload.settings)) is not None:
                 groups.setdefault(key, []).append(sample)
         for alike in groups.values():
-            for one in merged_turns.join(alike, payload.policy):
+            for one in merged_turns.join(alike, payload.settings):
                 if one.into or one.repeated:
                     yield one, {name: place for name, (_, place) in samples.items()}
 
@@ -121,7 +114,7 @@ def _removals(one: Joined, places: Mapping[str, _Place]) -> Iterator[Removal]:
         yield replace(blank, part=part, row=row, id=sample.id, detail=detail)
     for sample in one.repeated:
         part, row = places[sample.id]
-        yield replace(blank, part=part, row=row, id=sample.id, reason=ASKED_ALREADY)
+        yield replace(blank, part=part, row=row, id=sample.id, reason=SAME_QUESTION)
 
 
 def _measured(samples: Iterable[Sample]) -> list[Sample]:
@@ -134,7 +127,7 @@ def _measured(samples: Iterable[Sample]) -> list[Sample]:
     return found
 
 
-def _run(unit: Unit[Payload], context: UnitContext) -> Result:
+def _run(unit: Unit[MergeInput], context: UnitContext) -> Result:
     payload = unit.payload
     heads, found = list[tuple[_Place, Joined]](), list[Removal]()
     for one, places in _joined(payload):
@@ -170,10 +163,10 @@ STAGE = Stage(name="merge", version=2, run=_run)
 
 
 def of_part(folder: Folder, part: str) -> tuple[dict[int, pa.Table], int]:
-    """Return a part's merged samples as one-row tables by row of their head.
+    """Return a part's merged samples as one-row tables, by row of their head.
 
     Returns:
-        The samples, and how many pairs of question and answer were left out of them.
+        The samples, and how many repeated pairs of question and answer were dropped from them.
     """
     found: dict[int, pa.Table] = {}
     for name in part_files(folder, SUFFIX):
@@ -197,31 +190,33 @@ def text_hashes(folder: Folder, part: str) -> dict[int, str]:
     return found
 
 
-def units(
-    measured: Folder, corpus_input: DedupInput, samples: int, policy: Merge
-) -> list[Unit[Payload]]:
-    """Return one unit a partition of the media.
+def find(
+    steps: Steps, corpus_input: DedupInput, measured: Folder, samples: int, settings: Merge
+) -> Folder:
+    """Merge a corpus's conversations; return the folder of merged samples and removals.
 
     Args:
+        steps: how steps run.
+        corpus_input: its step `filter`, and all removals from it.
         measured: the corpus with its measures.
-        corpus_input: its filter step, and all removals from it.
         samples: how many it has.
-        policy: what may be joined.
+        settings: what may be joined.
     """
     count = max(1, -(-samples // PARTITION_ROWS))
     depends = input_digests([corpus_input]) | {"measured": stage_record(measured).digest}
-    return [
+    units = [
         Unit(
             name=f"merge-{number:05d}",
             inputs=depends,
-            params={"partitions": count, "policy": policy.model_dump(mode="json")},
-            payload=Payload(
+            params={"partitions": count, "settings": settings.model_dump(mode="json")},
+            payload=MergeInput(
                 measured=measured.url,
                 corpus_input=corpus_input,
                 partition=number,
                 partitions=count,
-                policy=policy,
+                settings=settings,
             ),
         )
         for number in range(count)
     ]
+    return steps.run(STAGE, units, corpus_input.corpus)

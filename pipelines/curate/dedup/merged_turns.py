@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from smolmix.pipelines.curate.measure.texts import words
-from smolmix.pipelines.curate.policy import Merge
+from smolmix.pipelines.curate.settings import Merge
 from smolmix.sample import Part, Sample, Turn
 
 TAG = "merged"  # of a joined sample: how many samples went into it
@@ -50,7 +50,7 @@ def _pairs(sample: Sample) -> list[_Pair]:
     return list(zip(body[::2], body[1::2], strict=True))
 
 
-def key(sample: Sample, policy: Merge) -> Hashable | None:
+def key(sample: Sample, settings: Merge) -> Hashable | None:
     """Return what samples share that may be joined; None where this one stays by itself.
 
     It does where its media stand amid its text or in a later turn (a question may say "the second
@@ -72,7 +72,7 @@ def key(sample: Sample, policy: Merge) -> Hashable | None:
     if shown != list(range(len(sample.media))) or not together or not all(d for _, d in digests):
         return None
     system = "".join(t.text for t in _system(sample))
-    tags = sample.tags if policy.tags == "must-match" else ()
+    tags = sample.tags if settings.tags == "must-match" else ()
     return sample.subset, sample.category, sample.licence, sample.cot, system, tags, digests
 
 
@@ -85,7 +85,7 @@ def _without_media(turn: Turn) -> Turn:
     return replace(turn, parts=(Part(text=turn.text.strip()),))
 
 
-def join(samples: Sequence[Sample], policy: Merge) -> Iterator[Joined]:
+def join(samples: Sequence[Sample], settings: Merge) -> Iterator[Joined]:
     """Yield the conversations that samples of one key become.
 
     A question of its own that the conversation asks already leaves with its sample; inside a
@@ -94,7 +94,7 @@ def join(samples: Sequence[Sample], policy: Merge) -> Iterator[Joined]:
 
     Args:
         samples: of one `key`, in order of id.
-        policy: how long a conversation may become.
+        settings: how long a conversation may become.
     """
     current: Joined | None = None
     known = set[_Said]()
@@ -106,8 +106,8 @@ def join(samples: Sequence[Sample], policy: Merge) -> Iterator[Joined]:
                 current.repeated.append(sample)
                 continue
             if (
-                len(current.pairs) + len(fresh) <= policy.max_pairs
-                and current.text_tokens + sample.text_tokens <= policy.max_text_tokens
+                len(current.pairs) + len(fresh) <= settings.max_pairs
+                and current.text_tokens + sample.text_tokens <= settings.max_text_tokens
             ):
                 first = 1 + len(_system(sample)) + 2 * len(current.pairs)
                 current.into.append((sample, first))

@@ -1,15 +1,22 @@
-"""What curate keeps of each medium beside the samples, so that no policy re-reads media.
+"""What is kept of each medium, so that no policy opens media again.
 
-One row per distinct medium of a unit, in `part-NNNNN.features.arrow` beside the samples.
+The one module that knows `measured/<corpus>/part-00000.features.arrow`: one row for each distinct
+medium of the part.
 """
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from smolmix.sample import Media, MediaRef
+from smolmix.storage import Folder
+from smolmix.workspace import part_files
 
 SUFFIX = ".features.arrow"
+_BATCH_ROWS = 1000
 
 
 class MediaFeatures(Struct, frozen=True, kw_only=True, gc=False):
@@ -70,14 +77,32 @@ SCHEMA = pa.schema(
 )
 
 
-def to_table(features: list[MediaFeatures]) -> pa.Table:
-    """Return the features as an Arrow table, in the order given."""
-    rows = [{**asdict(s), "refs": [asdict(r) for r in s.refs]} for s in features]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+def write(path: Path, features: Iterable[MediaFeatures]) -> None:
+    """Write the features of a part's media, in the order given."""
+    rows = [{**asdict(f), "refs": [asdict(r) for r in f.refs]} for f in features]
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_file(path, SCHEMA, options=options) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), max_chunksize=_BATCH_ROWS)
+
+
+def read_batches(folder: Folder, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield columns of all parts of a measured corpus, a bounded number of media at a time."""
+    for name in part_files(folder, SUFFIX):
+        with folder.open(name) as stream:
+            reader = pa.ipc.open_file(stream)
+            for number in range(reader.num_record_batches):
+                yield reader.get_batch(number).select(list(columns))
+
+
+def read_small(folder: Folder, part: str) -> dict[str, MediaFeatures]:
+    """Return a part's features by digest, without hashes and thumbnails, which rules ignore."""
+    with folder.open(part + SUFFIX) as stream:
+        table = pa.ipc.open_file(stream).read_all()
+    return {f.digest: f for f in from_table(table.drop_columns(["hashes", "thumbnails"]))}
 
 
 def from_table(table: pa.Table) -> list[MediaFeatures]:
-    """Return what `to_table` wrote; columns left out take their defaults."""
+    """Return the features of a table's rows; columns that it lacks take their defaults."""
     rows = []
     for row in table.to_pylist():
         row["refs"] = tuple(MediaRef(**r) for r in row["refs"])

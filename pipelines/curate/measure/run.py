@@ -50,8 +50,8 @@ _Pair = tuple[Sample, Mapping[MediaRef, bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """What a worker needs beside the unit's key."""
+class MeasureInput:
+    """A cut of the raw files, and how to read it."""
 
     source: Source
     raw: RawUnit
@@ -76,7 +76,7 @@ def _batches(items: Iterator[_Pair]) -> Iterator[list[_Pair]]:
         yield batch
 
 
-def _poisoned(payload: Payload, rows: Iterable[int]) -> Iterator[Dropped]:
+def _poisoned(payload: MeasureInput, rows: Iterable[int]) -> Iterator[Dropped]:
     for row in rows:
         path, number = payload.raw.rows.place(row)
         yield Dropped(
@@ -115,7 +115,7 @@ def _noted(pairs: Iterator[_Pair], stats: dict[str, int]) -> Iterator[_Pair]:
         yield pair
 
 
-def _run(unit: Unit[Payload], context: UnitContext) -> Result:
+def _run(unit: Unit[MeasureInput], context: UnitContext) -> Result:
     payload = unit.payload
     workspace = Workspace(payload.workspace)
     media = MediaMeasurer(MediaReader(workspace), decode=payload.decode)
@@ -134,13 +134,8 @@ def _run(unit: Unit[Payload], context: UnitContext) -> Result:
         context.out / f"{unit.name}.dropped.parquet",
         compression="zstd",
     )
-    table = media_features.to_table(list(media.features.values()))
-    with pa.ipc.new_file(
-        context.out / f"{unit.name}{media_features.SUFFIX}",
-        media_features.SCHEMA,
-        options=pa.ipc.IpcWriteOptions(compression="zstd"),
-    ) as writer:
-        writer.write_table(table, max_chunksize=ROW_GROUP)
+    path = context.out / f"{unit.name}{media_features.SUFFIX}"
+    media_features.write(path, media.features.values())
     errors: dict[str, int] = {}
     for medium in media.features.values():
         if medium.error:
@@ -150,7 +145,7 @@ def _run(unit: Unit[Payload], context: UnitContext) -> Result:
     return Result(accounting=accounting, stats=stats | noted)
 
 
-def _count_rows(unit: Unit[Payload]) -> int:
+def _count_rows(unit: Unit[MeasureInput]) -> int:
     payload = unit.payload
     return count_rows(payload.source, payload.raw, Workspace(payload.workspace))
 
@@ -186,7 +181,7 @@ def measure_corpus(
             name=raw.name,
             inputs=dict(raw.files),
             params=params | dict(raw.params),
-            payload=Payload(source=source, raw=raw, workspace=workspace.url, decode=decode),
+            payload=MeasureInput(source=source, raw=raw, workspace=workspace.url, decode=decode),
         )
         for raw in raw_units(source, workspace)
     ]

@@ -1,16 +1,14 @@
-"""Rules on turns: who speaks, whether there is an answer, whether placeholders match media."""
+"""Rules on turns: roles, empty turns, placeholders of media, refusals, stand-ins."""
 
 import re
-from dataclasses import dataclass
-from typing import ClassVar
 
 from smolmix.pipelines.curate.measure.texts import words
-from smolmix.pipelines.curate.rules.rule import Rule, View
+from smolmix.pipelines.curate.rules.rule import MeasuredSample, Rule
 
 _REFUSAL = re.compile(
     r"^\W*(i('?m| am) (very |so |really |truly )?(sorry|afraid)|(my )?apologies|i apologi[sz]e|"
     r"(unfortunately,? )?i (can('|no)?t|am (unable|not able)|'?m (unable|not able)|do not|don'?t|"
-    r"won'?t|will not|could not|couldn'?t)\b[^.\n]{0,30}\b(assist|help|answer|provide|see|view|"
+    r"won'?t|will not|could not|couldn'?t)\b[^.\n]{0,30}\b(assist|help|answer|provide|see|measured|"
     r"access|comply|fulfil\w*|determine|identify|process|discuss|support|generate|create|continue|"
     r"engage|have (access|the ability))|"
     r"as an? (ai|artificial|large|language|text)[ -]|sorry,? (but )?(i|the)\b)",
@@ -25,16 +23,15 @@ _BOILERPLATE = re.compile(
 _PLACEHOLDER = re.compile(r"<(image|video|img)(_?\d+)?>", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolesAlternate:
-    """An optional system turn, then user and assistant in turns, the assistant last."""
+class RolesAlternate(Rule):
+    """User and assistant alternate after an optional system turn, and the assistant is last."""
 
-    name: ClassVar[str] = "roles-do-not-alternate"
+    name = "roles-do-not-alternate"
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return the roles where they do not alternate."""
-        roles = [t.role for t in view.sample.turns]
-        if view.is_document():
+        roles = [t.role for t in measured.sample.turns]
+        if measured.is_document():
             return None
         body = roles[1:] if roles and roles[0] == "system" else roles
         wanted = ["user", "assistant"] * (len(body) // 2)
@@ -43,30 +40,28 @@ class RolesAlternate:
         return " ".join(roles[:8]) or "no turn"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerEmpty:
-    """Every assistant turn says something."""
+class AnswerEmpty(Rule):
+    """Every assistant turn has text."""
 
-    name: ClassVar[str] = "answer-empty"
+    name = "answer-empty"
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return which turn is empty."""
-        answers = [i for i, t in enumerate(view.sample.turns) if t.role == "assistant"]
+        answers = [i for i, t in enumerate(measured.sample.turns) if t.role == "assistant"]
         if not answers:
             return "no assistant turn"
-        empty = [i for i in answers if not view.sample.turns[i].text.strip()]
+        empty = [i for i in answers if not measured.sample.turns[i].text.strip()]
         return f"turn {empty[0]}" if empty else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuestionEmpty:
+class QuestionEmpty(Rule):
     """Every user turn has text or a medium."""
 
-    name: ClassVar[str] = "question-empty"
+    name = "question-empty"
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return which turn is empty."""
-        for number, turn in enumerate(view.sample.turns):
+        for number, turn in enumerate(measured.sample.turns):
             if turn.role != "user":
                 continue
             if not turn.text.strip() and all(p.media is None for p in turn.parts):
@@ -74,67 +69,63 @@ class QuestionEmpty:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaMismatch:
+class MediaMismatch(Rule):
     """Each medium is shown exactly once, in order, and not by the assistant."""
 
-    name: ClassVar[str] = "media-mismatch"
+    name = "media-mismatch"
 
-    def why(self, view: View) -> str | None:
-        """Return how places and media differ."""
-        shown = [p.media for t in view.sample.turns for p in t.parts if p.media is not None]
-        if shown != list(range(len(view.sample.media))):
-            return f"{len(shown)} places for {len(view.sample.media)} media: {shown[:8]}"
-        for turn in view.sample.turns:
+    def problem(self, measured: MeasuredSample) -> str | None:
+        """Return how placeholders and media differ."""
+        shown = [p.media for t in measured.sample.turns for p in t.parts if p.media is not None]
+        if shown != list(range(len(measured.sample.media))):
+            return f"{len(shown)} placeholders for {len(measured.sample.media)} media: {shown[:8]}"
+        for turn in measured.sample.turns:
             if turn.role == "assistant" and any(p.media is not None for p in turn.parts):
                 return "a medium in an answer"
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceholderLeft:
-    """A media sample's text holds no `<image>` that no medium took."""
+class PlaceholderLeft(Rule):
+    """The text of a sample with media contains no leftover `<image>`."""
 
-    name: ClassVar[str] = "placeholder-left"
+    name = "placeholder-left"
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return the placeholder."""
-        if not view.sample.media:
+        if not measured.sample.media:
             return None
-        for turn in view.sample.turns:
+        for turn in measured.sample.turns:
             if found := _PLACEHOLDER.search(turn.text):
                 return f"{found.group(0)} in a {turn.role} turn"
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerRefuses:
+class AnswerRefuses(Rule):
     """No answer is a refusal or an apology."""
 
-    name: ClassVar[str] = "answer-refuses"
+    name = "answer-refuses"
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return the beginning of the refusal."""
-        if view.is_document():
+        if measured.is_document():
             return None
-        for turn in view.sample.turns:
+        for turn in measured.sample.turns:
             if turn.role == "assistant" and _REFUSAL.match(turn.text[:200]):
                 return turn.text[:80]
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerBoilerplate:
+class AnswerBoilerplate(Rule):
     """No answer is a stand-in: "N/A", "[insert answer]", a bare link."""
 
-    name: ClassVar[str] = "answer-boilerplate"
-    allowed: tuple[str, ...] = ()  # stand-ins that a corpus means, in small letters
+    name = "answer-boilerplate"
+    allowed: tuple[str, ...] = ()  # stand-ins that are real answers in a corpus, in lower case
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return the stand-in."""
-        if view.is_document():
+        if measured.is_document():
             return None
-        for turn in view.sample.turns:
+        for turn in measured.sample.turns:
             text = turn.text.strip()
             if turn.role != "assistant" or text.strip(" .").lower() in self.allowed:
                 continue
@@ -143,17 +134,16 @@ class AnswerBoilerplate:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptEchoed:
+class PromptEchoed(Rule):
     """No answer repeats its question."""
 
-    name: ClassVar[str] = "prompt-echoed"
+    name = "prompt-echoed"
     min_words: int = 4  # shorter questions may be answered in their own words
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return the beginning of the echo."""
         question: list[str] = []
-        for turn in view.sample.turns:
+        for turn in measured.sample.turns:
             said = [w.lower() for w in words(turn.text)]
             if turn.role == "user":
                 question = said
@@ -162,27 +152,13 @@ class PromptEchoed:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TooManyTurns:
-    """A conversation is at most so long."""
+class TooManyTurns(Rule):
+    """A conversation has at most `max_turns` turns."""
 
-    name: ClassVar[str] = "too-many-turns"
+    name = "too-many-turns"
     max_turns: int
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return the number of turns."""
-        count = len(view.sample.turns)
+        count = len(measured.sample.turns)
         return f"{count} turns, at most {self.max_turns}" if count > self.max_turns else None
-
-
-RULES: tuple[type[Rule], ...] = (
-    RolesAlternate,
-    AnswerEmpty,
-    QuestionEmpty,
-    MediaMismatch,
-    PlaceholderLeft,
-    AnswerRefuses,
-    AnswerBoilerplate,
-    PromptEchoed,
-    TooManyTurns,
-)

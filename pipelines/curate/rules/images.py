@@ -1,113 +1,130 @@
-"""Rules on images: size, shape, content."""
+"""Rules on images: errors, size, shape, content."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
-from smolmix.pipelines.curate.rules.rule import Rule, View
+from smolmix.pipelines.curate.rules.rule import MeasuredSample, MediaError, Rule
 
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageTiny:
-    """Both edges are long enough to show something."""
+class ImageMissing(MediaError):
+    """The image's file, row or archive member exists."""
 
-    name: ClassVar[str] = "image-tiny"
+    name = "image-missing"
+
+
+class ImageEmpty(MediaError):
+    """The image has more than 0 bytes."""
+
+    name = "image-empty"
+
+
+class ImageNotAnImage(MediaError):
+    """The bytes are in an image format: not HTML, text, an archive or a video."""
+
+    name = "image-not-an-image"
+
+
+class ImageTruncated(MediaError):
+    """The image's file is complete."""
+
+    name = "image-truncated"
+
+
+class ImageCorrupt(MediaError):
+    """The image can be decoded, and its checksums are right."""
+
+    name = "image-corrupt"
+
+
+class ImageBomb(MediaError):
+    """The image is not larger than Pillow's decompression-bomb limit (89 Mpx)."""
+
+    name = "image-bomb"
+
+
+class ImageTiny(Rule):
+    """Both edges are at least `min_edge_px` long."""
+
+    name = "image-tiny"
     min_edge_px: int
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return the size of the first tiny image."""
-        for m in view.media:
+        for m in measured.media:
             if m.kind == "image" and min(m.width, m.height) < self.min_edge_px:
                 return f"{m.width}×{m.height}, at least {self.min_edge_px} px an edge"
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageAspect:
-    """The longer edge is at most so many times the shorter."""
+class ImageAspect(Rule):
+    """The longer edge is at most `max_ratio` times the shorter."""
 
-    name: ClassVar[str] = "image-aspect"
+    name = "image-aspect"
     max_ratio: float
 
-    def why(self, view: View) -> str | None:
-        """Return the size of the first sliver."""
-        for m in view.media:
+    def problem(self, measured: MeasuredSample) -> str | None:
+        """Return the size of the first image that is too long."""
+        for m in measured.media:
             short, long = sorted((m.width, m.height))
             if m.kind == "image" and short and long > self.max_ratio * short:
                 return f"{m.width}×{m.height}, at most {self.max_ratio:g} to 1"
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageBlank:
+class ImageBlank(Rule):
     """No image is one flat colour."""
 
-    name: ClassVar[str] = "image-blank"
+    name = "image-blank"
     max_spread_levels: int  # of 255, between the darkest and the lightest of any channel
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return the spread of the first blank image."""
-        for m in view.media:
-            found = view.features_of(m) if m.kind == "image" else None
+        for m in measured.media:
+            found = measured.features_of(m) if m.kind == "image" else None
             if found and not found.error and found.spread <= self.max_spread_levels:
                 return f"{found.spread} levels from darkest to lightest"
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageAnimated:
-    """No image moves: training would see its first frame alone."""
+class ImageAnimated(Rule):
+    """No image is animated: training would show only its first frame."""
 
-    name: ClassVar[str] = "image-animated"
+    name = "image-animated"
     max_frames: int = 1
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return the frames of the first animation."""
-        for m in view.media:
-            found = view.features_of(m) if m.kind == "image" else None
+        for m in measured.media:
+            found = measured.features_of(m) if m.kind == "image" else None
             if found and found.animated > self.max_frames:
                 return f"{found.animated} frames"
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageDeep:
-    """No image has levels that the model's processor cuts off: it shows all above 255 as white.
+class ImageDeep(Rule):
+    """No image has more than 8 bits of grey a pixel.
 
-    Of 16-bit grey and of whole numbers or fractions a pixel nothing is left but black and white.
-    Colour of 16 bits is not among them: Pillow opens it as 8.
+    The model's processor shows every level above 255 as white, so only black and white are left.
+    16-bit colour is no problem: Pillow opens it as 8-bit.
     """
 
-    name: ClassVar[str] = "image-deep"
+    name = "image-deep"
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return the mode of the first such image."""
-        for m in view.media:
-            found = view.features_of(m) if m.kind == "image" else None
+        for m in measured.media:
+            found = measured.features_of(m) if m.kind == "image" else None
             if found and found.mode in _DEEP:
                 return f"mode {found.mode}, over 8 bits a pixel of grey"
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TooManyImages:
-    """A sample shows at most so many media."""
+class TooManyImages(Rule):
+    """A sample has at most `max_images` media."""
 
-    name: ClassVar[str] = "too-many-images"
+    name = "too-many-images"
     max_images: int
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return how many there are."""
-        count = len(view.sample.media)
+        count = len(measured.sample.media)
         return f"{count} images, at most {self.max_images}" if count > self.max_images else None
-
-
-RULES: tuple[type[Rule], ...] = (
-    ImageTiny,
-    ImageAspect,
-    ImageBlank,
-    ImageAnimated,
-    ImageDeep,
-    TooManyImages,
-)

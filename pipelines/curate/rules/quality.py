@@ -1,15 +1,16 @@
-"""Text quality by datatrove's own filters: opt-in, for documents and other text-only samples.
+"""Rules on quality, all opt-in: datatrove's own filters of text, and scores by models.
 
-datatrove splits words with spaCy (95 % of its time); here words are cut by one expression, which
-its thresholds do not feel, and the filters' own code does the rest.
+datatrove splits words with spaCy, which takes 95 % of its time. Here one regular expression splits
+them, which does not matter to its thresholds; the filters themselves are datatrove's code.
+
+`smolmix.pipelines.curate.measure.model_scores` defines the scorers.
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
-from smolmix.pipelines.curate.rules.rule import Rule, View
+from smolmix.pipelines.curate.rules.rule import MeasuredSample, Rule
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -40,58 +41,66 @@ def _filter(name: str) -> Any:
     return getattr(filters, name)(language=_words())
 
 
-def _why(view: View, name: str) -> str | None:
+def _datatrove_problem(measured: MeasuredSample, name: str) -> str | None:
     from datatrove.data import Document
 
-    said = [t.text for t in view.sample.turns if t.role != "system"]
-    found = _filter(name).filter(Document(text="\n".join(said), id=view.sample.id))
+    said = [t.text for t in measured.sample.turns if t.role != "system"]
+    found = _filter(name).filter(Document(text="\n".join(said), id=measured.sample.id))
     if isinstance(found, tuple):
         return None if found[0] else str(found[1])
     return None if found else name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GopherRepetition:
+class GopherRepetition(Rule):
     """The text does not repeat itself."""
 
-    name: ClassVar[str] = "gopher-repetition"
+    name = "gopher-repetition"
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return datatrove's reason."""
-        return _why(view, "GopherRepetitionFilter")
+        return _datatrove_problem(measured, "GopherRepetitionFilter")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GopherQuality:
+class GopherQuality(Rule):
     """The text has the words, lengths and symbols of prose."""
 
-    name: ClassVar[str] = "gopher-quality"
+    name = "gopher-quality"
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return datatrove's reason."""
-        return _why(view, "GopherQualityFilter")
+        return _datatrove_problem(measured, "GopherQualityFilter")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class C4Quality:
+class C4Quality(Rule):
     """The text has sentences, and no lorem ipsum, braces or cookie notices."""
 
-    name: ClassVar[str] = "c4-quality"
+    name = "c4-quality"
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return datatrove's reason."""
-        return _why(view, "C4QualityFilter")
+        return _datatrove_problem(measured, "C4QualityFilter")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FineWebQuality:
+class FineWebQuality(Rule):
     """Lines end like sentences and are not short or repeated."""
 
-    name: ClassVar[str] = "fineweb-quality"
+    name = "fineweb-quality"
 
-    def why(self, view: View) -> str | None:
+    def problem(self, measured: MeasuredSample) -> str | None:
         """Return datatrove's reason."""
-        return _why(view, "FineWebQualityFilter")
+        return _datatrove_problem(measured, "FineWebQualityFilter")
 
 
-RULES: tuple[type[Rule], ...] = (GopherRepetition, GopherQuality, C4Quality, FineWebQuality)
+class ScoreLow(Rule):
+    """A model's score is high enough."""
+
+    name = "score-low"
+    scorer: str
+    min_score: float
+
+    def problem(self, measured: MeasuredSample) -> str | None:
+        """Return the score that is too low."""
+        found = measured.scores[self.scorer]
+        if found >= self.min_score:
+            return None
+        return f"{self.scorer} {found:.3f}, at least {self.min_score:g}"

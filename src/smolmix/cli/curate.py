@@ -15,8 +15,9 @@ from smolmix.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from smolmix.engine.stage import RunOptions
     from smolmix.pipelines.curate.policy import Policy
-    from smolmix.pipelines.curate.run import Run
+    from smolmix.workspace import Workspace
 
 
 def add(app: typer.Typer) -> None:
@@ -62,7 +63,7 @@ def curate(
     from smolmix.pipelines.corpora import source_of
     from smolmix.pipelines.curate import policy as policies
     from smolmix.pipelines.curate.decontaminate.run import check_files
-    from smolmix.pipelines.curate.run import Run, curate_corpus
+    from smolmix.pipelines.curate.run import curate_corpus
     from smolmix.pipelines.curate.waterfall import waterfall
 
     rules = policies.load(policy)
@@ -70,32 +71,42 @@ def curate(
     check_files(contamination_set or ())
     place = open_workspace(workspace, writable=True)
     sources = [source_of(name, place) for name in dict.fromkeys(corpora)]
-    run = Run(
-        workspace=place,
-        options=RunOptions(workers=workers, ray_address=ray_address),
-        against=tuple(contamination_set or ()),
-    )
+    options = RunOptions(workers=workers, ray_address=ray_address)
     if other is not None:
-        _compare(run, [s.id for s in sources], rules, other, as_json)
+        _compare(place, options, [s.id for s in sources], rules, other, as_json)
         return
     falls = []
     for source in sources:
-        curate_corpus(source, rules, run, decode=not headers_only)
-        falls.append(waterfall(run.workspace, source.id))
+        curate_corpus(
+            source,
+            rules,
+            place,
+            options=options,
+            contamination_set=tuple(contamination_set or ()),
+            decode=not headers_only,
+        )
+        falls.append(waterfall(place, source.id))
         if not as_json:
             print("\n".join(falls[-1].lines()))
     if as_json:
         print(json.dumps([f.to_json() for f in falls], indent=1))
     if across:
-        _across(run, [s.id for s in sources], rules)
+        _across(place, options, [s.id for s in sources], rules)
 
 
-def _compare(run: "Run", corpora: list[str], one: "Policy", other: "Policy", as_json: bool) -> None:
+def _compare(
+    workspace: "Workspace",
+    options: "RunOptions",
+    corpora: list[str],
+    one: "Policy",
+    other: "Policy",
+    as_json: bool,
+) -> None:
     import json
 
     from smolmix.pipelines.curate.compare import compare_policies
 
-    found = [compare_policies(corpus, one, other, run) for corpus in corpora]
+    found = [compare_policies(corpus, one, other, workspace, options=options) for corpus in corpora]
     if as_json:
         print(json.dumps([f.to_json() for f in found], indent=1))
         return
@@ -103,16 +114,18 @@ def _compare(run: "Run", corpora: list[str], one: "Policy", other: "Policy", as_
         print("\n".join(one_corpus.lines()))
 
 
-def _across(run: "Run", corpora: list[str], rules: "Policy") -> None:
+def _across(
+    workspace: "Workspace", options: "RunOptions", corpora: list[str], rules: "Policy"
+) -> None:
     import sys
 
     from smolmix.pipelines.curate.across import across
     from smolmix.removals import set_folder
     from smolmix.workspace import manifests
 
-    summary = across(corpora, rules, run)
+    summary = across(corpora, rules, workspace, options=options)
     counts: dict[str, int] = {}
-    for manifest in manifests(set_folder(run.workspace, corpora)):
+    for manifest in manifests(set_folder(workspace, corpora)):
         counts |= manifest.stats["reasons"]
     said = ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) or "none"
     order = " > ".join(summary.record.info["priority"])

@@ -11,7 +11,7 @@ import pytest
 
 from smolmix.engine.stage import RunOptions
 from smolmix.pipelines.curate import policy as policies
-from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.curate.run import curate_corpus
 from smolmix.pipelines.curate.waterfall import Waterfall, waterfall
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
@@ -156,14 +156,8 @@ def planted(workspace: Workspace) -> Callable[..., Planted]:
 def curated(workspace: Workspace) -> Callable[..., Outcome]:
     def run(source: Source, *, workers: int = 0, policy: str = "default") -> Outcome:
         rules = policies.load(policy)
-        curate_corpus(
-            source,
-            rules,
-            Run(
-                workspace=workspace,
-                options=RunOptions(workers=workers, quiet=True),
-            ),
-        )
+        options = RunOptions(workers=workers, quiet=True)
+        curate_corpus(source, rules, workspace, options=options)
         return outcome(workspace, source.id)
 
     return run

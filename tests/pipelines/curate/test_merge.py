@@ -14,8 +14,8 @@ from smolmix.engine.stage import RunOptions
 from smolmix.pipelines.curate import policy as policies
 from smolmix.pipelines.curate.across import across
 from smolmix.pipelines.curate.dedup import merged_turns
-from smolmix.pipelines.curate.policy import Merge
-from smolmix.pipelines.curate.run import Run, curate_corpus
+from smolmix.pipelines.curate.run import curate_corpus
+from smolmix.pipelines.curate.settings import Merge
 from smolmix.removals import set_folder
 from smolmix.sample import FIND, Media, MediaRef, Sample, turns_of
 from smolmix.tokenize.chat import tokenizer
@@ -173,15 +173,15 @@ def test_another_policy_afterwards_gives_the_unmerged_samples_back(
 def test_merged_conversations_are_compared_whole_across_corpora(
     planted: Make, workspace: Workspace
 ) -> None:
-    run = Run(workspace=workspace, options=RunOptions(quiet=True))
+    options = RunOptions(quiet=True)
     rules = policies.parse(MERGE, "mine.yaml")
     for name, asked in (("first", "abc"), ("second", "abc"), ("third", "abd")):
         corpus = planted(name)
         image = corpus.file("a.png", png((1, 2, 3)))
         for letter in asked:
             corpus.ask(letter, image, f"Is it {letter}?", "Yes.")
-        assert curate_corpus(corpus.write(), rules, run).accounting.kept == 1
-    across(["first", "second", "third"], rules, run)
+        assert curate_corpus(corpus.write(), rules, workspace, options=options).accounting.kept == 1
+    across(["first", "second", "third"], rules, workspace, options=options)
     folder = set_folder(workspace, ["first", "second", "third"])
     import pyarrow.parquet as pq
 

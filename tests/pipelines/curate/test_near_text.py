@@ -14,7 +14,6 @@ from smolmix.pipelines.curate import policy as policies
 from smolmix.pipelines.curate.across import across
 from smolmix.pipelines.curate.dedup.text import near_duplicates, shingles
 from smolmix.pipelines.curate.dedup.text.shingles import Words
-from smolmix.pipelines.curate.run import Run
 from smolmix.removals import set_folder
 from smolmix.workspace import Workspace, part_files
 
@@ -86,7 +85,7 @@ def test_of_copies_in_two_corpora_the_one_first_by_priority_stays(
             corpus.add(f"{name}{number}", ("assistant", " ".join([*words, name])))
         assert len(curated(corpus.write()).kept) == 5
     rules = policies.parse("dedup:\n  priority: [zz]\n", "mine.yaml")
-    across(["aa", "zz"], rules, Run(workspace=workspace, options=RunOptions(quiet=True)))
+    across(["aa", "zz"], rules, workspace, options=RunOptions(quiet=True))
     folder = set_folder(workspace, ["aa", "zz"])
     (name,) = part_files(folder, ".parquet")
     rows = pq.read_table(folder.local(name)).to_pylist()

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from smolmix.engine.stage import RunOptions
-from smolmix.errors import DataError, IncompleteError, UsageError
+from smolmix.errors import DataError, StaleError, UsageError
 from smolmix.pipelines.curate import policy as policies
 from smolmix.pipelines.curate.across import across
 from smolmix.pipelines.curate.compare import compare_policies
-from smolmix.pipelines.curate.run import Run, apply_policy, curate_corpus
+from smolmix.pipelines.curate.run import apply_policy, curate_corpus
+from smolmix.pipelines.curate.steps import Steps
 from smolmix.removals import across_corpora, set_folder
 from smolmix.workspace import Workspace, part_files, stage_record
 
@@ -52,9 +53,15 @@ def test_two_policies_are_compared_on_the_same_measures(
     _texts(corpus)
     curated(corpus.write())
     before = stage_record(workspace.measured("planted")).digest
-    run = Run(workspace=workspace, options=RunOptions(quiet=True))
+    options = RunOptions(quiet=True)
     workspace.raw("planted").remove_tree()  # measures are enough
-    found = compare_policies("planted", policies.load("default"), policies.load("strict-text"), run)
+    found = compare_policies(
+        "planted",
+        policies.load("default"),
+        policies.load("strict-text"),
+        workspace,
+        options=options,
+    )
     assert sum(found.other.dropped.values()) == 2
     assert (found.one.kept, found.both, found.only_one, found.only_other) == (3, 1, 2, 0)
     assert stage_record(workspace.measured("planted")).digest == before
@@ -64,16 +71,16 @@ def test_two_policies_are_compared_on_the_same_measures(
 def test_copies_across_corpora_leave_by_priority_and_rewrite_no_corpus(
     planted: Make, workspace: Workspace
 ) -> None:
-    run = Run(workspace=workspace, options=RunOptions(quiet=True))
+    options = RunOptions(quiet=True)
     rules = policies.parse("dedup:\n  priority: [second]\n", "mine.yaml")
     for name in ("first", "second", "third"):
         corpus = planted(name)
         corpus.add("own", ("user", f"Only {name}?"), ("assistant", "Yes."))
         corpus.add("shared", ("user", "Who wrote it?"), ("assistant", "She did."))
         corpus.add("prose", ("assistant", PROSE + ("" if name == "second" else f"{name}!")))
-        curate_corpus(corpus.write(), rules, run)
+        curate_corpus(corpus.write(), rules, workspace, options=options)
     digests = {n: stage_record(workspace.curated(n)).digest for n in ("first", "second", "third")}
-    summary = across(["third", "first", "second"], rules, run)
+    summary = across(["third", "first", "second"], rules, workspace, options=options)
     folder = set_folder(workspace, list(digests))
     import pyarrow.parquet as pq
 
@@ -90,14 +97,14 @@ def test_copies_across_corpora_leave_by_priority_and_rewrite_no_corpus(
 def test_removals_of_a_corpus_that_was_curated_again_are_not_applied(
     planted: Make, workspace: Workspace
 ) -> None:
-    run = Run(workspace=workspace, options=RunOptions(quiet=True))
+    options = RunOptions(quiet=True)
     rules = policies.parse("dedup:\n  priority: [first]\n", "mine.yaml")
     for name in ("first", "second"):
         corpus = planted(name)
         corpus.add("shared", ("user", "Who wrote it?"), ("assistant", "She did."))
         corpus.add("own", ("user", f"Only {name}?"), ("assistant", "Yes."))
-        curate_corpus(corpus.write(), rules, run)
-    across(["first", "second"], rules, run)
+        curate_corpus(corpus.write(), rules, workspace, options=options)
+    across(["first", "second"], rules, workspace, options=options)
     found = across_corpora(workspace, ["second", "first"])
     assert [i.as_py().split("-")[0] for i in found.ids] == ["second/shared"]
     assert found.digest
@@ -106,11 +113,14 @@ def test_removals_of_a_corpus_that_was_curated_again_are_not_applied(
         "filters:\n  all:\n    - rule: answer-length\n      max_chars: 4\n      source: a test\n"
     )
     apply_policy(
-        "first", policies.parse(short, "mine.yaml"), run, folder=workspace.curated("first")
+        "first",
+        policies.parse(short, "mine.yaml"),
+        Steps(workspace=workspace, options=options),
+        folder=workspace.curated("first"),
     )
-    with pytest.raises(IncompleteError, match=r"first was curated again .*--across"):
+    with pytest.raises(StaleError, match=r"first was curated again.*--across"):
         across_corpora(workspace, ["first", "second"])
-    across(["first", "second"], rules, run)
+    across(["first", "second"], rules, workspace, options=options)
     assert len(across_corpora(workspace, ["first", "second"]).ids) == 0
 
 
@@ -132,9 +142,14 @@ def test_near_copies_of_heldout_pictures_leave_whatever_was_run_before(
         images=[corpus.file("held.jpg", _blots(60))], split="heldout",
     )  # fmt: skip
     source, kept = corpus.write(), []
-    run = Run(workspace=workspace, options=RunOptions(quiet=True))
+    options = RunOptions(quiet=True)
     for exact in ("false", "true", "false"):
-        curate_corpus(source, policies.parse(HELDOUT.format(exact=exact), "mine.yaml"), run)
+        curate_corpus(
+            source,
+            policies.parse(HELDOUT.format(exact=exact), "mine.yaml"),
+            workspace,
+            options=options,
+        )
         kept.append([i.split("/")[1].split("-")[0] for i in _kept(workspace)])
     assert kept == [["held"]] * 3
 
@@ -145,15 +160,25 @@ def test_a_medium_that_cannot_be_compared_is_no_original(
     corpus = planted()
     for name, quality in (("one", 90), ("other", 60)):
         corpus.ask(name, corpus.file(f"{name}.jpg", _blots(quality)))
-    source, run = corpus.write(), Run(workspace=workspace, options=RunOptions(quiet=True))
-    curate_corpus(source, policies.load("none"), run)
+    source, options = corpus.write(), RunOptions(quiet=True)
+    curate_corpus(source, policies.load("none"), workspace, options=options)
     media = workspace.child(corpus.root, "media").local()
     media.rename(media.with_name("away"))
     folder = workspace.child("tried")
     with pytest.raises(DataError, match=r"no such file.*it was there when it was measured"):
-        apply_policy(corpus.name, policies.load("default"), run, folder=folder)
+        apply_policy(
+            corpus.name,
+            policies.load("default"),
+            Steps(workspace=workspace, options=options),
+            folder=folder,
+        )
     media.with_name("away").rename(media)
-    found = apply_policy(corpus.name, policies.load("default"), run, folder=folder)
+    found = apply_policy(
+        corpus.name,
+        policies.load("default"),
+        Steps(workspace=workspace, options=options),
+        folder=folder,
+    )
     assert (found.accounting.kept, found.accounting.duplicates) == (1, 1)
 
 
@@ -175,8 +200,10 @@ def test_a_models_score_drops_what_it_finds_beside_the_point(
     question = "Which animals sleep through the winter?"
     corpus.add("good", ("user", question), ("assistant", "Bears and hedgehogs sleep in winter."))
     corpus.add("bad", ("user", question), ("assistant", "The invoice is due on the third of May."))
-    run = Run(workspace=workspace, options=RunOptions(quiet=True))
-    summary = curate_corpus(corpus.write(), policies.parse(SCORED, "mine.yaml"), run)
+    options = RunOptions(quiet=True)
+    summary = curate_corpus(
+        corpus.write(), policies.parse(SCORED, "mine.yaml"), workspace, options=options
+    )
     assert summary.accounting.dropped == {"score-low": 1}
     assert [i.split("/")[1].split("-")[0] for i in _kept(workspace)] == ["good"]
 
@@ -194,8 +221,14 @@ def test_a_users_file_is_kept_out_of_training_data(
     corpus = planted()
     corpus.add("leak", ("assistant", "Before it all. " + PROSE.lower() + " And after."))
     corpus.add("clean", ("assistant", "Nothing of that kind was ever said by anybody in here."))
-    run = Run(workspace=workspace, options=RunOptions(quiet=True), against=(str(secret),))
-    summary = curate_corpus(corpus.write(), policies.load("default"), run)
+    options = RunOptions(quiet=True)
+    summary = curate_corpus(
+        corpus.write(),
+        policies.load("default"),
+        workspace,
+        options=options,
+        contamination_set=[str(secret)],
+    )
     assert summary.accounting.dropped == {"contaminated-text": 1}
     assert summary.accounting.kept == 1
 
@@ -243,6 +276,6 @@ def test_the_number_of_workers_does_not_change_a_byte(
         workspace.child("dedup").remove_tree()
         workspace.curated("planted").remove_tree()
         workspace.measured("planted").remove_tree()
-        run = Run(workspace=workspace, options=RunOptions(workers=count, quiet=True))
-        digests.append(curate_corpus(source, rules, run).record.digest)
+        options = RunOptions(workers=count, quiet=True)
+        digests.append(curate_corpus(source, rules, workspace, options=options).record.digest)
     assert digests[0] == digests[1]

@@ -23,7 +23,7 @@ from smolmix.pipelines.curate.dedup.media import hamming
 from smolmix.pipelines.curate.dedup.media.hash_search import Column, Digests, Search, Table
 from smolmix.pipelines.curate.dedup.media.tables import MIN_SPREAD, MediaTables
 from smolmix.pipelines.curate.measure.fingerprints import CROPS
-from smolmix.pipelines.curate.policy import Dedup
+from smolmix.pipelines.curate.settings import Dedup
 
 SUFFIX = ".pairs.parquet"
 DENSE_SUFFIX = ".dense.parquet"
@@ -42,8 +42,8 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """What a worker needs beside the unit's key."""
+class CandidateInput:
+    """Which media are paired, in which band of which hash."""
 
     media: MediaTables
     against: MediaTables | None  # only pairs of one of these and one of `media`
@@ -56,7 +56,7 @@ class Payload:
     small: bool  # only pictures below `min_edge_px`, or only the others
 
 
-def _load(media: MediaTables, payload: Payload, kind: str) -> Table:
+def _load(media: MediaTables, payload: CandidateInput, kind: str) -> Table:
     """Return the distinct media of a kind, by digest, with all their hashes."""
     columns = ["digest", "kind", "spread", "hashes", "error", "width", "height"]
     wanted = ((pl.col("kind") == "image") == (kind == "image")) & (pl.col("error") == "")
@@ -81,7 +81,7 @@ def _load(media: MediaTables, payload: Payload, kind: str) -> Table:
     return Table(digests=names, hashes=np.concatenate(hashes.pop(most))[first])
 
 
-def _searches(table: Table, payload: Payload) -> Iterator[tuple[int, int, bool]]:
+def _searches(table: Table, payload: CandidateInput) -> Iterator[tuple[int, int, bool]]:
     """Yield (column searched for, column searched in, mirrored)."""
     wide = table.hashes.shape[1] // 2
     if payload.kind == "image":
@@ -97,7 +97,7 @@ def _searches(table: Table, payload: Payload) -> Iterator[tuple[int, int, bool]]
             yield frame, wide + frame, True
 
 
-def _columns(payload: Payload) -> Iterator[tuple[Column, Column, bool]]:
+def _columns(payload: CandidateInput) -> Iterator[tuple[Column, Column, bool]]:
     """Yield (hashes searched for, hashes searched in, mirrored); one column twice: within it."""
     mine, others = payload.media, payload.against
     if payload.kind == "frame":
@@ -118,7 +118,7 @@ def _columns(payload: Payload) -> Iterator[tuple[Column, Column, bool]]:
             yield a, b, mirrored
 
 
-def _run(unit: Unit[Payload], context: UnitContext) -> Result:
+def _run(unit: Unit[CandidateInput], context: UnitContext) -> Result:
     payload = unit.payload
     found, not_compared, dense = 0, 0, set[str]()
     with pq.ParquetWriter(context.out / f"{unit.name}{SUFFIX}", SCHEMA, compression="zstd") as out:
@@ -152,10 +152,10 @@ STAGE = Stage(name="candidates", version=3, run=_run)
 
 def units(
     media: MediaTables, dedup: Dedup, against: MediaTables | None = None
-) -> list[Unit[Payload]]:
+) -> list[Unit[CandidateInput]]:
     """Return one unit a band of each kind of medium that the policy compares."""
-    found: list[Unit[Payload]] = []
-    inputs = media.inputs() | (against.inputs() if against else {})
+    found: list[Unit[CandidateInput]] = []
+    inputs = media.digests() | (against.digests() if against else {})
     others, images = against or media, dedup.images
     pictures, clips = (tuple(p.count(k) for p in (media, others)) for k in _KINDS.values())
     few = 1 if against else 2
@@ -178,7 +178,7 @@ def units(
                         "flips": images.flips,
                         "min_edge_px": images.min_edge_px,
                     },
-                    payload=Payload(
+                    payload=CandidateInput(
                         media=media,
                         against=against,
                         kind="image" if kind == "small" else kind,

@@ -19,15 +19,16 @@ from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.errors import DataError
 from smolmix.media import MediaReader
 from smolmix.pipelines.curate.dedup.clusters import SUFFIX, UnionFind
-from smolmix.pipelines.curate.dedup.media import candidates, pixels
+from smolmix.pipelines.curate.dedup.media import candidates, dense_buckets, pixels
 from smolmix.pipelines.curate.dedup.media.tables import MediaTables
 from smolmix.pipelines.curate.measure import fingerprints
 from smolmix.pipelines.curate.measure.images import read_image
 from smolmix.pipelines.curate.measure.media_features import MediaFeatures
 from smolmix.pipelines.curate.measure.videos import PROBES, probes, read_video
-from smolmix.pipelines.curate.policy import Dedup
+from smolmix.pipelines.curate.settings import Dedup
+from smolmix.pipelines.curate.steps import Steps
 from smolmix.sample import MediaRef
-from smolmix.storage import Folder
+from smolmix.storage import Folder, digest_json
 from smolmix.workspace import Workspace, manifests, part_files, stage_record
 
 PARTITION_PAIRS = 50_000
@@ -39,37 +40,37 @@ SCHEMA = pa.schema([("one", pa.string()), ("other", pa.string()), ("how", pa.str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """What a worker needs beside the unit's key."""
+class ConfirmInput:
+    """A partition of the candidate pairs."""
 
     workspace: str
     pairs: str
-    dense_buckets: str
+    dense: str
     media: MediaTables
     partition: int
     partitions: int
     dedup: Dedup
 
 
-def _pairs(payload: Payload) -> pl.DataFrame:
+def _pairs(payload: ConfirmInput) -> pl.DataFrame:
     """Return the partition's pairs, of each medium nearest first, each once, plain before mirrored.
 
     Of two media of a dense bucket only the pairs that the bucket's own search proposes.
     """
-    dense_buckets = Folder(payload.dense_buckets)
+    folder_of_dense = Folder(payload.dense)
     dense = {
-        name.removeprefix("dense-").partition(".")[0]: _digests(dense_buckets, name)
-        for name in part_files(dense_buckets, candidates.DENSE_SUFFIX)
+        name.removeprefix("dense-").partition(".")[0]: _digests(folder_of_dense, name)
+        for name in part_files(folder_of_dense, candidates.DENSE_SUFFIX)
     }
     frames = [pl.DataFrame(schema=pl.Schema(candidates.SCHEMA))]
-    for folder in (dense_buckets, Folder(payload.pairs)):
+    for folder in (folder_of_dense, Folder(payload.pairs)):
         for name in part_files(folder, candidates.SUFFIX):
             with folder.open(name) as stream:
                 for batch in pq.ParquetFile(stream).iter_batches():
                     frame = pl.DataFrame(batch)
                     mine = frame["one"].map_elements(_hash, return_dtype=pl.UInt64)
                     frame = frame.filter(mine % payload.partitions == payload.partition)
-                    if folder is not dense_buckets and len(frame):
+                    if folder is not folder_of_dense and len(frame):
                         inside = dense[str(frame["kind"][0])]
                         ends = (pl.col(end).is_in(inside.implode()) for end in ("one", "other"))
                         frame = frame.filter(~pl.all_horizontal(ends))
@@ -98,7 +99,7 @@ def _px(pictures: list[Image.Image]) -> int:
 class _Comparer:
     """Compares media of one partition."""
 
-    def __init__(self, payload: Payload, features: Mapping[str, MediaFeatures]):
+    def __init__(self, payload: ConfirmInput, features: Mapping[str, MediaFeatures]):
         self._dedup = payload.dedup
         self._features = features
         self._reader = MediaReader(Workspace(payload.workspace))
@@ -229,7 +230,7 @@ class _Comparer:
         return read_video(self._read(medium.refs[0]), decode_px=_DECODE_PX).sampled
 
 
-def _run(unit: Unit[Payload], context: UnitContext) -> Result:
+def _run(unit: Unit[ConfirmInput], context: UnitContext) -> Result:
     payload = unit.payload
     pairs = _pairs(payload)
     features = payload.media.features({*pairs["one"], *pairs["other"]} if len(pairs) else set())
@@ -254,28 +255,28 @@ STAGE = Stage(name="confirm", version=5, run=_run, timeout_s=3600.0)
 
 
 def units(
-    workspace: Workspace, pairs: Folder, dense_buckets: Folder, media: MediaTables, dedup: Dedup
-) -> list[Unit[Payload]]:
+    workspace: Workspace, pairs: Folder, dense: Folder, media: MediaTables, dedup: Dedup
+) -> list[Unit[ConfirmInput]]:
     """Return one unit a partition of the proposed pairs."""
-    proposed = sum(int(m.stats["pairs"]) for f in (pairs, dense_buckets) for m in manifests(f))
+    proposed = sum(int(m.stats["pairs"]) for f in (pairs, dense) for m in manifests(f))
     count = max(1, -(-proposed // PARTITION_PAIRS))
     return [
         Unit(
             name=f"confirm-{number:05d}",
             inputs={
                 "pairs": stage_record(pairs).digest,
-                "dense_buckets": stage_record(dense_buckets).digest,
+                "dense buckets": stage_record(dense).digest,
             }
-            | media.inputs(),
+            | media.digests(),
             params={
                 "partitions": count,
                 "images": dedup.images.model_dump(mode="json"),
                 "videos": dedup.videos.model_dump(mode="json"),
             },
-            payload=Payload(
+            payload=ConfirmInput(
                 workspace=workspace.url,
                 pairs=pairs.url,
-                dense_buckets=dense_buckets.url,
+                dense=dense.url,
                 media=media,
                 partition=number,
                 partitions=count,
@@ -284,3 +285,37 @@ def units(
         )
         for number in range(count)
     ]
+
+
+def step_name(name: str, dedup: Dedup) -> str:
+    """Return the name of a comparison of media: one for each way to compare, for all policies."""
+    settings = [dedup.images.model_dump(mode="json"), dedup.videos.model_dump(mode="json")]
+    return f"{name}-{digest_json(settings)[:8]}"
+
+
+def find(
+    steps: Steps,
+    name: str,
+    media: MediaTables,
+    dedup: Dedup,
+    *,
+    against: MediaTables | None = None,
+) -> Folder | None:
+    """Find media that show the same picture or clip; None where there are none to compare.
+
+    Args:
+        steps: how steps run; the result is shared by policies that compare alike.
+        name: of the corpus, or of the set of corpora.
+        media: the media to compare.
+        dedup: how they are compared.
+        against: if given, only pairs of one of these and one of `media`.
+    """
+    steps, name = steps.shared(), step_name(name, dedup)
+    searches = candidates.units(media, dedup, against)
+    if not searches:
+        return None
+    pairs = steps.run(candidates.STAGE, searches, name)
+    buckets = dense_buckets.units(pairs, media, dedup, against)
+    dense = steps.run(dense_buckets.STAGE, buckets, name)
+    every = media + against if against else media
+    return steps.run(STAGE, units(steps.workspace, pairs, dense, every, dedup), name)

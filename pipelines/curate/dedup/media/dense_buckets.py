@@ -25,7 +25,7 @@ from smolmix.pipelines.curate.dedup.media.tables import MediaTables
 from smolmix.pipelines.curate.measure import descriptors, fingerprints
 from smolmix.pipelines.curate.measure.descriptors import Descriptors
 from smolmix.pipelines.curate.measure.videos import PROBES
-from smolmix.pipelines.curate.policy import Dedup
+from smolmix.pipelines.curate.settings import Dedup
 from smolmix.storage import Folder
 from smolmix.workspace import manifests, part_files, stage_record
 
@@ -37,8 +37,8 @@ _Crops = tuple[tuple[float, float, float, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """What a worker needs beside the unit's key."""
+class DenseBucketInput:
+    """The candidates of one kind of medium."""
 
     pairs: str
     media: MediaTables
@@ -93,7 +93,7 @@ def _pairs(folder: Folder, kind: str) -> Iterator[pl.DataFrame]:
         yield pairs.filter(pl.col("kind") == kind).select("one", "other").unique()
 
 
-def _items(payload: Payload, names: set[str]) -> list[_Item]:
+def _items(payload: DenseBucketInput, names: set[str]) -> list[_Item]:
     """Return the bucket's items, each once a side, in order of digest."""
     found: dict[tuple[str, bool], list[_Item]] = {}
     columns = ["digest", "kind", "width", "height", "thumbnails"]
@@ -135,7 +135,7 @@ def _described(item: _Item, crops: _Crops) -> Descriptors:
     return found.reshape(2, 1, -1)
 
 
-def _near(payload: Payload, items: list[_Item]) -> Iterator[pa.RecordBatch]:
+def _near(payload: DenseBucketInput, items: list[_Item]) -> Iterator[pa.RecordBatch]:
     """Yield the proposed pairs among items of one group."""
     images = payload.dedup.images
     large = payload.kind == "image" and items[0].group == (0, 0)
@@ -202,7 +202,7 @@ def _alike(items: list[_Item]) -> tuple[list[_Item], list[tuple[str, str]]]:
     return list(first.values()), sorted(pairs)
 
 
-def _run(unit: Unit[Payload], context: UnitContext) -> Result:
+def _run(unit: Unit[DenseBucketInput], context: UnitContext) -> Result:
     payload = unit.payload
     folder = Folder(payload.pairs)
     names = dense(folder, payload.kind)
@@ -237,20 +237,33 @@ STAGE = Stage(name="dense-buckets", version=1, run=_run)
 
 def units(
     pairs: Folder, media: MediaTables, dedup: Dedup, against: MediaTables | None
-) -> list[Unit[Payload]]:
+) -> list[Unit[DenseBucketInput]]:
     """Return one unit a kind of medium that was proposed."""
     kinds = sorted({str(m.stats["kind"]) for m in manifests(pairs)})
     return [
         Unit(
             name=f"dense-{kind}",
             inputs={"pairs": stage_record(pairs).digest}
-            | media.inputs()
-            | (against.inputs() if against else {}),
+            | media.digests()
+            | (against.digests() if against else {}),
             params={
                 "images": dedup.images.model_dump(mode="json"),
                 "videos": dedup.videos.model_dump(mode="json"),
             },
-            payload=Payload(pairs=pairs.url, media=media, against=against, kind=kind, dedup=dedup),
+            payload=DenseBucketInput(
+                pairs=pairs.url, media=media, against=against, kind=kind, dedup=dedup
+            ),
         )
         for kind in kinds
     ]
+
+
+def counts(folder: Folder) -> dict[str, dict[str, int]]:
+    """Return, by kind of medium: media in dense buckets, their pairs compared and not compared."""
+    return {
+        m.unit.removeprefix("dense-"): {
+            k: int(m.stats[k]) for k in ("dense", "not_compared", "pairs")
+        }
+        for m in manifests(folder)
+        if m.stats["dense"]
+    }

@@ -8,33 +8,28 @@ import pyarrow as pa
 from smolmix.pipelines.curate.measure import media_features
 from smolmix.pipelines.curate.measure.media_features import MediaFeatures
 from smolmix.storage import Folder
-from smolmix.workspace import part_files, stage_record
+from smolmix.workspace import stage_record
 
-MIN_SPREAD = 8  # flatter pictures have hashes of noise
+MIN_SPREAD = 8  # the hashes of flatter pictures are noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaTables:
-    """Measured folders whose media are compared with one another."""
+    """Measured corpora whose media are compared with one another."""
 
-    urls: tuple[str, ...]
+    urls: tuple[str, ...]  # their folders
 
     def __add__(self, other: "MediaTables") -> "MediaTables":
         return MediaTables(urls=self.urls + other.urls)
 
-    def inputs(self) -> dict[str, str]:
-        """Return what a unit over these folders depends on."""
+    def digests(self) -> dict[str, str]:
+        """Return what a unit over these corpora depends on."""
         return {f"measured {Folder(u).name}": stage_record(Folder(u)).digest for u in self.urls}
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the features of every part in order, a bounded number of media at a time."""
+        """Yield columns of the features of every part, a bounded number of media at a time."""
         for url in self.urls:
-            folder = Folder(url)
-            for name in part_files(folder, media_features.SUFFIX):
-                with folder.open(name) as stream:
-                    reader = pa.ipc.open_file(stream)
-                    for number in range(reader.num_record_batches):
-                        yield reader.get_batch(number).select(list(columns))
+            yield from media_features.read_batches(Folder(url), columns)
 
     def count(self, kinds: Iterable[str]) -> int:
         """Return how many media of these kinds there are, copies counted again."""
@@ -52,5 +47,5 @@ class MediaTables:
             rows = [i for i, n in enumerate(names) if n in digests and n not in found]
             if rows:
                 table = pa.Table.from_batches([batch]).take(rows)
-                found |= {s.digest: s for s in media_features.from_table(table)}
+                found |= {f.digest: f for f in media_features.from_table(table)}
         return found

@@ -1,13 +1,13 @@
 """Near duplicates among texts: bands of MinHash signatures propose, whole signatures decide.
 
-Stage "text-bands", one unit a band, writes the pairs that share a band; stage "text-pairs", one
-unit a partition of the pairs, keeps those whose signatures are similar enough, each once; stage
+Step "text-bands", one unit a band, writes the pairs that share a band; step "text-pairs", one
+unit a partition of the pairs, keeps those whose signatures are similar enough, each once; step
 "near-text" joins those pairs and writes removals. Only columns are read: a band of a million texts
 is 16 MB, and signatures are read only for the texts of one partition's pairs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,14 +19,15 @@ from scipy.sparse.csgraph import connected_components
 
 from smolmix import removals
 from smolmix.accounting import RowAccounting
-from smolmix.engine.stage import Result, Stage, Summary, Unit, UnitContext
+from smolmix.engine.stage import Result, Stage, Unit, UnitContext
 from smolmix.pipelines.curate.dedup.inputs import DedupInput, input_digests, ranks
 from smolmix.pipelines.curate.dedup.text import minhash
-from smolmix.pipelines.curate.policy import TextDedup
+from smolmix.pipelines.curate.settings import TextDedup
+from smolmix.pipelines.curate.steps import Steps
 from smolmix.storage import Folder
 from smolmix.workspace import manifests, part_files, stage_record
 
-PAIRS = ".textpairs.parquet"
+PAIRS_SUFFIX = ".textpairs.parquet"
 PARTITION_PAIRS = 500_000  # proposed: at most twice as many signatures of 480 bytes
 _ALL_PAIRS = 32  # texts of one band key compared all with all; more: each with the first of them
 _PART_ROWS = 1 << 32  # a text is named by (number of its part, row)
@@ -34,11 +35,11 @@ _BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """What a worker needs beside the unit's key."""
+class NearTextInput:
+    """The texts of some corpora, and the band or partition to work on."""
 
     inputs: tuple[DedupInput, ...]
-    policy: TextDedup
+    settings: TextDedup
     band: int = 0
     partition: int = 0
     partitions: int = 1
@@ -46,7 +47,7 @@ class Payload:
     across: bool = False
 
 
-def _parts(payload: Payload) -> Iterator[tuple[int, DedupInput, str]]:
+def _parts(payload: NearTextInput) -> Iterator[tuple[int, DedupInput, str]]:
     number = 0
     for corpus_input in payload.inputs:
         for part in corpus_input.parts():
@@ -54,14 +55,14 @@ def _parts(payload: Payload) -> Iterator[tuple[int, DedupInput, str]]:
             number += 1
 
 
-def _column(payload: Payload, name: str) -> pl.DataFrame:
+def _column(payload: NearTextInput, name: str) -> pl.DataFrame:
     """Return (text, value) of one column of all surviving texts."""
     frames = [pl.DataFrame(schema={"text": pl.Int64, "value": pl.UInt64})]
     for number, corpus_input, part in _parts(payload):
-        taken = removals.of_part(map(Folder, corpus_input.removed), part)
+        removed = corpus_input.removed_rows(part)
         with Folder(corpus_input.filtered).open(part + minhash.SUFFIX) as stream:
             table = pq.read_table(stream, columns=["row", name])
-        frame = pl.DataFrame(table).filter(~pl.col("row").is_in(list(taken)))
+        frame = pl.DataFrame(table).filter(~pl.col("row").is_in(removed))
         frames.append(
             frame.select(
                 (pl.col("row") + number * _PART_ROWS).alias("text"),
@@ -80,7 +81,7 @@ def _proposed(groups: pl.DataFrame) -> Iterator[tuple[int, int]]:
             yield from pairwise(texts)
 
 
-def _run_band(unit: Unit[Payload], context: UnitContext) -> Result:
+def _run_band(unit: Unit[NearTextInput], context: UnitContext) -> Result:
     payload = unit.payload
     column = _column(payload, f"band{payload.band:02d}")
     groups = (
@@ -92,7 +93,7 @@ def _run_band(unit: Unit[Payload], context: UnitContext) -> Result:
     )
     pairs = np.array(list(_proposed(groups)), dtype=np.int64).reshape(-1, 2)
     pl.DataFrame({"one": pairs[:, 0], "other": pairs[:, 1]}).write_parquet(
-        context.out / f"{unit.name}{PAIRS}"
+        context.out / f"{unit.name}{PAIRS_SUFFIX}"
     )
     return Result(accounting=RowAccounting(), stats={"proposed": len(pairs)})
 
@@ -100,11 +101,11 @@ def _run_band(unit: Unit[Payload], context: UnitContext) -> Result:
 BANDS = Stage(name="text-bands", version=2, run=_run_band)
 
 
-def _of_partition(payload: Payload) -> pl.DataFrame:
+def _of_partition(payload: NearTextInput) -> pl.DataFrame:
     """Return the pairs of the partition, each once, in order."""
     frames = [pl.DataFrame(schema={"one": pl.Int64, "other": pl.Int64})]
     folder = Folder(payload.pairs)
-    for name in part_files(folder, PAIRS):
+    for name in part_files(folder, PAIRS_SUFFIX):
         with folder.open(name) as stream:
             pairs = pl.read_parquet(stream)
         mixed = pairs["one"].to_numpy() * 31 + pairs["other"].to_numpy()
@@ -114,10 +115,10 @@ def _of_partition(payload: Payload) -> pl.DataFrame:
 
 
 def _signatures(
-    payload: Payload, wanted: NDArray[np.int64]
+    payload: NearTextInput, wanted: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     """Return the signatures of the wanted texts, which are in order, and keys of their numbers."""
-    width = payload.policy.bands * payload.policy.rows
+    width = payload.settings.bands * payload.settings.rows
     signatures = np.zeros((len(wanted), width), np.uint32)
     numbers = np.zeros(len(wanted), np.uint64)
     for number, corpus_input, part in _parts(payload):
@@ -134,7 +135,7 @@ def _signatures(
     return signatures, numbers
 
 
-def _run_alike(unit: Unit[Payload], context: UnitContext) -> Result:
+def _run_pairs(unit: Unit[NearTextInput], context: UnitContext) -> Result:
     payload = unit.payload
     pairs = _of_partition(payload)
     ends = pairs.to_numpy().reshape(-1, 2)
@@ -145,18 +146,18 @@ def _run_alike(unit: Unit[Payload], context: UnitContext) -> Result:
     for at in range(0, len(a), _BLOCK):
         block = slice(at, at + _BLOCK)
         similarity[block] = (signatures[a[block]] == signatures[b[block]]).mean(axis=1)
-    good = similarity >= payload.policy.min_similarity
-    if payload.policy.numbers == "must-match":
+    good = similarity >= payload.settings.min_similarity
+    if payload.settings.numbers == "must-match":
         good &= numbers[a] == numbers[b]
     found = pairs.with_columns(similarity=pl.Series(similarity)).filter(pl.Series(good))
-    found.write_parquet(context.out / f"{unit.name}{PAIRS}")
+    found.write_parquet(context.out / f"{unit.name}{PAIRS_SUFFIX}")
     return Result(accounting=RowAccounting(), stats={"compared": len(a), "alike": len(found)})
 
 
-ALIKE = Stage(name="text-pairs", version=1, run=_run_alike)
+PAIRS = Stage(name="text-pairs", version=1, run=_run_pairs)
 
 
-def _named(payload: Payload, wanted: pl.DataFrame) -> pl.DataFrame:
+def _named(payload: NearTextInput, wanted: pl.DataFrame) -> pl.DataFrame:
     """Return the wanted texts with their places, ids and lengths."""
     frames = [wanted.head(0).with_columns(
         row=pl.lit(0, pl.Int64), id=pl.lit(""), chars=pl.lit(0, pl.Int64), part=pl.lit(""),
@@ -191,11 +192,11 @@ def _groups(pairs: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({"text": texts, "group": groups, "best": best})
 
 
-def _run_join(unit: Unit[Payload], context: UnitContext) -> Result:
+def _run_join(unit: Unit[NearTextInput], context: UnitContext) -> Result:
     payload = unit.payload
     folder = Folder(payload.pairs)
     frames = [pl.DataFrame(schema={"one": pl.Int64, "other": pl.Int64, "similarity": pl.Float32})]
-    for name in part_files(folder, PAIRS):
+    for name in part_files(folder, PAIRS_SUFFIX):
         with folder.open(name) as stream:
             frames.append(pl.read_parquet(stream))
     named = _named(payload, _groups(pl.concat(frames))).sort(
@@ -226,74 +227,53 @@ def _two(value: float) -> str:
     return f"{value:.2f}"
 
 
-TEXTS = Stage(name="near-text", version=2, run=_run_join)
-
-
-def band_units(inputs: Sequence[DedupInput], policy: TextDedup) -> list[Unit[Payload]]:
-    """Return one unit a band."""
-    depends = input_digests(inputs)
-    return [
-        Unit(
-            name=f"band-{band:03d}",
-            inputs=depends,
-            params={"band": band, "policy": policy.model_dump(mode="json")},
-            payload=Payload(inputs=tuple(inputs), policy=policy, band=band),
-        )
-        for band in range(policy.bands)
-    ]
-
-
-def alike_units(
-    inputs: Sequence[DedupInput], policy: TextDedup, bands: Folder
-) -> list[Unit[Payload]]:
-    """Return one unit a partition of the proposed pairs."""
-    proposed = sum(int(m.stats["proposed"]) for m in manifests(bands))
-    count = max(1, -(-proposed // PARTITION_PAIRS))
-    return [
-        Unit(
-            name=f"pairs-{number:05d}",
-            inputs={"bands": stage_record(bands).digest},
-            params={"partitions": count},
-            payload=Payload(
-                inputs=tuple(inputs),
-                policy=policy,
-                pairs=bands.url,
-                partition=number,
-                partitions=count,
-            ),
-        )
-        for number in range(count)
-    ]
-
-
-def join_units(
-    inputs: Sequence[DedupInput], policy: TextDedup, pairs: Folder, *, across: bool = False
-) -> list[Unit[Payload]]:
-    """Return the one unit that turns pairs into removals; it holds no more than those pairs."""
-    return [
-        Unit(
-            name="near-text-00000",
-            inputs={"pairs": stage_record(pairs).digest},
-            params={"ranks": ranks(inputs), "across": across},
-            payload=Payload(inputs=tuple(inputs), policy=policy, pairs=pairs.url, across=across),
-        )
-    ]
+NEAR_TEXT = Stage(name="near-text", version=2, run=_run_join)
 
 
 def find(
-    run: Callable[[Stage[Payload], list[Unit[Payload]], Folder], Summary],
-    work: Folder,
+    steps: Steps,
     name: str,
     inputs: Sequence[DedupInput],
-    policy: TextDedup,
+    settings: TextDedup,
     *,
     across: bool = False,
 ) -> Folder:
-    """Run the three stages below `work` and return the folder of removals."""
-    bands, alike, texts = (
-        work.child(step, name) for step in ("text-bands", "text-pairs", "near-text")
+    """Find near duplicates among the texts of some corpora; return the folder of their removals.
+
+    Args:
+        steps: how steps run.
+        name: of the corpus, or of the set of corpora.
+        inputs: the corpora.
+        settings: how signatures are made and compared.
+        across: only copies in different corpora.
+    """
+    payload = NearTextInput(inputs=tuple(inputs), settings=settings)
+    bands = [
+        Unit(
+            name=f"band-{band:03d}",
+            inputs=input_digests(inputs),
+            params={"band": band, "settings": settings.model_dump(mode="json")},
+            payload=replace(payload, band=band),
+        )
+        for band in range(settings.bands)
+    ]
+    candidates = steps.run(BANDS, bands, name)
+    proposed = sum(int(m.stats["proposed"]) for m in manifests(candidates))
+    count = max(1, -(-proposed // PARTITION_PAIRS))
+    partitions = [
+        Unit(
+            name=f"pairs-{number:05d}",
+            inputs={"bands": stage_record(candidates).digest},
+            params={"partitions": count},
+            payload=replace(payload, pairs=candidates.url, partition=number, partitions=count),
+        )
+        for number in range(count)
+    ]
+    pairs = steps.run(PAIRS, partitions, name)
+    join = Unit(
+        name="near-text-00000",
+        inputs={"pairs": stage_record(pairs).digest},
+        params={"ranks": ranks(inputs), "across": across},
+        payload=replace(payload, pairs=pairs.url, across=across),
     )
-    run(BANDS, band_units(inputs, policy), bands)
-    run(ALIKE, alike_units(inputs, policy, bands), alike)
-    run(TEXTS, join_units(inputs, policy, alike, across=across), texts)
-    return texts
+    return steps.run(NEAR_TEXT, [join], name)
