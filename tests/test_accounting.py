@@ -49,3 +49,16 @@ def test_sums_have_every_reason_once_in_order(one: dict[str, int], other: dict[s
     total = RowAccounting(dropped=one) + RowAccounting(dropped=other)
     assert total.dropped == {k: one.get(k, 0) + other.get(k, 0) for k in sorted({*one, *other})}
     assert list(total.dropped) == sorted(total.dropped)
+
+
+def test_two_stages_in_a_row_balance_as_one() -> None:
+    first = RowAccounting(
+        rows=9, rows_adapted=8, rows_dropped={"rows-unreadable": 1}, samples=10, kept=8,
+        dropped={"worker-killed": 2},
+    )  # fmt: skip
+    second = RowAccounting(samples=8, kept=5, dropped={"answer-empty": 1}, duplicates=2)
+    both = first.then(second)
+    assert both.imbalance() == ""
+    assert (both.samples, both.kept, both.duplicates) == (10, 5, 2)
+    assert both.dropped == {"answer-empty": 1, "worker-killed": 2}
+    assert (first.kept, second.samples) == (8, 8)

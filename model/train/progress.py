@@ -1,49 +1,44 @@
-"""Shows a run's progress: a bar with the time left, or plain lines where there is no terminal."""
+"""Shows a training run's steps, tokens per second, time left and loss."""
 
 import sys
-import time
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-
 from smolmix.model.train.loop import StepReport
 from smolmix.model.train.recipe import StageSpec
-
-_EVERY_S = 15.0
+from smolmix.progress import Meter, progress
 
 
 class Watcher:
-    """Called after each step."""
+    """Called after each step; a bar or lines for each stage of the recipe."""
 
-    def __init__(self) -> None:
-        """Draw on standard error."""
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[note]}"),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
-        self._tasks: dict[str, TaskID] = {}
-        self._told = 0.0
+    def __init__(self, *, quiet: bool = False) -> None:
+        """Show nothing if `quiet`."""
+        self._quiet, self._open = quiet, ExitStack()
+        self._meters: dict[str, Meter] = {}
 
     def __call__(self, stage: StageSpec, step: StepReport) -> None:
-        """Show a step."""
-        note = f"loss {step.loss:.3f}  {step.tokens_per_s:,.0f} tokens/s  {_left(step)} left"
-        if self._bar.disable:
-            if time.monotonic() - self._told > _EVERY_S or step.step == step.steps:
-                self._told = time.monotonic()
-                line = f"train {stage.name}: step {step.step} of {step.steps}  {note}"
-                print(line, file=sys.stderr, flush=True)
-            return
-        if stage.name not in self._tasks:
-            self._tasks[stage.name] = self._bar.add_task(stage.name, total=step.steps, note=note)
-        self._bar.update(self._tasks[stage.name], completed=step.step, note=note)
+        """Show a step; the last one of a stage is printed on a line that stays."""
+        if stage.name not in self._meters:
+            self._open.close()
+            shown = progress(
+                f"train {stage.name}", step.steps, unit="steps", item="tokens", quiet=self._quiet
+            )
+            self._meters[stage.name] = self._open.enter_context(shown)
+        meter = self._meters[stage.name]
+        meter.update(
+            step.step,
+            rate=step.tokens_per_s,
+            seconds_left=step.seconds_left,
+            note=f"loss {step.loss:.3f}",
+        )
+        if step.step == step.steps:
+            self._open.close()
+            if not self._quiet:
+                print(f"train {stage.name}: {meter.text()}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Self:
-        self._bar.start()
         return self
 
     def __exit__(
@@ -53,10 +48,4 @@ class Watcher:
         trace: TracebackType | None,
     ) -> None:
         """Leave the terminal as it was."""
-        self._bar.stop()
-
-
-def _left(step: StepReport) -> str:
-    minutes, seconds = divmod(int(step.seconds_left), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        self._open.close()

@@ -115,4 +115,4 @@ def _run(unit: Unit[_Payload], context: UnitContext) -> Result:
     return Result(accounting=RowAccounting(samples=1, kept=1))
 
 
-STAGE = Stage(name="trial", version=1, run=_run)
+STAGE = Stage(name="trial", version=1, run=_run, unit_noun="trials")

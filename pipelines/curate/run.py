@@ -12,7 +12,6 @@ The steps of one corpus, each resumable by itself:
 Only `measure` opens media, and of these again only pairs that thumbnails cannot decide.
 """
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 
 from smolmix import curated, removals
 from smolmix.accounting import RowAccounting
-from smolmix.engine.run import run_stage
+from smolmix.engine.run import print_summary, run_stage
 from smolmix.engine.stage import (
     IN_THIS_PROCESS,
     Result,
@@ -165,17 +164,15 @@ def curate_corpus(
     """
     started = time.monotonic()
     steps = Steps(workspace=workspace, options=options.for_steps())
-    measure_corpus(source, workspace, options=steps.options, decode=decode)
+    measured = measure_corpus(source, workspace, options=steps.options, decode=decode)
     folder = workspace.curated(source.id)
     summary = apply_policy(
         source.id, policy, steps, folder=folder, contamination_set=contamination_set
     )
     if not options.quiet:
-        done, seconds = summary.accounting, time.monotonic() - started
-        print(
-            f"curate {source.id}: {done.kept:,} of {done.samples:,} samples kept ({seconds:.1f} s)",
-            file=sys.stderr,
-        )
+        accounting = measured.accounting.then(summary.accounting)
+        done = "" if measured.done or summary.done else "up to date"
+        print_summary(f"curate {source.id}", done, accounting, time.monotonic() - started)
     return summary
 
 

@@ -21,7 +21,7 @@ class RowAccounting:
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> samples
     duplicates: int = 0
-    merged: int = 0  # samples whose turns live on in another one
+    merged: int = 0  # samples whose turns were appended to another sample
     turns_dropped: dict[str, int] = field(default_factory=dict)  # reason -> turns
 
     def __add__(self, other: Self) -> "RowAccounting":
@@ -36,6 +36,12 @@ class RowAccounting:
         for name in ("rows_dropped", "dropped", "turns_dropped"):
             setattr(total, name, dict(sorted(getattr(total, name).items())))
         return total
+
+    def then(self, after: Self) -> "RowAccounting":
+        """Return the accounting of this stage and the one after it, which took what it kept."""
+        both = self + after
+        both.samples, both.kept = self.samples, after.kept
+        return both
 
     def drop(self, dropped: Dropped) -> None:
         """Count one dropped row or sample."""

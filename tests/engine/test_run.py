@@ -1,7 +1,6 @@
 """The engine commits whole units, survives deaths, and accounts for every row."""
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -14,10 +13,9 @@ from ray import cloudpickle
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine import ray_pool
-from smolmix.engine.lock import locked
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, RunOptions, Stage, Summary, Unit, UnitContext
-from smolmix.errors import ConservationError, DataError, LockedError, UsageError
+from smolmix.errors import ConservationError, DataError, UsageError
 from smolmix.storage import Folder
 from smolmix.workspace import manifests, stage_record, verify_files
 
@@ -90,7 +88,7 @@ def test_whole_units_are_skipped_and_changed_ones_redone(
     changed = [replace(_units()[0], params={"add": 7}), *_units()[1:]]
     summary = run_stage(STAGE, changed, folder=folder)
     assert (summary.done, summary.skipped, summary.redone) == (1, 2, 1)
-    assert "redoing part-00000: parameter add changed" in capsys.readouterr().err
+    assert "part-00000 again: parameter add changed" in capsys.readouterr().err
     newer = replace(STAGE, version=2)
     assert _run(folder, changed, newer).redone == 3
 
@@ -183,7 +181,7 @@ def test_without_row_counts_a_deadly_unit_fails_and_the_others_are_kept(tmp_path
         *_units(2),
         Unit(name="part-9", inputs={}, params={"add": 0, "kills": [3]}, payload=None),
     ]
-    with pytest.raises(DataError, match=r"1 of 3 units of square failed \(part-9: its worker died"):
+    with pytest.raises(DataError, match=r"1 of 3 files of square failed \(part-9: its worker died"):
         _run(folder, units, replace(STAGE, count_rows=None), workers=2)
     assert folder.exists("part-00001.json")
     assert not folder.exists("stage.json")
@@ -237,28 +235,9 @@ def test_a_lost_sample_fails_the_stage(tmp_path: Path) -> None:
     assert issubclass(ConservationError, DataError)
 
 
-def _hold(path: str, ready: multiprocessing.Queue) -> None:  # type: ignore[type-arg]  # of bool
-    with locked(Folder(path)):
-        ready.put(True)
-        time.sleep(60)
-
-
-def test_two_runs_on_one_folder_refuse_each_other_and_a_dead_run_frees_it(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    ready = context.Queue()
-    process = context.Process(target=_hold, args=(str(tmp_path), ready))
-    process.start()
-    ready.get(timeout=60)
-    with pytest.raises(LockedError, match=f"held by process {process.pid} on "):
-        _run(Folder(tmp_path), _units())
-    process.kill()
-    process.join()
-    assert _run(Folder(tmp_path), _units()).done == 3
-
-
 def test_a_stage_that_keeps_nothing_or_filters_nothing_says_so(tmp_path: Path) -> None:
     notes = _run(Folder(tmp_path / "all"), _units(1), replace(STAGE, filters=True)).notes
-    assert notes == (f"square kept all {ROWS}: no filter bit",)
+    assert notes == (f"square kept all {ROWS} samples: no filter dropped any",)
 
 
 def test_two_units_of_one_name_are_refused(tmp_path: Path) -> None:

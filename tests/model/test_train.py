@@ -113,7 +113,7 @@ def test_two_processes_do_not_train_one_run(workspace: Workspace, tmp_path: Path
     with locked(workspace.run("tiny")):
         done = CliRunner().invoke(app, ["train", str(file), "--workspace", workspace.url])
     assert done.exit_code
-    assert "held by process" in f"{done.output}{done.exception}"
+    assert "locked by process" in f"{done.output}{done.exception}"
 
 
 KILLED = """

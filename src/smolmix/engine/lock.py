@@ -1,4 +1,4 @@
-"""The lock of a stage's folder: one run at a time writes there."""
+"""The one lock: only one run at a time writes to a folder."""
 
 import fcntl
 import os
@@ -6,9 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from smolmix.errors import (
-    LockedError,
-)
+from smolmix.errors import LockedError
 from smolmix.storage import Folder
 
 _LOCK = ".lock"
@@ -16,16 +14,20 @@ _LOCK = ".lock"
 
 @contextmanager
 def locked(folder: Folder) -> Iterator[None]:
-    """Hold the folder against other runs; a lock whose process died is free.
+    """Keep other runs out of the folder; the lock of a process that died is free.
+
+    On an object store a file stands for the lock, and must be deleted by hand after a crash.
 
     Raises:
-        LockedError: another run holds it.
+        LockedError: another run is writing there.
     """
     owner = f"process {os.getpid()} on {socket.gethostname()}"
     if not folder.is_local:
         if folder.exists(_LOCK):
-            held = folder.read_bytes(_LOCK).decode()
-            raise LockedError(f"{folder.url}: held by {held}; delete {_LOCK} if that run is dead")
+            other = folder.read_bytes(_LOCK).decode()
+            raise LockedError(
+                f"{folder.url}: locked by {other}; wait for it, or delete {_LOCK} if it has died"
+            )
         folder.write_bytes(_LOCK, owner.encode())
         try:
             yield
@@ -39,8 +41,9 @@ def locked(folder: Folder) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             stream.seek(0)
+            other = stream.read() or "another run"
             raise LockedError(
-                f"{folder.url}: held by {stream.read() or 'another run'}; wait for it or stop it"
+                f"{folder.url}: locked by {other}; wait for it, or stop it"
             ) from error
         stream.truncate(0)
         stream.write(owner)

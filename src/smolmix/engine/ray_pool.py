@@ -12,13 +12,15 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeAlias
 
 from smolmix.engine.stage import Job, P
 from smolmix.errors import SmolmixError, UsageError, machine_error
+from smolmix.progress import Meter
 
-Execute: TypeAlias = Callable[[Job[P]], object]  # runs one job in a worker and commits it
+Execute: TypeAlias = Callable[[Job[P]], int]  # runs and commits one job; returns its samples
+Outcome: TypeAlias = tuple[str, int]  # why a job failed, or ""; its samples
 
 _CHANCES = 3
 _PROBES = 500  # worker deaths are about 1 s each: a bound on how long one unit is bisected
@@ -69,31 +71,40 @@ def stop() -> None:
         ray.shutdown()
 
 
-def _in_worker(execute: Execute[P], job: Job[P]) -> str:
-    """Run one job; return why it failed, or an empty string."""
+def _in_worker(execute: Execute[P], job: Job[P]) -> Outcome:
+    """Run one job; return why it failed, or an empty string, and how many samples it had."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     # Started here because a job may have waited for a worker; the alarm ends whatever runs.
     signal.setitimer(signal.ITIMER_REAL, job.stage.timeout_s or 0)
     try:
-        execute(job)
+        return "", execute(job)
     except SmolmixError as error:
-        return str(error)
+        return str(error), 0
     except OSError as error:
-        said = machine_error(error)
-        if said is None:
+        problem = machine_error(error)
+        if problem is None:
             raise
-        return said
+        return problem, 0
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return ""
 
 
 class _Worker:
     """An actor: a process that does one job after the other, and keeps what they load."""
 
-    def run(self, execute: Execute[P], job: Job[P]) -> str:
-        """Run one job; return why it failed, or an empty string."""
+    def run(self, execute: Execute[P], job: Job[P]) -> Outcome:
+        """Run one job; return why it failed, or an empty string, and how many samples it had."""
         return _in_worker(execute, job)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finished(Generic[P]):
+    """A job that ended."""
+
+    job: Job[P]
+    failure: str | None  # why it failed, or ""; None where its worker died
+    samples: int = 0
+    death: str = ""  # how its worker died
 
 
 class _Pool(Generic[P]):
@@ -126,18 +137,19 @@ class _Pool(Generic[P]):
             ref = task.remote(self.execute, job)
         self.running[ref] = (job, actor)
 
-    def finished(self) -> list[tuple[Job[P], str | None, str]]:
-        """Wait a moment; return (job, failure or None where the worker died, how it died)."""
+    def finished(self) -> list[_Finished[P]]:
+        """Wait a moment; return the jobs that ended meanwhile."""
         ready, _ = self.ray.wait(list(self.running), num_returns=1, timeout=_POLL_S)
-        results: list[tuple[Job[P], str | None, str]] = []
+        results: list[_Finished[P]] = []
         for ref in ready:
             job, actor = self.running.pop(ref)
             try:
-                results.append((job, self.ray.get(ref), ""))
+                failure, samples = self.ray.get(ref)
+                results.append(_Finished(job=job, failure=failure, samples=samples))
             except self.ray.exceptions.RayTaskError as error:
-                results.append((job, _one_line(error), ""))
+                results.append(_Finished(job=job, failure=_one_line(error)))
             except self.ray.exceptions.RayError as error:
-                results.append((job, None, type(error).__name__))
+                results.append(_Finished(job=job, failure=None, death=type(error).__name__))
                 continue  # a dead actor takes no more jobs
             if actor is not None:
                 self.idle.append(actor)
@@ -153,8 +165,8 @@ class _Pool(Generic[P]):
         """Whether the job leaves its worker alive (it may still fail)."""
         self.submit(job)
         while True:
-            for _, failure, _ in self.finished():
-                return failure is not None
+            for one in self.finished():
+                return one.failure is not None
 
     def stop_idle(self) -> None:
         """Stop the actors that have no job, so that others get their CPUs and memory."""
@@ -169,7 +181,7 @@ class _Pool(Generic[P]):
 
 
 def _one_line(error: Exception) -> str:
-    print(error, file=sys.stderr)  # not foreseen: the worker's traceback is wanted
+    print(error, file=sys.stderr)  # unexpected, so the worker's traceback helps
     cause = getattr(error, "cause", None) or error
     return f"{type(cause).__name__}: {str(cause).strip().splitlines()[0] if str(cause) else ''}"
 
@@ -180,16 +192,17 @@ def run_jobs(
     *,
     workers: int,
     address: str | None,
-    advance: Callable[[], None],
+    meter: Meter,
 ) -> dict[str, str]:
     """Run all jobs; return the names of the units that failed and why.
 
     Args:
         jobs: what to run, in order.
-        execute: runs one job in a worker and commits it; a module's function.
+        execute: runs one job in a worker, commits it and returns its number of samples; a
+            module's function.
         workers: at most this many at once.
         address: a Ray cluster, or None for a local one.
-        advance: called after each unit that is finished.
+        meter: counts the units that are finished and their samples.
 
     Raises:
         UsageError: a stage asks for more GPUs than any machine has.
@@ -204,25 +217,26 @@ def run_jobs(
         while waiting or pool.running:
             while waiting and len(pool.running) < workers:
                 pool.submit(waiting.pop())
-            for job, failure, death in pool.finished():
-                name = job.unit.name
-                if failure is None:
+            meter.tick()
+            for one in pool.finished():
+                name = one.job.unit.name
+                if one.failure is None:
                     deaths[name] = deaths.get(name, 0) + 1
                     if deaths[name] < _CHANCES:
-                        waiting.insert(0, job)
+                        waiting.insert(0, one.job)
                         continue
-                    deadly[name] = (job, death)
+                    deadly[name] = (one.job, one.death)
                     continue
-                if failure:
-                    failed[name] = failure
-                advance()
+                if one.failure:
+                    failed[name] = one.failure
+                meter.advance(items=one.samples)
             if not waiting:  # an actor that still waits for a CPU gets an idle one's
                 pool.stop_idle()
         for name, (job, death) in sorted(deadly.items()):
             why = _bisect(pool, job, death)
             if why:
                 failed[name] = why
-            advance()
+            meter.advance()
     finally:
         pool.close()
     return failed
@@ -272,5 +286,5 @@ def _bisect(pool: _Pool[P], job: Job[P], death: str) -> str:
         )
     pool.submit(replace(job, poison=frozenset(guilty)))
     while True:
-        for _, failure, _ in pool.finished():
-            return died if failure is None else failure
+        for one in pool.finished():
+            return died if one.failure is None else one.failure

@@ -1,10 +1,10 @@
-"""The engine: a stage is a function over units; each unit is committed by its manifest.
+"""Runs a stage over its units; each unit is committed by its manifest, written last.
 
-Kill anything at any moment and run again: whole units with an equal key are skipped, the rest
-are done, and the bytes are those of an undisturbed run. A unit's key digests its inputs, its
+A run may be killed at any moment. The next one skips the units whose manifest has the same key and
+does the others, and the bytes are those of an undisturbed run. A unit's key digests its inputs, its
 parameters and the stage's version. Units run on Ray (`smolmix.engine.ray_pool`), or in this process
-with `workers=0`. A unit that kills its worker is retried a bounded number of times, then
-bisected until the guilty row stands alone and is dropped with that reason.
+with `workers=0`. A unit that kills its worker is tried a bounded number of times, then bisected
+until the row that does it is found; that row is dropped with this reason.
 """
 
 import json
@@ -52,8 +52,10 @@ from smolmix.workspace import (
 _SCRATCH = ".scratch"
 
 
-def execute(job: Job[P]) -> RowAccounting | None:
-    """Run one job in this process and commit it; a probe (`job.rows`) commits nothing.
+def execute(job: Job[P]) -> int:
+    """Run one job in this process, commit it and return its number of samples.
+
+    A probe (`job.rows`) commits nothing.
 
     Raises:
         ConservationError: the unit lost or invented samples.
@@ -67,11 +69,11 @@ def execute(job: Job[P]) -> RowAccounting | None:
         context = UnitContext(out=scratch, rows=job.rows, poison=job.poison)
         result = job.stage.run(job.unit, context)
         if job.rows is not None:
-            return None
+            return 0
         if wrong := result.accounting.imbalance():
             raise ConservationError(f"{job.stage.name} {job.unit.name}: {wrong}")
         _commit(folder, job, scratch, result)
-        return result.accounting
+        return result.accounting.samples or result.accounting.rows
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -99,11 +101,11 @@ def _commit(folder: Folder, job: Job[P], scratch: Path, result: Result) -> None:
     )
     folder.write_json(f"{MANIFESTS}/{unit.name}.json", manifest.to_json())
     for name in {f.name for f in (before.files if before else ())} - {e.name for e in entries}:
-        folder.remove(name)  # what the unit wrote under another key, and now does not
+        folder.remove(name)  # the unit wrote it under another key, and does not now
 
 
 def _why(manifest: Manifest | None, parts: Mapping[str, str], present: frozenset[str]) -> str:
-    """Return why the unit must be done: "new", "… changed", or "" where it is whole."""
+    """Return why the unit must be done: "new", "… changed", or "" if it is complete."""
     if manifest is None:
         return "new"
     if manifest.key != digest_json(parts):
@@ -142,9 +144,13 @@ def _record(
 def _notes(stage: Stage[P], accounting: RowAccounting) -> tuple[str, ...]:
     notes = []
     if (accounting.samples or accounting.rows) and not accounting.kept:
-        notes.append(f"{stage.name} kept nothing of {accounting.samples or accounting.rows}")
+        notes.append(
+            f"{stage.name} kept none of {accounting.samples:,} samples"
+            if accounting.samples
+            else f"{stage.name} kept none of {accounting.rows:,} rows"
+        )
     if stage.filters and accounting.samples and accounting.kept == accounting.samples:
-        notes.append(f"{stage.name} kept all {accounting.samples}: no filter bit")
+        notes.append(f"{stage.name} kept all {accounting.samples:,} samples: no filter dropped any")
     return tuple(notes)
 
 
@@ -156,19 +162,19 @@ def run_stage(
     options: RunOptions = IN_THIS_PROCESS,
     info: Mapping[str, Any] | None = None,
 ) -> Summary:
-    """Do every unit that is not whole, check conservation, and write `stage.json`.
+    """Do every unit that is not complete, check that no row was lost, and write `stage.json`.
 
     Args:
         stage: what to run.
-        units: all units of the stage; units on disk that are not among them are removed.
+        units: all units of the stage; other units in the folder are removed.
         folder: the stage's own folder.
         options: workers, and how much is printed.
-        info: what readers of `stage.json` should know; part of the stage's digest. A `corpus` in it
-            names the stage's lines of progress.
+        info: what readers of `stage.json` should know; part of the stage's digest. Its `corpus`
+            names the lines of progress.
 
     Raises:
-        LockedError: another run holds the folder.
-        DataError: some units failed; the others are whole and kept.
+        LockedError: another run is writing to the folder.
+        DataError: some units failed; the others are complete and kept.
     """
     started = time.monotonic()
     units = sorted(units, key=lambda u: u.name)
@@ -179,7 +185,7 @@ def run_stage(
         raise DataError(f"{folder.url}: two units are named {twice}")
     with locked(folder):
         present = frozenset(folder.names())
-        pending, redone = _plan(stage, units, folder, present, options)
+        pending, redone = _plan(stage, units, folder, present, label if options.summarises else "")
         stale = [n[:-5] for n in folder.child(MANIFESTS).names(".json") if n[:-5] not in set(names)]
         if pending or stale:
             folder.remove(STAGE_FILE)
@@ -195,8 +201,8 @@ def run_stage(
         if failed:
             first = "; ".join(f"{name}: {why}" for name, why in sorted(failed.items())[:3])
             raise DataError(
-                f"{folder.url}: {len(failed)} of {len(units)} units of {stage.name} failed "
-                f"({first}); the others are kept, run the same again"
+                f"{folder.url}: {len(failed)} of {len(units)} {stage.unit_noun} of {stage.name} "
+                f"failed ({first}); the others are kept: run the same command again"
             )
         record = _record(folder, stage, units, info or {})
         if not folder.exists(STAGE_FILE) or stage_record(folder) != record:
@@ -214,7 +220,10 @@ def run_stage(
         notes=_notes(stage, record.accounting),
     )
     if options.summarises:
-        print(_line(label, summary), file=sys.stderr)
+        units_done = _units_line(stage, summary)
+        print_summary(label, units_done, summary.accounting, summary.seconds)
+        for note in summary.notes:
+            print(f"note: {note}", file=sys.stderr)
     return summary
 
 
@@ -228,7 +237,7 @@ def _plan(
     units: Sequence[Unit[P]],
     folder: Folder,
     present: frozenset[str],
-    options: RunOptions,
+    label: str,
 ) -> tuple[list[Unit[P]], int]:
     pending, reasons = [], dict[str, list[str]]()
     for unit in units:
@@ -237,10 +246,10 @@ def _plan(
             pending.append(unit)
             reasons.setdefault(why, []).append(unit.name)
     again = {why: done for why, done in reasons.items() if why != "new"}
-    if options.summarises:
+    if label:
         for why, which in again.items():
             more = f" and {len(which) - 1} more" if len(which) > 1 else ""
-            print(f"{stage.name}: redoing {which[0]}{more}: {why}", file=sys.stderr)
+            print(f"{label}: {which[0]}{more} again: {why}", file=sys.stderr)
     return pending, sum(map(len, again.values()))
 
 
@@ -255,7 +264,9 @@ def _run(
     if not pending:
         return {}
     jobs = [Job(unit=unit, stage=stage, url=folder.url) for unit in pending]
-    with progress(label, len(jobs), quiet=options.quiet) as advance:
+    with progress(
+        label, len(jobs), unit=stage.unit_noun, item="samples", quiet=options.quiet
+    ) as meter:
         if options.workers > 0:
             from smolmix.engine import ray_pool
 
@@ -264,36 +275,54 @@ def _run(
                 execute,
                 workers=options.workers,
                 address=options.ray_address,
-                advance=advance,
+                meter=meter,
             )
         failed = {}
         for job in jobs:
+            samples = 0
             try:
-                execute(job)
+                samples = execute(job)
             except SmolmixError as error:
                 failed[job.unit.name] = str(error)
             except OSError as error:
-                said = machine_error(error)
-                if said is None:
+                problem = machine_error(error)
+                if problem is None:
                     raise
-                failed[job.unit.name] = said
-            advance()
+                failed[job.unit.name] = problem
+            meter.advance(items=samples)
         return failed
 
 
-def _line(label: str, summary: Summary) -> str:
-    accounting = summary.accounting
-    parts = [f"{label}: {summary.done} units done"]
-    if summary.skipped:
-        parts.append(f"{summary.skipped} already whole")
+def _units_line(stage: Stage[P], summary: Summary) -> str:
+    """Return how many units were done: "3 files processed, 2 up to date"."""
+    if not summary.done:
+        return "up to date"
+    noun = stage.unit_noun.removesuffix("s") if summary.done == 1 else stage.unit_noun
+    up_to_date = f", {summary.skipped:,} up to date" if summary.skipped else ""
+    return f"{summary.done:,} {noun} processed{up_to_date}"
+
+
+def print_summary(label: str, what: str, accounting: RowAccounting, seconds: float) -> None:
+    """Print one line on standard error: what was done, and where every row and sample went.
+
+    A composite prints one line for its stages, which it runs with `RunOptions.for_steps`.
+
+    Args:
+        label: what ran on what, as in "curate easy-vqa".
+        what: what was done besides, as in "3 files processed", or "".
+        accounting: of rows and samples.
+        seconds: how long it took.
+    """
+    parts = [what] if what else []
+    if accounting.rows:
+        parts.append(f"{accounting.rows:,} rows")
     if accounting.samples:
         parts.append(f"{accounting.kept:,} of {accounting.samples:,} samples kept")
     if accounting.duplicates:
         parts.append(f"{accounting.duplicates:,} duplicates")
     if accounting.merged:
         parts.append(f"{accounting.merged:,} merged into others")
-    gone = accounting.rows_dropped | accounting.dropped
-    if gone:
-        parts.append("dropped " + ", ".join(f"{n:,} {why}" for why, n in sorted(gone.items())))
-    line = ", ".join(parts) + f" ({summary.seconds:.1f} s)"
-    return "\n".join([line, *(f"note: {n}" for n in summary.notes)])
+    dropped = accounting.rows_dropped | accounting.dropped
+    if dropped:
+        parts.append("dropped " + ", ".join(f"{n:,} {why}" for why, n in sorted(dropped.items())))
+    print(f"{label}: {', '.join(parts)} ({seconds:.1f} s)", file=sys.stderr)

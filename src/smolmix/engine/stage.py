@@ -98,6 +98,7 @@ class Stage(Generic[P]):
     memory_bytes: int = 0
     actors: bool = False  # workers live from unit to unit: a model is loaded once
     filters: bool = False  # meant to drop something: a note says when it drops nothing
+    unit_noun: str = "files"  # what a unit is called in progress and summaries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ def test_killed_and_run_again_it_gives_the_same_table(plan: Path, tmp_path: Path
     running.send_signal(signal.SIGKILL)
     running.communicate()
     assert not (trials / "longer.s1.json").exists()
-    assert "3 units done, 1 already whole" in _finish(plan, workspace)
+    assert "3 trials processed, 1 up to date" in _finish(plan, workspace)
     assert _made(workspace) == whole
 
     scores = Folder(trials).read_json("longer.s1.json")
