@@ -1,6 +1,6 @@
 """Writes the parts of the documentation that come from the code.
 
-    python docs/generate.py           writes docs/cli.md, docs/python.md and the tables of keys
+    python docs/generate.py           writes cli.md, python.md, corpora.md and the tables of keys
     python docs/generate.py --check   prints which of them are out of date, and changes nothing
 
 A table of keys stands in a hand-written page between `<!-- keys -->` and `<!-- end of keys -->`.
@@ -426,7 +426,14 @@ def docstring(text: str) -> list[str]:
 
 def pages() -> dict[Path, str]:
     """Return what every page with a generated part should hold."""
-    found = {DOCS / "cli.md": cli_page(), DOCS / "python.md": python_page()}
+    from smolmix.pipelines.corpora import SOURCES
+    from smolmix.pipelines.corpora.table import markdown
+
+    found = {
+        DOCS / "cli.md": cli_page(),
+        DOCS / "python.md": python_page(),
+        DOCS / "corpora.md": markdown(SOURCES.values()),
+    }
     for page in ROOTS:
         text = fill((DOCS / page).read_text(), "keys", keys_tables(page))
         if page == "curation.md":

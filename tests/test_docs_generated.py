@@ -38,7 +38,7 @@ def _generator() -> ModuleType:
 def test_generated_parts_are_what_the_code_gives() -> None:
     generator = _generator()
     pages = generator.pages()
-    assert len(pages) == 7
+    assert len(pages) == 8
     old = [str(path) for path, text in pages.items() if path.read_text() != text]
     assert old == [], "run `python docs/generate.py`"
     assert generator.main(["--check"]) == 0
