@@ -38,6 +38,13 @@ class VideoDedup(StrictModel):
     max_length_gap: float = Field(default=0.05, ge=0)  # relative
 
 
+class DenseBuckets(StrictModel):
+    """Media whose perceptual hash is close to too many others; finer descriptors compare them."""
+
+    max_neighbours: int = Field(default=64, ge=0)  # media close by hash; with more it is dense
+    nearest: int = Field(default=24, ge=1, le=255)  # media that each one is compared with
+
+
 class Merge(StrictModel):
     """How conversations over the same media become one, under `same_image: merge`."""
 
@@ -53,6 +60,7 @@ class Dedup(StrictModel):
     text: TextDedup = TextDedup()
     images: ImageDedup = ImageDedup()
     videos: VideoDedup = VideoDedup()
+    dense_buckets: DenseBuckets = DenseBuckets()
     same_image: Literal["keep", "one", "merge"] = "keep"  # several conversations about one image
     merge: Merge = Merge()
     priority: tuple[str, ...] = ()  # corpora; the first keeps its copy, unlisted ones follow by id

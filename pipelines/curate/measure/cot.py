@@ -3,7 +3,7 @@
 The detector reads assistant turns only. One strong sign is enough (reasoning tags, "step by
 step", a boxed or marked final answer after working); weaker signs (connectives, numbered steps,
 equations) must come together with a conclusion. How often it is right is measured on a labelled
-set in `tests/pipelines/curate/cot.jsonl`; `docs/cot.md` prints the figures.
+set in `tests/pipelines/curate/measure/cot.jsonl`; `docs/cot.md` gives the numbers.
 """
 
 import re

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,3 +162,17 @@ def curated(workspace: Workspace) -> Callable[..., Outcome]:
         return outcome(workspace, source.id)
 
     return run
+
+
+@pytest.fixture
+def dense_above(tmp_path: Path) -> Callable[[int], str]:
+    """The default policy with another limit of neighbours by hash; returns its path."""
+
+    def write(limit: int) -> str:
+        text = (policies.POLICIES / "default.yaml").read_text()
+        assert "max_neighbours: 64" in text
+        path = tmp_path / f"dense-above-{limit}.yaml"
+        path.write_text(text.replace("max_neighbours: 64", f"max_neighbours: {limit}"))
+        return str(path)
+
+    return write

@@ -7,10 +7,10 @@ from PIL import Image
 
 from smolmix.errors import UsageError
 from smolmix.pipelines.curate import policy as policies
-from smolmix.pipelines.curate.measure import run
 from smolmix.pipelines.curate.measure.texts import language, words
 from smolmix.schema import SCHEMA_VERSION
-from smolmix.workspace import Workspace, manifests, stage_record
+from smolmix.storage import digest_json
+from smolmix.workspace import MANIFESTS, Workspace, manifests, stage_record
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -50,22 +50,22 @@ def test_measures_are_filled_in_and_every_row_is_accounted_for(
 
 
 def test_a_corpus_of_another_record_schema_is_curated_again(
-    planted: Make, curated: Curate, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    planted: Make, curated: Curate, workspace: Workspace
 ) -> None:
     corpus = planted()
     corpus.add("text", ("user", "What is the capital of France?"), ("assistant", "Paris."))
-    made = corpus.write()
-    with monkeypatch.context() as before:
-        before.setattr(run, "SCHEMA_VERSION", SCHEMA_VERSION - 1)
-        curated(made)
-    (old,) = manifests(workspace.measured("planted"))
-    assert list(curated(made).kept) == ["text"]
-    (new,) = manifests(workspace.measured("planted"))
-    changed = {name for name in new.inputs if new.inputs[name] != old.inputs[name]}
-    assert changed == {"parameter record schema"}
+    source, folder = corpus.write(), workspace.measured("planted")
+    curated(source)
+    (new,) = manifests(folder)
+    old = {**new.inputs, "parameter record schema": digest_json(SCHEMA_VERSION - 1)}
+    manifest = {**new.to_json(), "inputs": old, "key": digest_json(old)}
+    folder.write_json(f"{MANIFESTS}/{new.unit}.json", manifest)
+    assert list(curated(source).kept) == ["text"]
+    (again,) = manifests(folder)
+    assert again == new
 
 
-def test_one_image_with_other_questions_stays_and_equal_samples_leave(
+def test_one_image_with_other_questions_is_kept_and_equal_samples_are_dropped(
     planted: Make, curated: Curate
 ) -> None:
     corpus = planted()

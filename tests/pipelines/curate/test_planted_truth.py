@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from smolmix.pipelines.curate.dedup.media import candidates
-
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
 
@@ -276,7 +274,14 @@ def _plant_texts(corpus: Any, truth: Truth, exact: Truth, count: int) -> None:
 
 
 def run_truth(
-    planted: Make, curated: Curate, *, forms: int, bases: int, small: int, clips: int
+    planted: Make,
+    curated: Curate,
+    *,
+    forms: int,
+    bases: int,
+    small: int,
+    clips: int,
+    policy: str = "default",
 ) -> None:
     corpus, near, exact = planted(), Truth(), Truth()
     alike = _plant_pictures(corpus, near, forms=forms, bases=bases, small=small)
@@ -298,7 +303,7 @@ def run_truth(
         group = near.groups.setdefault(row["key"], [row["key"]])
         group.append(key)
         exact.groups[row["key"]] = [row["key"], key]
-    found = curated(corpus.write(files=3))
+    found = curated(corpus.write(files=3), policy=policy)
     recall, precision = near.check(found)
     print(f"{alike} look-alikes, recall {recall:.4f}, precision {precision:.4f}")
     assert found.fall.rows == len(corpus.rows)
@@ -311,12 +316,12 @@ def run_truth(
     assert len(lost) <= 0.005 * len(good), lost
 
 
-@pytest.mark.parametrize("limit", [candidates.MAX_NEIGHBOURS, 0])
+@pytest.mark.parametrize("limit", [64, 0])
 def test_duplicates_are_found_and_look_alikes_stay(
-    planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, limit: int
+    planted: Make, curated: Curate, dense_above: Callable[[int], str], limit: int
 ) -> None:
-    monkeypatch.setattr(candidates, "MAX_NEIGHBOURS", limit)
-    run_truth(planted, curated, forms=12, bases=2, small=60, clips=4)
+    policy = dense_above(limit)
+    run_truth(planted, curated, forms=12, bases=2, small=60, clips=4, policy=policy)
 
 
 @pytest.mark.nightly
@@ -365,11 +370,10 @@ def run_contamination(planted: Make, curated: Curate, *, count: int, good: int) 
     assert len(lost) <= 0.005 * 2 * good, lost
 
 
-@pytest.mark.parametrize("limit", [candidates.MAX_NEIGHBOURS, 0])
+@pytest.mark.parametrize("limit", [64, 0])
 def test_a_benchmarks_picture_in_a_clip_and_its_clips_frame_as_a_picture_are_contamination(
-    planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, limit: int
+    planted: Make, curated: Curate, dense_above: Callable[[int], str], limit: int
 ) -> None:
-    monkeypatch.setattr(candidates, "MAX_NEIGHBOURS", limit)
     corpus, benchmark = planted(), planted("bench", role="benchmark")
     ask = ("user", [0, "What is it?"]), ("assistant", "A pan.")
     pans = [footage(40_000 + i) for i in range(4)]
@@ -379,8 +383,9 @@ def test_a_benchmarks_picture_in_a_clip_and_its_clips_frame_as_a_picture_are_con
     corpus.ask("frame", corpus.file("f.jpg", encoded(pans[1][-1], "JPEG", quality=70)))
     corpus.add("other-clip", *ask, videos=[corpus.file("o.mp4", filmed(pans[2]))])
     corpus.ask("other-picture", corpus.file("o.png", encoded(pans[3][0])))
-    curated(benchmark.write())
-    found = curated(corpus.write())
+    policy = dense_above(limit)
+    curated(benchmark.write(), policy=policy)
+    found = curated(corpus.write(), policy=policy)
     assert set(found.kept) == {"other-clip", "other-picture"}
     assert {d.reason for d in found.dropped.values()} == {"contaminated-media"}
     assert "bench/picture" in found.dropped["shows"].kept_id

@@ -4,9 +4,9 @@ One unit a band of the hash; each pair comes from one band only. A picture's own
 searched among the hashes of the other's crops and their mirror images. A benchmark's pictures are
 searched among the frames of clips too, and its clips' frames among pictures.
 
-Equal hashes are searched once. A hash close to those of more than `MAX_NEIGHBOURS` media is dense:
+Equal hashes are searched once. A hash close to those of more than `max_neighbours` media is dense:
 pairs of two dense hashes are counted but not written, and their media are listed for
-`dense_buckets`. So each search writes at most `MAX_NEIGHBOURS` pairs a medium.
+`dense_buckets`. So each search writes at most `max_neighbours` pairs a medium.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,6 @@ from smolmix.pipelines.curate.settings import Dedup
 
 SUFFIX = ".pairs.parquet"
 DENSE_SUFFIX = ".dense.parquet"
-MAX_NEIGHBOURS = 64  # media close to one by hash; with more the bucket is dense
 _KINDS = {"image": ("image",), "video": ("video", "frames")}
 _SMALL_BITS = 2  # small pictures are compared pixel on pixel: nothing was cropped or scaled
 SCHEMA = pa.schema(
@@ -50,6 +49,7 @@ class CandidateInput:
     kind: str
     band: int
     max_bits: int
+    max_neighbours: int  # a hash close to those of more media is dense
     crops: bool
     flips: bool
     min_edge_px: int
@@ -124,7 +124,11 @@ def _run(unit: Unit[CandidateInput], context: UnitContext) -> Result:
     with pq.ParquetWriter(context.out / f"{unit.name}{SUFFIX}", SCHEMA, compression="zstd") as out:
         for one, other, mirrored in _columns(payload):
             search = Search(
-                one, other, band=payload.band, max_bits=payload.max_bits, limit=MAX_NEIGHBOURS
+                one,
+                other,
+                band=payload.band,
+                max_bits=payload.max_bits,
+                limit=payload.max_neighbours,
             )
             not_compared += search.not_compared
             dense.update(search.dense())
@@ -174,6 +178,7 @@ def units(
                     inputs=inputs,
                     params={
                         "bits": max_bits,
+                        "neighbours": dedup.dense_buckets.max_neighbours,
                         "crops": crops,
                         "flips": images.flips,
                         "min_edge_px": images.min_edge_px,
@@ -184,6 +189,7 @@ def units(
                         kind="image" if kind == "small" else kind,
                         band=band,
                         max_bits=max_bits,
+                        max_neighbours=dedup.dense_buckets.max_neighbours,
                         crops=crops,
                         flips=images.flips,
                         min_edge_px=images.min_edge_px,

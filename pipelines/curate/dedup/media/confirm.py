@@ -289,8 +289,9 @@ def units(
 
 def step_name(name: str, dedup: Dedup) -> str:
     """Return the name of a comparison of media: one for each way to compare, for all policies."""
-    settings = [dedup.images.model_dump(mode="json"), dedup.videos.model_dump(mode="json")]
-    return f"{name}-{digest_json(settings)[:8]}"
+    settings = dedup.images, dedup.videos, dedup.dense_buckets
+    digest = digest_json([s.model_dump(mode="json") for s in settings])
+    return f"{name}-{digest[:8]}"
 
 
 def find(

@@ -1,8 +1,8 @@
 """Stage "dense-buckets": media whose hash is close to too many others, by finer descriptors.
 
 Forms of one template, flat patterns, slides: hundreds have nearly the same hash, and comparing all
-pairs would be quadratic. Each medium that hashes pair with more than `candidates.MAX_NEIGHBOURS`
-others is compared with its `NEAREST` by descriptor instead
+pairs would be quadratic. Each medium that hashes pair with more than `max_neighbours`
+others is compared with its `nearest` ones by descriptor instead
 (`smolmix.pipelines.curate.measure.descriptors`), with the same crops and flips.
 How many pairs are not compared is counted and shown by `smolmix curate`.
 """
@@ -29,7 +29,6 @@ from smolmix.pipelines.curate.settings import Dedup
 from smolmix.storage import Folder
 from smolmix.workspace import manifests, part_files, stage_record
 
-NEAREST = 24  # of each
 _WHOLE = fingerprints.CROPS[:1]
 _COARSER = 4  # a clip's eight descriptors are one: its products must stay as small as a picture's
 
@@ -59,7 +58,7 @@ class _Item:
     frame: int = -1  # the only one that counts
 
 
-def dense(folder: Folder, kind: str) -> set[str]:
+def dense(folder: Folder, kind: str, limit: int) -> set[str]:
     """Return the digests in dense buckets: those of dense hashes, and those in too many pairs."""
     found, counts = set[str](), [pl.DataFrame(schema={"name": pl.String, "len": pl.UInt32})]
     for name in part_files(folder, candidates.DENSE_SUFFIX):
@@ -70,7 +69,7 @@ def dense(folder: Folder, kind: str) -> set[str]:
         names = pl.concat([pairs["one"], pairs["other"]]).alias("name")
         counts = [pl.concat([*counts, names.value_counts(name="len")]).group_by("name").sum()]
     (total,) = counts
-    suspect = total.filter(pl.col("len") > candidates.MAX_NEIGHBOURS)["name"]
+    suspect = total.filter(pl.col("len") > limit)["name"]
     if not len(suspect):
         return found
     ends = pl.concat(
@@ -82,7 +81,7 @@ def dense(folder: Folder, kind: str) -> set[str]:
             for a, b in (("one", "other"), ("other", "one"))
         ]
     )
-    many = ends.unique().group_by("name").len().filter(pl.col("len") > candidates.MAX_NEIGHBOURS)
+    many = ends.unique().group_by("name").len().filter(pl.col("len") > limit)
     return found | set(many["name"])
 
 
@@ -156,7 +155,7 @@ def _near(payload: DenseBucketInput, items: list[_Item]) -> Iterator[pa.RecordBa
             apart &= clip[rows, None] != clip[None, columns]
         return np.asarray(apart)
 
-    for found in nearest(own, variants, allowed, NEAREST):
+    for found in nearest(own, variants, allowed, payload.dedup.dense_buckets.nearest):
         ends = digests[found.one], digests[found.other]
         yield _batch(*ends, payload.kind, found.mirrored, found.rank)
 
@@ -205,7 +204,7 @@ def _alike(items: list[_Item]) -> tuple[list[_Item], list[tuple[str, str]]]:
 def _run(unit: Unit[DenseBucketInput], context: UnitContext) -> Result:
     payload = unit.payload
     folder = Folder(payload.pairs)
-    names = dense(folder, payload.kind)
+    names = dense(folder, payload.kind, payload.dedup.dense_buckets.max_neighbours)
     groups: dict[tuple[int, int], list[_Item]] = {}
     items, alike = _alike(_items(payload, names))
     for item in items:
@@ -249,6 +248,7 @@ def units(
             params={
                 "images": dedup.images.model_dump(mode="json"),
                 "videos": dedup.videos.model_dump(mode="json"),
+                "dense buckets": dedup.dense_buckets.model_dump(mode="json"),
             },
             payload=DenseBucketInput(
                 pairs=pairs.url, media=media, against=against, kind=kind, dedup=dedup

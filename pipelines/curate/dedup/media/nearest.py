@@ -29,18 +29,18 @@ class Neighbours:
     rank: NDArray[np.uint8]  # 0: the nearest
 
 
-def windows(own: Descriptors) -> Iterator[Indices]:
+def windows(own: Descriptors, window: int = WINDOW) -> Iterator[Indices]:
     """Yield the numbers of the pictures to compare with one another."""
-    if len(own) <= WINDOW:
+    if len(own) <= window:
         yield np.arange(len(own))
         return
     spread = own.astype(np.float64) - own.mean(axis=0, dtype=np.float64)
     direction = np.linalg.eigh(spread.T @ spread)[1][:, -1]
     direction *= np.sign(direction[np.argmax(np.abs(direction))])
     order = np.argsort(np.round(spread @ direction, 2), kind="stable")
-    half = WINDOW // 2
+    half = window // 2
     for start in range(0, len(own) - half, half):
-        yield order[start : start + WINDOW]
+        yield order[start : start + window]
 
 
 def nearest(
@@ -48,6 +48,7 @@ def nearest(
     variants: Callable[[Indices], tuple[Descriptors, Descriptors]],
     allowed: Callable[[Indices, Indices], NDArray[np.bool_]],
     count: int,
+    window: int = WINDOW,
 ) -> Iterator[Neighbours]:
     """Yield, window by window, the pairs of a picture and its nearest by any of their variants.
 
@@ -57,8 +58,9 @@ def nearest(
             are looked among.
         allowed: of (rows,) and (columns,) numbers of pictures, which pairs count: (rows, columns).
         count: how many neighbours of each.
+        window: how many pictures are compared all with all.
     """
-    for members in windows(own):
+    for members in windows(own, window):
         plain, mirrored = variants(members)
         for at in range(0, len(members), _BLOCK):
             rows = members[at : at + _BLOCK]

@@ -207,7 +207,7 @@ def _compared(
     return Comparison(same=same, crop=crop, residual=worst, colour_gap=gap)
 
 
-def _least_residual(one: Image.Image, other: Image.Image) -> float:
+def least_residual(one: Image.Image, other: Image.Image) -> float:
     """Return what the worst window of two YCbCr pictures of one size cannot stay below.
 
     The mean over all windows: what windows show adds up to no more than both pictures' variance.
@@ -222,7 +222,7 @@ def compare_small(one: Image.Image, other: Image.Image) -> Comparison:
     if one.size != other.size:
         return Comparison(same=False, crop=Crop(), residual=np.inf, colour_gap=np.inf)
     a, b = one.convert("YCbCr"), other.convert("YCbCr")
-    if (least := _least_residual(a, b)) > MAX_SMALL_RESIDUAL:
+    if (least := least_residual(a, b)) > MAX_SMALL_RESIDUAL:
         return Comparison(same=False, crop=Crop(), residual=least, colour_gap=np.inf)
     found = _compared(a, b, Crop(), MAX_SMALL_RESIDUAL, WORK_PX)
     if not found.same or found.colour_gap > MAX_SMALL_COLOUR_GAP:

@@ -237,6 +237,7 @@ def find(
     settings: TextDedup,
     *,
     across: bool = False,
+    partition_pairs: int = PARTITION_PAIRS,
 ) -> Folder:
     """Find near duplicates among the texts of some corpora; return the folder of their removals.
 
@@ -246,6 +247,7 @@ def find(
         inputs: the corpora.
         settings: how signatures are made and compared.
         across: only copies in different corpora.
+        partition_pairs: candidate pairs that one unit compares; the result does not depend on it.
     """
     payload = NearTextInput(inputs=tuple(inputs), settings=settings)
     bands = [
@@ -259,7 +261,7 @@ def find(
     ]
     candidates = steps.run(BANDS, bands, name)
     proposed = sum(int(m.stats["proposed"]) for m in manifests(candidates))
-    count = max(1, -(-proposed // PARTITION_PAIRS))
+    count = max(1, -(-proposed // partition_pairs))
     partitions = [
         Unit(
             name=f"pairs-{number:05d}",

@@ -14,7 +14,7 @@ def test_precision_and_recall_are_those_the_docs_print() -> None:
     right = sum(hit and r["cot"] for hit, r in zip(hits, rows, strict=True))
     wanted = sum(r["cot"] for r in rows)
     found = len(rows), wanted, f"{right / sum(hits):.3f}", f"{right / wanted:.3f}"
-    docs = (HERE.parents[2] / "docs" / "cot.md").read_text()
+    docs = (HERE.parents[3] / "docs" / "cot.md").read_text()
     row = re.search(r"^\| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", docs, re.MULTILINE)
     assert row is not None
     assert (int(row[1]), int(row[2]), row[3], row[4]) == found

@@ -3,15 +3,15 @@
 import io
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from smolmix.pipelines.curate.dedup.media import candidates, dense_buckets, hamming, nearest, pixels
+from smolmix.pipelines.curate.dedup.media import hamming, nearest, pixels
 from smolmix.pipelines.curate.dedup.media.hash_search import Column, Search, Table
 
 Make = Callable[..., Any]
@@ -52,7 +52,7 @@ def _ask(corpus: Any, key: str, data: bytes) -> None:
     corpus.ask(key, corpus.file(key, data), "What is shown?", "Something.")
 
 
-def test_pixel_exact_copies_in_a_crowd_are_all_found(planted: Make, curated: Curate) -> None:
+def test_pixel_exact_copies_in_a_dense_bucket_are_all_found(planted: Make, curated: Curate) -> None:
     corpus = planted()
     flat = [pattern(i) for i in range(120)]
     for number, image in enumerate(flat):
@@ -71,13 +71,14 @@ def test_pixel_exact_copies_in_a_crowd_are_all_found(planted: Make, curated: Cur
     assert len(found.kept) == 120
 
 
-@pytest.mark.parametrize("window", [4096, 24])
-def test_changed_copies_in_a_crowd_are_found_and_other_forms_stay(
-    planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch, window: int
+SMALL_BUCKETS = "dedup:\n  dense_buckets: {max_neighbours: 1, nearest: 4}\n"
+
+
+def test_changed_copies_in_a_dense_bucket_are_found_and_other_forms_stay(
+    planted: Make, curated: Curate, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(candidates, "MAX_NEIGHBOURS", 1)
-    monkeypatch.setattr(dense_buckets, "NEAREST", 4)
-    monkeypatch.setattr(nearest, "WINDOW", window)
+    policy = tmp_path / "small.yaml"
+    policy.write_text(SMALL_BUCKETS)
     corpus = planted()
     for number in range(32):
         image = form(number)
@@ -86,7 +87,7 @@ def test_changed_copies_in_a_crowd_are_found_and_other_forms_stay(
             _ask(corpus, f"jpeg{number}", encoded(image, "JPEG", quality=60))
             _ask(corpus, f"crop{number}", encoded(image.crop((8, 10, 412, 532))))
             _ask(corpus, f"half{number}", encoded(image.resize((294, 378)), "JPEG", quality=85))
-    found = curated(corpus.write())
+    found = curated(corpus.write(), policy=str(policy))
     assert found.fall.dense_buckets["image"]["dense"] >= 40
     assert found.fall.dense_buckets["image"]["not_compared"] > 40
     assert set(found.dropped) == {
@@ -151,15 +152,12 @@ def _table(letter: str, values: list[int]) -> Table:
     return Table(digests=digests, hashes=np.array(values, np.uint64).reshape(-1, 1))
 
 
-def test_windows_hold_every_picture_and_near_ones_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_windows_hold_every_picture_and_near_ones_together() -> None:
     rng = np.random.default_rng(3)
     spread = rng.integers(-100, 100, (200, 1)) * np.array([[1, 1, 0, 0]])
     own = (spread + rng.integers(-3, 3, (200, 4))).astype(np.int8)
     own[100:] = own[:100]  # each twice
-    monkeypatch.setattr(nearest, "WINDOW", 40)
-    parts = list(nearest.windows(own))
+    parts = list(nearest.windows(own, 40))
     assert {int(i) for part in parts for i in part} == set(range(200))
     assert max(map(len, parts)) <= 40
     found = set[tuple[int, int]]()
@@ -168,12 +166,13 @@ def test_windows_hold_every_picture_and_near_ones_together(
         lambda members: (own[members][:, None], own[members][:, :0].reshape(len(members), 0, 4)),
         lambda rows, columns: rows[:, None] != columns[None],
         3,
+        window=40,
     ):
         found |= {(int(a), int(b)) for a, b in zip(one.one, one.other, strict=True)}
     assert {(i, i + 100) for i in range(100)} <= found
 
 
-def test_the_order_of_files_and_workers_change_nothing_in_a_crowd(
+def test_the_order_of_files_and_workers_change_nothing_in_a_dense_bucket(
     planted: Make, curated: Curate
 ) -> None:
     kept = []
@@ -189,7 +188,7 @@ def test_the_order_of_files_and_workers_change_nothing_in_a_crowd(
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 99), st.integers(10, 70), st.integers(10, 70), st.integers(1, 60))
-def test_what_is_refused_at_a_glance_the_whole_comparison_refuses(
+def test_what_the_first_check_refuses_the_full_comparison_refuses(
     seed: int, wide: int, high: int, noise: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -198,4 +197,4 @@ def test_what_is_refused_at_a_glance_the_whole_comparison_refuses(
     off = rng.normal(0, noise, (high, wide, 3))
     other = Image.fromarray((np.asarray(one) + off).clip(0, 255).astype(np.uint8))
     a, b = one.convert("YCbCr"), other.convert("YCbCr")
-    assert pixels._least_residual(a, b) <= pixels.residual(a, b, pixels.Crop())[0]
+    assert pixels.least_residual(a, b) <= pixels.residual(a, b, pixels.Crop())[0]

@@ -5,17 +5,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smolmix import removals
 from smolmix.engine.stage import RunOptions
 from smolmix.pipelines.curate import policy as policies
 from smolmix.pipelines.curate.across import across
+from smolmix.pipelines.curate.dedup.inputs import DedupInput
 from smolmix.pipelines.curate.dedup.text import near_duplicates, shingles
 from smolmix.pipelines.curate.dedup.text.shingles import Words
+from smolmix.pipelines.curate.steps import Steps
 from smolmix.removals import set_folder
-from smolmix.workspace import Workspace, part_files
+from smolmix.workspace import Workspace, part_files, stage_record
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -59,20 +61,23 @@ def _many_copies(corpus: Any, groups: int) -> None:
 
 
 def test_partitions_of_pairs_change_no_removal(
-    planted: Make, curated: Curate, monkeypatch: pytest.MonkeyPatch
+    planted: Make, curated: Curate, workspace: Workspace
 ) -> None:
-    corpora = []
-    for name, pairs in (("whole", near_duplicates.PARTITION_PAIRS), ("many", 7)):
-        monkeypatch.setattr(near_duplicates, "PARTITION_PAIRS", pairs)
-        corpus = planted(name)
-        _many_copies(corpus, 12)
-        corpora.append(curated(corpus.write(files=2)))
-    whole, many = corpora
-    assert set(whole.kept) == {f"g{n}c2" for n in range(12)}  # the longest copy stays
-    assert set(many.kept) == set(whole.kept)
-    reasons = {d.reason for d in many.dropped.values()}
-    assert reasons == {"duplicate-near-text"}
-    assert len(many.dropped) == 24
+    corpus = planted()
+    _many_copies(corpus, 12)
+    found = curated(corpus.write(files=2))
+    assert set(found.kept) == {f"g{n}c2" for n in range(12)}  # the longest copy is kept
+    assert {d.reason for d in found.dropped.values()} == {"duplicate-near-text"}
+    assert len(found.dropped) == 24
+    steps = Steps(workspace=workspace, options=RunOptions(quiet=True))
+    left = DedupInput(corpus="planted", filtered=steps.folder("filter", "planted").url)
+    settings, tables = policies.load("default").dedup.text, list[Any]()
+    for pairs in (500_000, 7):
+        folder = near_duplicates.find(steps, "tried", [left], settings, partition_pairs=pairs)
+        tables.append(removals.read(folder))
+    assert tables[0].equals(tables[1])
+    assert tables[0].num_rows == 24
+    assert len(stage_record(steps.folder("text-pairs", "tried")).units) > 3
 
 
 def test_of_copies_in_two_corpora_the_one_first_by_priority_stays(
