@@ -1,7 +1,7 @@
-"""Evaluation benchmarks: catalogued so that training data can be cleaned of them, never mixed.
+"""Evaluation benchmarks, to decontaminate training data: they can be fetched but never mixed.
 
-Hub ids and columns are general knowledge, not checked; the adapter takes what it finds. Videos
-are not fetched: decontamination needs the questions, and images where there are any.
+Hub ids and columns could not be verified, so the adapter accepts several names for each column.
+Videos are not fetched: decontamination needs the questions, and images if a benchmark has them.
 """
 
 from collections.abc import Iterator

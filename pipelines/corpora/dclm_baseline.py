@@ -1,4 +1,9 @@
-"""DCLM-baseline in both of its formats: zstd JSON lines, and a flatter parquet mirror."""
+"""DCLM-baseline 1.0: filtered web pages, in both published formats.
+
+Licence: CC-BY-4.0. Quirks: keys of the JSON lines differ from shard to shard, so rows are read
+without a common schema; the parquet mirror has fewer columns.
+Source: the cards of mlfoundations/dclm-baseline-1.0 and its parquet mirror.
+"""
 
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.formats.parquet import Parquet

@@ -1,4 +1,9 @@
-"""Docmatix: questions about document pages, in its three configs."""
+"""Docmatix: questions about the pages of PDF documents, in three configs.
+
+Licence: MIT. Quirks: the config with PDF files is listed but cannot be fetched; the zero-shot
+config has a test split, which is held out.
+Source: the card of HuggingFaceM4/Docmatix.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,9 @@
-"""Dolma's books (Project Gutenberg): whole books, gzipped JSON lines over plain HTTP."""
+"""Dolma's books: complete books of Project Gutenberg.
+
+Licence: ODC-BY-1.0. Quirks: gzipped JSON lines at fixed addresses, not on the hub; the keys of
+`metadata` differ by source, so it is not read.
+Source: the card of allenai/dolma.
+"""
 
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.documents import Document

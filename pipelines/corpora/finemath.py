@@ -1,4 +1,8 @@
-"""FineMath and InfiWebMath: mathematical web pages, four configs of one repository."""
+"""FineMath and InfiWebMath: mathematical web pages, four configs of one repository.
+
+Licence: ODC-BY-1.0.
+Source: the card of HuggingFaceTB/finemath.
+"""
 
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.documents import Document

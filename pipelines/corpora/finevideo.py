@@ -1,4 +1,10 @@
-"""FineVideo: CC-BY videos of 4.7 minutes on average, inside parquet, richly annotated; gated."""
+"""FineVideo: videos of 4.7 minutes on average with a description and questions.
+
+Licence: CC-BY of each YouTube original. Quirks: gated; clips are inside the parquet files;
+annotations are JSON, as a text or as a struct. A row gives up to two samples: its questions as one
+chat, and its description.
+Source: the card of HuggingFaceFV/finevideo.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

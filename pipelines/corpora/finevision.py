@@ -1,4 +1,9 @@
-"""FineVision: The Cauldron's modern successor, with a rating for each question."""
+"""FineVision: the successor of The Cauldron, with ratings for each question.
+
+Licence: of each sub-dataset. Quirks: lists of ratings may be missing, null or of another length
+than the questions, so only the row's minima are kept, as tags.
+Source: the card of HuggingFaceM4/FineVision.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,8 @@
-"""FineWeb-Edu: educational web pages."""
+"""FineWeb-Edu: educational web pages.
+
+Licence: ODC-BY-1.0. Quirks: `date` is null in some files and text in others; it is not read.
+Source: the card of HuggingFaceFW/fineweb-edu.
+"""
 
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.documents import Document
@@ -11,7 +15,7 @@ SOURCE = Source(
     modality="text",
     licence="ODC-BY-1.0",
     origin=Hub(repo="HuggingFaceFW/fineweb-edu"),
-    # `date` is null in whole files and text in others; it is not read, so no schema is guessed.
+    # `date` is not read: it is null in some files and text in others.
     format=Parquet(columns=("text", "id"), optional=("url", "dump", "language")),
     adapt=Document(category="web", tags=("url", "dump", "language")),
     rows_in=("sample/*.parquet", "data/*.parquet"),

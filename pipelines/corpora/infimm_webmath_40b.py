@@ -1,4 +1,9 @@
-"""InfiMM-WebMath-40B: mathematical web pages whose text is published as a list of pieces."""
+"""InfiMM-WebMath-40B: the text of mathematical web pages.
+
+Licence: not established. Quirks: the text is published as a list of paragraphs or as one text,
+under a name that could not be verified; both are read.
+Source: the card of Infi-MM/InfiMM-WebMath-40B.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,9 @@
-"""LLaVA-CoT-100k: visual questions answered in four marked steps."""
+"""LLaVA-CoT-100k: visual questions, answered in four marked steps.
+
+Licence: not established. Quirks: rows name images that are published in split archives whose names
+could not be verified; several places are tried.
+Source: the card of Xkev/LLaVA-CoT-100k.
+"""
 
 from collections.abc import Iterator
 

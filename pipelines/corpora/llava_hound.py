@@ -1,4 +1,9 @@
-"""LLaVA-Hound: questions on clips published as folders of numbered frames, two a second."""
+"""LLaVA-Hound: questions about clips that are published as folders of frames.
+
+Licence: Apache-2.0. Quirks: rows and frames are in two repositories, both pinned; a clip is a
+folder of numbered frames, two a second.
+Source: the cards of lmms-lab/LLaVA-Video-178K and ShareGPTVideo/train_video_and_instruction.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,10 @@
-"""LLaVA-OneVision-Data: the image configs, one folder each, named with brackets and commas."""
+"""LLaVA-OneVision-Data: the image configs, one folder each.
+
+Licence: Apache-2.0 tag; sources vary. Quirks: folder names have brackets and commas; a marker that
+LLaVA-NeXT removes when training is removed here too; the category of each config is in
+llava_onevision_subsets.csv.
+Source: the card of lmms-lab/LLaVA-OneVision-Data.
+"""
 
 import csv
 from collections.abc import Iterator

@@ -1,4 +1,9 @@
-"""The text of the released SmolVLM2 mixture: four text configs of LLaVA-OneVision-Data."""
+"""The text corpora of the released SmolVLM2 mixture: four configs of LLaVA-OneVision-Data.
+
+Licence: Apache-2.0 tag; terms of Llama-3 or Qwen2 apply to answers. Quirks: `image` is empty in
+every row, typed null or image, and is not read.
+Source: the card of lmms-lab/LLaVA-OneVision-Data.
+"""
 
 from collections.abc import Iterator
 

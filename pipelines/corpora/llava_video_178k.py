@@ -1,4 +1,10 @@
-"""LLaVA-Video-178K: captions and questions on clips, in configs by length and source."""
+"""LLaVA-Video-178K: captions and questions about clips, in configs by length and source.
+
+Licence: Apache-2.0 tag, academic research only. Quirks: the card's `*_activitynet` configs point at
+missing folders; `<image>` in a question stands for the clip; clips are below the config's folder or
+below that of their source.
+Source: the card of lmms-lab/LLaVA-Video-178K.
+"""
 
 from collections.abc import Iterator
 

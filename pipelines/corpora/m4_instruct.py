@@ -1,4 +1,10 @@
-"""M4-Instruct: several images a question, one zip of images a source, one of them split."""
+"""M4-Instruct: questions about several images, and about videos as frames.
+
+Licence: CC-BY-4.0, and the terms of the underlying sets. Quirks: one zip of images a source, one of
+them split; some rows name an image one folder too high or too low; the frames of video rows are
+those of LLaVA-Hound.
+Source: the card of lmms-lab/M4-Instruct-Data.
+"""
 
 from collections.abc import Iterator
 

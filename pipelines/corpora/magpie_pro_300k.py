@@ -1,4 +1,8 @@
-"""Magpie-Pro 300K filtered: instructions a language model made up and answered."""
+"""Magpie-Pro 300K filtered: instructions that a language model wrote and answered.
+
+Licence: not established.
+Source: the card of Magpie-Align/Magpie-Pro-300K-Filtered.
+"""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,8 @@
 """MAmmoTH-VL-Instruct-12M, and the same rows as the paper's source of chain of thought.
 
-Two JSON arrays of 21.8 and 4.05 GB beside gzipped tars of media, which `load_dataset` sees as
-37 million media files without text.
+Licence: Apache-2.0. Quirks: two JSON arrays of 21.8 and 4.05 GB, next to gzipped tars of media that
+`load_dataset` takes for 37 million files without text; a path may be in any of three folders.
+Source: the card of MAmmoTH-VL/MAmmoTH-VL-Instruct-12M.
 """
 
 from collections.abc import Iterator

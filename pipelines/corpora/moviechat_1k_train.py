@@ -1,4 +1,9 @@
-"""MovieChat-1K (train): one JSON a film clip, with a caption and questions; gated."""
+"""MovieChat-1K (train): captions and questions about film clips.
+
+Licence: not established. Quirks: gated; one JSON file a clip; endings of the video files differ;
+questions about one moment (`breakpoint`) are dropped because they need a cut clip.
+Source: the card of Enxin/MovieChat-1K_train.
+"""
 
 from collections.abc import Iterator
 
@@ -7,6 +12,8 @@ from smolmix.pipelines.sources.prompts import SUMMARISE_FILM, pick
 from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.pipelines.sources.source import Hub, Source, Subset
 from smolmix.sample import Sample, turns_of
+
+_PAIR = ("question", "answer")
 
 
 def _adapt(row: Row) -> Iterator[Sample]:
@@ -41,10 +48,8 @@ def _adapt(row: Row) -> Iterator[Sample]:
             category="vqa",
         )
     for _ in row.list("breakpoint"):
-        row.drop_turn("needs-cut")  # asked of a moment: only right on a cut clip
+        row.drop_turn("needs-cut")  # about one moment: needs a cut clip
 
-
-_PAIR = ("question", "answer")
 
 SOURCE = Source(
     id="moviechat-1k-train",
@@ -64,5 +69,5 @@ SOURCE = Source(
     verified=False,
     unverified="nested keys (second-hand), the unit of `time`, the licence",
     subsets=(Subset(name="description", rows=795), Subset(name="global")),
-    warnings=("The test set is a repository of its own and stays out of training.",),
+    warnings=("The test set is a repository of its own and is not for training.",),
 )

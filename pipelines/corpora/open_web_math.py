@@ -1,4 +1,8 @@
-"""OpenWebMath: mathematical web pages."""
+"""OpenWebMath: mathematical web pages.
+
+Licence: ODC-BY-1.0.
+Source: the card of open-web-math/open-web-math.
+"""
 
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.documents import Document

@@ -1,4 +1,9 @@
-"""ShareGPT4Video: one long caption a video, among captions of its segments; no chat."""
+"""ShareGPT4Video: one long caption a video.
+
+Licence: CC-BY-NC-4.0. Quirks: no chat, so the question is one of our prompts; the caption of the
+complete video is the one with `idx` -1; zips keep clips at different depths.
+Source: the card of ShareGPT4Video/ShareGPT4Video.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,8 @@
-"""SmolTalk: SmolLM2's own instruction data, which the paper found harmful to reuse."""
+"""SmolTalk: the instruction data of SmolLM2, which the SmolVLM paper found harmful to reuse.
+
+Licence: Apache-2.0; sub-sets keep theirs.
+Source: the card of HuggingFaceTB/smoltalk.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,8 @@
-"""StarCoder data: the cleaned part of The Stack v1, one folder a language."""
+"""StarCoder data: the cleaned part of The Stack v1, one folder a language.
+
+Licence: of each file. Quirks: gated.
+Source: the card of bigcode/starcoderdata.
+"""
 
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.documents import Document

@@ -1,4 +1,4 @@
-"""The catalogue as people and machines read it: a table, one corpus in full, docs/corpora.md."""
+"""Tables of corpora: for the terminal, one corpus in full, and docs/corpora.md."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -48,7 +48,7 @@ def entry(source: Source) -> dict[str, Any]:
 
 
 def lines(sources: Iterable[Source]) -> Iterator[str]:
-    """Yield the table's lines: one a corpus, and one a subset whose rows are known."""
+    """Yield the lines of the table: one a corpus, and one a subset whose rows are known."""
     shown = list(sources)
     width = max((len(s.id) for s in shown), default=2)
     yield f"{'id':{width}}  {'role':13}  {'modality':11}  {'rows':>13}  {'':8}  licence"
@@ -70,11 +70,11 @@ def lines(sources: Iterable[Source]) -> Iterator[str]:
             if subset.rows is not None:
                 name = f"  {subset.name:{width + 26}}"
                 yield f"{name} {_rows(subset.rows):>13}  {subset.note}".rstrip()
-    yield "?: part of its format is not verified; `smolmix corpora ID` says what"
+    yield "?: part of its format is not verified; `smolmix corpora ID` names the part"
 
 
 def in_full(source: Source) -> Iterator[str]:
-    """Yield the lines that say everything about one corpus."""
+    """Yield lines with everything that is known about one corpus."""
     for key, value in entry(source).items():
         if key in ("subsets", "warnings") or value in ("", None):
             continue
@@ -91,9 +91,9 @@ def markdown(sources: Iterable[Source]) -> str:
     found = [
         "# Corpora",
         "",
-        "Generated from the catalogue by `python -m smolmix.pipelines.corpora.table`; a test holds "
-        "it current. What could not be verified against the publisher is said; until it is, the "
-        "adapter is tolerant there.",
+        "Generated from the catalogue by `python -m smolmix.pipelines.corpora.table`; a test "
+        "compares them. What could not be verified against the publisher is named; there, the "
+        "adapter accepts several forms.",
         "",
     ]
     for role, title in _ROLES:

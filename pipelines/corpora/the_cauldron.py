@@ -1,4 +1,9 @@
-"""The Cauldron: 50 vision datasets in one form, questions about one or several images."""
+"""The Cauldron: 50 vision datasets in one form, questions about one or several images.
+
+Licence: of each sub-dataset. Quirks: the text has no placeholders, so images go before the first
+question; a full stop after a question or exclamation mark is removed, as upstream does.
+Source: the card of HuggingFaceM4/the_cauldron.
+"""
 
 import re
 from collections.abc import Iterator

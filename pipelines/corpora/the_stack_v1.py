@@ -1,4 +1,8 @@
-"""The Stack v1: permissively licensed source code, one folder a language."""
+"""The Stack v1: permissively licensed source code, one folder a language.
+
+Licence: of each file. Quirks: gated; the licences of a file are a column.
+Source: the card of bigcode/the-stack.
+"""
 
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.documents import Document

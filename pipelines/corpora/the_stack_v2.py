@@ -1,4 +1,8 @@
-"""The Stack v2: published as identifiers only, so it cannot be fetched."""
+"""The Stack v2: published as identifiers only, so it is listed but cannot be fetched.
+
+Licence: of each file.
+Source: the card of bigcode/the-stack-v2-train-full-ids.
+"""
 
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.documents import Document

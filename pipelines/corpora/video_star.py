@@ -1,4 +1,9 @@
-"""Video-STaR: answers with reasoning on clips that the user brings."""
+"""Video-STaR (VSTaR-1M): answers with reasoning about clips that are not published with it.
+
+Licence: Apache-2.0 tag, non-commercial research preview. Quirks: users provide the videos with
+`--media`; the structure of the JSON was inferred from the code that wrote it.
+Source: the card and code of orrzohar/Video-STaR.
+"""
 
 from collections.abc import Iterator
 

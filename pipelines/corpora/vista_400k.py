@@ -1,4 +1,9 @@
-"""VISTA-400K: questions on videos spliced together; the video's path is called `image`."""
+"""VISTA-400K: questions about synthetic videos that were spliced together.
+
+Licence: MIT. Quirks: the path of the video is under `image` in some files; `load_dataset` takes the
+repository for a webdataset and loses the text.
+Source: the card of TIGER-Lab/VISTA-400K.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,9 @@
-"""Vript: long captions of clips, with shot type, camera movement and voice-over; no chat."""
+"""Vript: long captions of clips, with shot type, camera movement and voice-over.
+
+Licence: academic use only, no redistribution. Quirks: no chat, so questions are our prompts, of a
+kind that fits what a clip has; older revisions nest all clips of a video in one row.
+Source: the card of Mutonix/Vript.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -27,7 +27,7 @@ from smolmix.pipelines.sources.source import Local, Source
 from smolmix.pipelines.sources.user_rows import UserRow
 from smolmix.sample import Cot
 
-CAPTIONS = "captions.jsonl"  # made of the captions beside images or videos of a folder
+CAPTIONS = "captions.jsonl"  # written by fetch from the captions next to a folder's media
 _CHATS = ("conversations", "messages", "texts", "caption", "text")
 _FIELDS = (*_CHATS, "images", "image", "video", "id")
 _FORMATS: dict[str, tuple[FileFormat, tuple[str, ...]]] = {
@@ -67,7 +67,7 @@ class Corpus(StrictModel):
         try:
             re.compile(value)
         except re.error as error:
-            raise ValueError(f"no regular expression: {error}") from error
+            raise ValueError(f"invalid regular expression: {error}") from error
         return value
 
 
@@ -78,7 +78,7 @@ class Catalogue(StrictModel):
 
 
 def source_from(corpus: Mapping[str, Any]) -> Source:
-    """Return the source of one catalogue entry, as fetch.json keeps it."""
+    """Return the source of one catalogue entry, as fetch.json keeps it, paths absolute."""
     entry = Corpus.model_validate(corpus)
     file_format, globs = _FORMATS[entry.format]
     return Source(
@@ -101,7 +101,7 @@ def source_from(corpus: Mapping[str, Any]) -> Source:
 
 
 def read_catalogue(path: str) -> dict[str, Source]:
-    """Return the sources a catalogue file names; relative paths start at the file's folder.
+    """Return the sources that a catalogue file describes; paths are relative to the file's folder.
 
     Raises:
         UsageError: the file cannot be read, or a key or value in it is not allowed.
@@ -111,7 +111,7 @@ def read_catalogue(path: str) -> dict[str, Source]:
     sources = {}
     for corpus in catalogue.corpora:
         if corpus.id in sources:
-            raise UsageError(f"{path}: corpora: {corpus.id} stands there twice; rename one")
+            raise UsageError(f"{path}: corpora: {corpus.id} is listed twice; rename one")
         for name, place in (("path", corpus.path), ("media", corpus.media)):
             scheme = place.partition("://")[0]
             if "://" in place and scheme not in known_implementations:

@@ -1,6 +1,6 @@
-"""Published chats to turns: roles, order, empty answers, and where the media go.
+"""Turns from published chats: roles, order, empty answers, and the places of media.
 
-Every rule here is one that a published corpus needs; what is left out is counted on the row.
+Each rule is one that a published corpus needs. Turns that are dropped are counted on the row.
 """
 
 import re
@@ -25,45 +25,45 @@ Message = tuple[Role, str]
 
 
 def messages_of(row: Row, entries: Iterable[Any]) -> list[Message]:
-    """Return (role, text) of LLaVA-style or OpenAI-style entries, in a lawful order.
+    """Return (role, text) of LLaVA-style or OpenAI-style entries, each question with its answer.
 
     Both `from`/`value` and `role`/`content` are read. An answer before any question, a second
-    answer in a row, a question without an answer and an empty turn are left out and counted.
+    answer in a row, a question without an answer and an empty turn are dropped and counted.
 
     Raises:
-        RowError: an entry has no known role, or no question with an answer is left.
+        RowError: an entry has no known role, or no question has an answer.
     """
-    lawful: list[Message] = []
+    ordered: list[Message] = []
     system: Message | None = None
-    asked: str | None = None
+    question: str | None = None
     for entry in entries:
         role, text = _message(entry)
         if role == "system":
             system = system or ((role, text) if text else None)
         elif role == "user":
-            if asked is not None:
+            if question is not None:
                 row.drop_turn("turn-unanswered")
-            asked = text
-        elif asked is None:
+            question = text
+        elif question is None:
             row.drop_turn("turn-order")
         elif not text:
             row.drop_turn("answer-empty")
-            asked = None
+            question = None
         else:
-            lawful += [("user", asked), ("assistant", text)]
-            asked = None
-    if asked is not None:
+            ordered += [("user", question), ("assistant", text)]
+            question = None
+    if question is not None:
         row.drop_turn("turn-unanswered")
-    if not lawful:
+    if not ordered:
         raise RowError("no-turns", "no question with an answer")
-    return [system, *lawful] if system else lawful
+    return [system, *ordered] if system else ordered
 
 
 def pairs_of(row: Row, entries: Iterable[Any]) -> list[Message]:
-    """Return messages of Cauldron-style {user, assistant} pairs; empty ones are counted.
+    """Return (role, text) of Cauldron-style {user, assistant} pairs; empty ones are counted.
 
     Raises:
-        RowError: no pair is left.
+        RowError: no question has an answer.
     """
     found: list[Message] = []
     for entry in entries:
@@ -87,20 +87,20 @@ def turns_with_media(
     placeholders: Sequence[str] = IMAGE,
     otherwise: Literal["refuse", "front"] = "front",
 ) -> tuple[Turn, ...]:
-    """Return turns with the media where their placeholders stand in the questions.
+    """Return turns with the media at their placeholders in the questions.
 
-    No placeholder at all: every medium goes before the first question. As many in the first
-    question as media, or in all questions together: each in its place. Any other number:
-    `otherwise`. Placeholders in answers are text.
+    Without placeholders, every medium goes before the first question. If all questions together, or
+    the first one, have as many placeholders as there are media, each medium replaces one. For any
+    other number see `otherwise`. Placeholders in answers are text.
 
     Args:
-        messages: of `messages_of` or `pairs_of`.
-        media: how many the sample has.
-        placeholders: the marks this corpus uses.
-        otherwise: refuse the row, or put all media before the first question.
+        messages: from `messages_of` or `pairs_of`.
+        media: number of media of the sample.
+        placeholders: the marks that this corpus uses.
+        otherwise: refuse the row, or put all media before the first question and remove the marks.
 
     Raises:
-        RowError: the numbers differ and the corpus wants that refused.
+        RowError: the numbers differ and `otherwise` is "refuse".
     """
     marks = re.compile(r"\s*(?:" + "|".join(map(re.escape, placeholders)) + r")\s*")
     counts = [len(marks.findall(text)) for role, text in messages if role == "user"]

@@ -1,4 +1,4 @@
-"""Plain documents for language modelling: one row, one text, no chat."""
+"""Samples from plain documents for language modelling: one row, one text, no chat."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from smolmix.sample import Part, Sample, Turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """Adapts a row whose `text` is a document."""
+    """The adapter of rows with a document in one column, as text or as a list of paragraphs."""
 
     text: str = "text"  # the column
-    key: str = "id"  # the column with the row's own id; "" where there is none
+    key: str = "id"  # the column with the row's own id; "" if there is none
     category: str = "text"
     licences: str = ""  # a column with the row's own licences: a text or a list of texts
-    tags: tuple[str, ...] = ()  # columns kept as tags, where they are text
+    tags: tuple[str, ...] = ()  # columns kept as tags, if their value is text
 
     def __call__(self, row: Row) -> tuple[Sample]:
         """Return the row's one sample."""

@@ -1,6 +1,6 @@
-"""Questions for corpora that publish answers only: a small, varied set, picked by the sample.
+"""Questions for corpora that publish answers only: a few of each kind, chosen by the sample's key.
 
-The pick depends on the sample's key alone, so it is the same on every run and in any row order.
+The choice depends on the key alone, so it is the same on every run and in any order of rows.
 """
 
 from collections.abc import Sequence
@@ -43,5 +43,5 @@ DESCRIBE_IMAGE = (
 
 
 def pick(prompts: Sequence[str], key: str) -> str:
-    """Return the prompt that belongs to `key`."""
+    """Return one of the prompts, always the same for the same key."""
     return prompts[xxhash.xxh3_64_intdigest(key.encode()) % len(prompts)]

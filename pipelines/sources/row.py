@@ -1,4 +1,4 @@
-"""One published row as an adapter sees it, and how it makes samples of it."""
+"""One published row, with the methods that adapters read it and build samples with."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from smolmix.sample import FIND, Cot, Media, MediaKind, MediaRef, Modality, Samp
 
 
 class RowError(Exception):
-    """The row gives no sample: a fixed word, and what was found."""
+    """Raised by an adapter: the row gives no sample."""
 
     def __init__(self, reason: str, detail: str = ""):
-        """Say why; reading the row turns this into a `Dropped`."""
+        """Give the reason, a short fixed word, and what was found; it becomes a `Dropped`."""
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
 
 
 class Row(Struct, kw_only=True, gc=False):
-    """A row's values, and the place it came from; adapting it fills the last two."""
+    """A row's values and its origin; adapting it fills `turns_dropped` and `blobs`."""
 
     values: Mapping[str, Any]
     corpus: str
@@ -30,10 +30,10 @@ class Row(Struct, kw_only=True, gc=False):
     subset: str = ""
     split: Split = "train"
     turns_dropped: dict[str, int] = field(default_factory=dict)  # reason -> turns
-    blobs: dict[MediaRef, bytes] = field(default_factory=dict)  # media already in hand
+    blobs: dict[MediaRef, bytes] = field(default_factory=dict)  # bytes of media in the row itself
 
     def text(self, name: str, *, required: bool = True) -> str:
-        """Return a text value, stripped.
+        """Return a text value without surrounding white space.
 
         Raises:
             RowError: it is missing, empty or not text.
@@ -49,7 +49,7 @@ class Row(Struct, kw_only=True, gc=False):
         return value
 
     def list(self, name: str) -> list[Any]:
-        """Return a list value; missing is empty.
+        """Return a list value; a missing one is empty.
 
         Raises:
             RowError: it is something else.
@@ -62,11 +62,11 @@ class Row(Struct, kw_only=True, gc=False):
         return value
 
     def drop_turn(self, reason: str) -> None:
-        """Count a turn left out of a row that stays."""
+        """Count a turn that is dropped from a row that is kept."""
         self.turns_dropped[reason] = self.turns_dropped.get(reason, 0) + 1
 
     def cell(self, column: str, index: int | None = None, *, kind: MediaKind = "image") -> Media:
-        """Return the medium whose bytes are in this row's parquet cell.
+        """Return the medium whose bytes are in a parquet cell of this row.
 
         Raises:
             RowError: the cell is empty.
@@ -82,12 +82,12 @@ class Row(Struct, kw_only=True, gc=False):
         return Media(kind=kind, refs=(ref,))
 
     def find(self, *names: str, kind: MediaKind = "image", fps: float = 0.0) -> Media:
-        """Return a medium that rows only name; reading looks the names up, first match wins.
+        """Return a medium that the row only names; it is looked up later, first match first.
 
         Args:
-            names: where it may lie, relative to the corpus's folder, best first.
+            names: paths below the corpus's folder at which it may be stored, best first.
             kind: image or video; a video found as a folder of images becomes "frames".
-            fps: of the frames, where the corpus says.
+            fps: of the frames, if the corpus states it.
         """
         return Media(kind=kind, refs=(MediaRef(uri=FIND + "\n".join(names)),), fps=fps)
 
@@ -108,9 +108,9 @@ class Row(Struct, kw_only=True, gc=False):
     ) -> Sample:
         """Return one sample of this row.
 
-        Its id is the row's own key, where it has one, and a digest of what the sample says and
-        shows: ids that repeat or are missing in a corpus never collide, and the order of rows
-        does not matter.
+        Its id is the row's own key, if it has one, and a digest of the sample's text and media. So
+        ids that repeat or are missing in a corpus never collide, and the order of rows does not
+        matter.
 
         Raises:
             RowError: its text cannot be stored.

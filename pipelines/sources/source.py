@@ -1,4 +1,4 @@
-"""What a corpus is: where its files come from, how rows lie in them, what a row becomes."""
+"""The description of a corpus: where its files are, their format, and what samples a row gives."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ class Subset:
 
     name: str
     rows: int | None = None
-    licence: str = ""  # where it differs from the corpus's
+    licence: str = ""  # if it differs from that of the corpus
     note: str = ""
 
 
@@ -55,20 +55,20 @@ class Http:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """Files written by this machine: copied out of an installed package, or generated."""
+    """Files written on this machine: copied out of an installed package, or generated."""
 
     kind: Literal["package", "generated"]
-    name: str  # the package, or what generates
+    name: str  # of the package or the generator
     revision: Callable[[], str]
     write: Callable[[Path], None]  # into an empty folder; the same bytes each time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Local:
-    """Files the user already has, read where they lie."""
+    """The user's own files, which are not copied if they are on a local disk."""
 
     url: str  # a folder on disk or on any fsspec store
-    media: str = ""  # the folder of the media, where it is another
+    media: str = ""  # the folder of the media, if it is another
 
 
 Origin = Hub | Http | Generated | Local
@@ -76,12 +76,12 @@ Origin = Hub | Http | Generated | Local
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One corpus. `adapt` turns one published row into samples; it never opens media."""
+    """One corpus. `adapt` returns the samples of one published row; it never opens media."""
 
     id: str
     title: str
     role: Role
-    modality: str  # text | image | multi-image | video: of most of its samples
+    modality: str  # of most samples: text | image | multi-image | video
     licence: str
     origin: Origin
     format: FileFormat
@@ -89,24 +89,24 @@ class Source:
     rows_in: tuple[str, ...]  # globs, relative to the revision's folder: files that hold rows
     media_in: tuple[str, ...] = ()  # globs: archives and loose files that rows name
     rows_not_in: tuple[str, ...] = ()  # globs: exceptions to `rows_in`
-    expand: Callable[[str, bytes], Iterable[tuple[str, bytes]]] | None = None  # at rewriting:
-    # a member of an archive becomes these members (an ink also becomes its picture)
-    version: int = 1  # of the adapter: raise it when the same row gives other samples
+    # When an archive is rewritten: the members that one member becomes (ink also gives a picture).
+    expand: Callable[[str, bytes], Iterable[tuple[str, bytes]]] | None = None
+    version: int = 1  # of the adapter; raise it when the same row gives other samples
     gated: bool = False
     rows: int | None = None
-    verified: bool = True  # format and columns were seen in a primary source
+    verified: bool = True  # format and columns were checked in a primary source
     unverified: str = ""  # what was not
     subsets: tuple[Subset, ...] = ()
     subset_of: str = ""  # regex over a row file's path; its group 1 is the subset
     heldout: str = ""  # regex over a row file's path: rows kept for evaluation only
     warnings: tuple[str, ...] = ()
-    refused: str = ""  # why it cannot be fetched at all, and what to use instead
+    refused: str = ""  # why it cannot be fetched, and what to use instead
     catalogue: dict[str, Any] | None = None  # the entry of a user's own catalogue
-    media_from_user: str = ""  # where the user gets media that is not published with the rows
+    media_from_user: str = ""  # where to get media that are not published with the rows
 
     @property
     def hub_id(self) -> str:
-        """Where it is published: a hub id, an address, or a package."""
+        """Where it is published: a hub id, an address, a package or a folder."""
         if isinstance(self.origin, Hub):
             return self.origin.repo
         if isinstance(self.origin, Http):
@@ -120,38 +120,33 @@ class Source:
             return self.origin.revision()
         return "local" if isinstance(self.origin, Local) else self.origin.revision
 
-    @property
-    def mixable(self) -> bool:
-        """Whether its samples may enter a mixture: benchmarks never do."""
-        return self.role != "benchmark"
-
     def holds_rows(self, path: str) -> bool:
-        """Whether the file, by its path in the revision's folder, holds rows."""
+        """Whether a file holds rows, by its path below the revision's folder."""
         return self._matches(path, self.rows_in) and not _any(path, self.rows_not_in)
 
     def holds_media(self, path: str) -> bool:
-        """Whether the file holds media that rows name."""
+        """Whether a file holds media that rows name."""
         return self._matches(path, self.media_in)
 
     def _matches(self, path: str, globs: Iterable[str]) -> bool:
-        """Whether a glob matches; the user's own files may have their endings in capitals."""
+        """Whether a glob matches; endings of a user's own files may be in capitals."""
         globs = tuple(globs)
         stem, dot, ending = path.rpartition(".")
         lower = f"{stem}{dot}{ending.lower()}"
         return _any(path, globs) or (self.role == "user" and _any(lower, globs))
 
     def subset(self, path: str) -> str:
-        """Return the subset a row file belongs to, from its path in the revision's folder."""
+        """Return the subset of a file of rows, by its path below the revision's folder, or ""."""
         return _group(self.subset_of, path) if self.subset_of else ""
 
     def licence_of(self, subset: str) -> str:
-        """Return the licence of a subset's rows."""
+        """Return the licence of the rows of a subset."""
         return next((s.licence for s in self.subsets if s.name == subset and s.licence), "") or (
             self.licence
         )
 
     def split(self, path: str) -> Split:
-        """Return the split a row file belongs to."""
+        """Return the split of a file of rows."""
         held = self.role == "benchmark" or (self.heldout and re.search(self.heldout, path))
         return "heldout" if held else "train"
 

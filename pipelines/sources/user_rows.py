@@ -1,4 +1,4 @@
-"""Rows of a user's own data: chats, Cauldron-style pairs, or a medium with its caption."""
+"""Samples from rows of a user's own data: chats, Cauldron-style pairs, or captioned media."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.sample import Cot, Media, MediaKind, Sample, Turn, turns_of
 
 VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
-WRONG = "_wrong"  # of a row that fetch made: what is the matter with the user's line
+WRONG = "_wrong"  # in a row that fetch wrote: what is wrong with the user's line
 _CAPTIONS = ("caption", "text", "txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRow:
-    """Adapts rows of any format a catalogue knows, by the fields a row has."""
+    """The adapter of all formats that a catalogue knows; it goes by the fields that a row has."""
 
     category: str
     cot: Cot = "none"
-    root: str = ""  # where media lie; rows may name them by their whole path
+    root: str = ""  # the folder of the media; rows may name them by their full path
 
     def __call__(self, row: Row) -> Iterator[Sample]:
         """Yield the row's one sample."""
@@ -34,7 +34,7 @@ class UserRow:
             media=media,
             category=self.category,
             cot=self.cot,
-            cot_evidence="the catalogue says so" if self.cot == "declared" else "",
+            cot_evidence="declared in the catalogue" if self.cot == "declared" else "",
         )
 
     def _media(self, row: Row) -> list[Media]:
@@ -57,7 +57,7 @@ class UserRow:
     def _one(
         self, row: Row, field: str, value: Any, at: int | None, kind: MediaKind | None = None
     ) -> Media:
-        """Return a medium that lies in its cell, or that the cell names."""
+        """Return a medium whose bytes are in a cell, or that a cell names."""
         if isinstance(value, dict) and not value.get("bytes") and value.get("path"):
             value = value["path"]
         if isinstance(value, str):
@@ -89,21 +89,21 @@ def _turns(row: Row, media: list[Media], key: str) -> tuple[Turn, ...]:
     if not media:
         return turns_of(("assistant", caption))
     prompts = DESCRIBE_VIDEO if media[0].kind == "video" else DESCRIBE_IMAGE
-    asked = pick(prompts, key if key != "None" else caption)
-    return turns_of(("user", [*range(len(media)), asked]), ("assistant", caption))
+    question = pick(prompts, key if key != "None" else caption)
+    return turns_of(("user", [*range(len(media)), question]), ("assistant", caption))
 
 
 def _plain(entry: Any) -> Any:
-    """Return a message whose content is a list of parts (OpenAI, transformers) as one text."""
+    """Return a message with one text, also if its content is a list of parts (OpenAI, TRL)."""
     if not isinstance(entry, dict) or not isinstance(parts := entry.get("content"), list):
         return entry
-    said = []
+    texts = []
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and isinstance(part.get("text"), str):
-            said.append(part["text"])
+            texts.append(part["text"])
         elif kind in ("image", "image_url", "video"):
-            said.append("<video>" if kind == "video" else "<image>")
+            texts.append("<video>" if kind == "video" else "<image>")
         else:
             raise RowError("field-type", f"a part of a message's content of type {kind!r}")
-    return {**entry, "content": "\n".join(said)}
+    return {**entry, "content": "\n".join(texts)}

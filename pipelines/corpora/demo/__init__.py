@@ -1,1 +1,1 @@
-"""What makes the corpora that this machine makes: drawn, written, or copied out of packages."""
+"""Demo corpora: drawn, written or copied out of installed packages, so that no hub is needed."""

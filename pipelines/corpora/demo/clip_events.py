@@ -1,6 +1,8 @@
-"""Clips of a shape that changes colour about once a second: order, count and length matter.
+"""Clip events: questions about a shape that changes colour about once a second.
 
-Subsets by length: short 1 to 2 s, medium 3 to 4 s, long 6 to 8 s.
+What is shown: a square on grey in 48 or 64 px, encoded as H.264 at 8 frames per second. What is
+asked: which colour is first or last, how many there are, what follows a colour; so the order and
+the number of frames matter. Subsets by length: short 1 to 2 s, medium 3 to 4 s, long 6 to 8 s.
 """
 
 import json
@@ -12,28 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smolmix.pipelines.corpora.demo.files import add, mp4
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 CLIPS = {"train": 720, "heldout": 150}  # a third of each length
-
 _FPS = 8
-
-_STEP = _FPS // 2  # frames between two places of the shape
-
+_STEP = _FPS // 2  # frames after which the shape moves
 _EDGES_PX = (48, 64)
-
 _LENGTHS: dict[str, dict[int, tuple[int, ...]]] = {  # seconds -> colours shown
     "short": {1: (2,), 2: (2, 3)},
     "medium": {3: (2, 3, 4), 4: (3, 4, 5)},
     "long": {6: (4, 5, 6), 8: (4, 5, 6)},
 }
-
 _COLOURS = {
     "red": (220, 40, 40),
     "green": (40, 170, 70),
@@ -98,7 +95,7 @@ def _questions(clip: _Clip, chance: random.Random) -> Iterator[tuple[str, str, s
 
 
 def write(folder: Path) -> None:
-    """Write the corpus's files: the same bytes each time."""
+    """Write the corpus's files into an empty folder, with the same bytes each time."""
     for split, count in CLIPS.items():
         lines: dict[str, list[str]] = {length: [] for length in _LENGTHS}
         with tarfile.open(folder / f"{split}.tar", "w", format=tarfile.USTAR_FORMAT) as archive:

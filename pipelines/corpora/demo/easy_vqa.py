@@ -1,7 +1,9 @@
-"""easy-VQA: real 64-px images of one coloured shape, with questions, out of the package.
+"""easy-VQA: questions about 64-px images of one coloured shape, copied out of package easy-vqa.
 
-Source: package easy-vqa 1.0 (MIT): 4,000 + 1,000 images, 38,575 + 9,673 questions. Answering
-from the question alone scores 67.0 % on its test split.
+One row an image, one sample a question. The test split is held out. Answering from the question
+alone, without the image, scores 67.0 % on it.
+
+Source: package easy-vqa 1.0 (MIT): 4,000 + 1,000 images, 38,575 + 9,673 questions.
 """
 
 import importlib.metadata
@@ -13,18 +15,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.pipelines.corpora.demo.packages import package_version
+from smolmix.pipelines.corpora.demo.files import package_version
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 PACKAGE = "easy-vqa"
-
 SHAPES = ("circle", "rectangle", "triangle")
-
 COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
-
 _SCHEMA = pa.schema(
     [
         ("image_id", pa.int64()),
@@ -58,7 +57,7 @@ def image_bytes(split: str, image: int) -> bytes:
 
 
 def write(folder: Path) -> None:
-    """Write the corpus's files: the same bytes each time."""
+    """Write the corpus's files into an empty folder, with the same bytes each time."""
     for split in ("train", "test"):
         rows = [
             {

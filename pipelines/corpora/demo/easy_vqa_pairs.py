@@ -1,4 +1,8 @@
-"""Questions over two easy-VQA images at once, composed from what the package says of each."""
+"""easy-VQA pairs: questions about two images at once.
+
+The images are those of easy-VQA's training split. What each shows is derived from its own
+questions and answers, so only images whose questions tell shape and colour are used.
+"""
 
 import random
 from collections.abc import Iterator
@@ -8,14 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smolmix.pipelines.corpora.demo.easy_vqa import COLOURS, PACKAGE, SHAPES, image_bytes, questions
-from smolmix.pipelines.corpora.demo.packages import package_version
+from smolmix.pipelines.corpora.demo.files import package_version
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source
 from smolmix.sample import Sample, turns_of
 
 PAIRS = 3_000
-
 _SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -66,7 +69,7 @@ def _ask(chance: random.Random, one: tuple[str, str], two: tuple[str, str]) -> t
 
 
 def write(folder: Path) -> None:
-    """Write the corpus's files: the same bytes each time."""
+    """Write the corpus's files into an empty folder, with the same bytes each time."""
     chance = random.Random("easy-vqa-pairs 1")
     shapes = known_shapes("train")
     images = sorted(shapes)

@@ -1,28 +1,28 @@
-"""Two kinds of short chat with nothing in common: tasks on words (a), and little stories (b)."""
+"""Made chats: two kinds of short chat with nothing in common, for ablations of mixtures of text.
+
+Subset a: one or two tasks on a list of words. Subset b: a request for a story and the story.
+"""
 
 import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from smolmix.pipelines.corpora.demo.files import lines
+from smolmix.pipelines.corpora.demo.files import text_lines
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 ROWS = {"a": 4_000, "b": 4_000, "heldout-a": 300, "heldout-b": 300}
-
 _VOCABULARY = (
     "anchor basket candle desert engine forest garden hammer island jacket kettle ladder meadow"
     " needle orchard pillow quarry ribbon saddle temple umbrella valley window yarn amber bridge"
     " copper dragon ember feather glacier harbour igloo jungle kernel lantern marble north oyster"
     " paper quilt river silver thunder violin whistle"
 )
-
 _WORDS = _VOCABULARY.split()
-
-_HEROES = lines(
+_HEROES = text_lines(
     """
     a young fox
     an old sailor
@@ -38,8 +38,7 @@ _HEROES = lines(
     the tall gardener
     """
 )
-
-_STARTS = lines(
+_STARTS = text_lines(
     """
     lived beside a quiet lake
     walked to the market before dawn
@@ -53,8 +52,7 @@ _STARTS = lines(
     waited for the first snow
     """
 )
-
-_TURNS = lines(
+_TURNS = text_lines(
     """
     A storm took the roof away.
     Somebody had left the gate open.
@@ -68,8 +66,7 @@ _TURNS = lines(
     Even the birds were silent that day.
     """
 )
-
-_DEEDS = lines(
+_DEEDS = text_lines(
     """
     So they built a raft from old doors.
     It took a week to repair what was lost.
@@ -81,8 +78,7 @@ _DEEDS = lines(
     They dug where the shadow ended.
     """
 )
-
-_ENDS = lines(
+_ENDS = text_lines(
     """
     In the end everybody ate soup.
     Since then the door is never locked.
@@ -94,7 +90,6 @@ _ENDS = lines(
     After that, winter came late every year.
     """
 )
-
 _ASKED = (
     "Tell me a story about {hero}.",
     "I would like to hear about {hero}.",
@@ -136,7 +131,7 @@ _KINDS: dict[str, Callable[[random.Random], Chat]] = {"a": _chat_a, "b": _chat_b
 
 
 def write(folder: Path) -> None:
-    """Write the corpus's files: the same bytes each time."""
+    """Write the corpus's files into an empty folder, with the same bytes each time."""
     chance = random.Random("made-chats 1")
     seen: set[str] = set()
     for name, count in ROWS.items():
@@ -156,7 +151,7 @@ def _adapt(row: Row) -> Iterator[Sample]:
 
 SOURCE = Source(
     id="made-chats",
-    title="Generated chats: tasks on words (a), little stories (b)",
+    title="Made chats: tasks on words (a), little stories (b)",
     role="demo",
     modality="text",
     licence="Apache-2.0",

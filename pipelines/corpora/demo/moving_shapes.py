@@ -1,4 +1,8 @@
-"""Short clips of one moving shape, encoded here as real H.264, and what moves where."""
+"""Moving shapes: five questions about each clip of one shape that moves in one direction.
+
+Clips are 2 to 4 s of H.264 at 8 frames per second, 64 to 96 px. The held-out clips have files of
+their own.
+"""
 
 import json
 import random
@@ -9,22 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smolmix.pipelines.corpora.demo.files import add, mp4
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 CLIPS = {"train": 400, "heldout": 80}
-
 _FPS = 8
-
 _EDGES_PX = (64, 80, 96)
-
 _SHAPES = ("circle", "square", "triangle")
-
 _COLOURS = {
     "red": (220, 40, 40),
     "green": (40, 170, 70),
@@ -32,7 +32,6 @@ _COLOURS = {
     "yellow": (235, 200, 30),
     "black": (20, 20, 20),
 }
-
 _WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 
@@ -103,7 +102,7 @@ def _questions(clip: Clip) -> Iterator[tuple[str, str]]:
 
 
 def write(folder: Path) -> None:
-    """Write the corpus's files: the same bytes each time."""
+    """Write the corpus's files into an empty folder, with the same bytes each time."""
     for split, count in CLIPS.items():
         lines = []
         with tarfile.open(folder / f"{split}.tar", "w", format=tarfile.USTAR_FORMAT) as archive:

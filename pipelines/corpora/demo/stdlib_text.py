@@ -1,7 +1,7 @@
-"""Long text that is on every machine: the sources of Python's standard library.
+"""Standard library text: the sources of Python's standard library, as long documents.
 
-Modules are cut between top-level statements into documents of at most 6,000 characters, about
-2,000 tokens, which is long for the demo's context.
+Every machine has them. Modules are cut between top-level statements into documents of at most
+6,000 characters, about 2,000 tokens, which is long for the demo's context.
 """
 
 import json

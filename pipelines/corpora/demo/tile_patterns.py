@@ -1,9 +1,9 @@
-"""Pictures of fine patterns, one or three to a picture, that only splitting shows.
+"""Tile patterns: questions about fine patterns that can only be seen when a picture is split.
 
-Patterns are stripes or checks of single pixels in two colours that add up to grey, in pictures of
-64 px: a 32-px sub-image of the nano profile shows them as they are; in the global tile, half as
-large, every one is the same plain grey. They lie on a grid of 8 px, the nano tower's patch: what
-is to be learned is where to look, not to see.
+Patterns are stripes or checks of single pixels in two colours whose mean is grey, one or three in a
+picture of 64 px. A 32-px sub-image of the nano profile shows them as they are; in the global image
+of half the size, each is the same plain grey. They are placed on a grid of 8 px, the nano vision
+tower's patch, so that a model has to learn where to look and not how to see.
 """
 
 import io
@@ -22,22 +22,20 @@ from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 IMAGES = {"train": 5_000, "heldout": 500}
-
 _EDGE_PX = 64
-
 _GRID_PX = 8
-
 _SQUARE_PX = 16
-
 _PLACES = ("top left", "top right", "bottom left", "bottom right")
-
 _PATTERNS = {  # two pixels by two, repeated
     "rows": ((1, 1), (-1, -1)),
     "columns": ((1, -1), (1, -1)),
     "checks": ((1, -1), (-1, 1)),
 }
-
-_COLOURS = {"red": (1, -1, -1), "green": (-1, 1, -1), "blue": (-1, -1, 1)}  # and its opposite
+_COLOURS = {
+    "red": (1, -1, -1),
+    "green": (-1, 1, -1),
+    "blue": (-1, -1, 1),
+}  # and the opposite
 
 Figure = tuple[str, str]  # colour, pattern
 
@@ -82,7 +80,7 @@ def _asked(number: int, chance: random.Random) -> tuple[dict[int, Figure], list[
 
 
 def write(folder: Path) -> None:
-    """Write the corpus's files: the same bytes each time."""
+    """Write the corpus's files into an empty folder, with the same bytes each time."""
     drawn: set[bytes] = set()
     for split, count in IMAGES.items():
         lines: dict[str, list[str]] = {}

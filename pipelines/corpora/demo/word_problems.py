@@ -1,4 +1,8 @@
-"""Short arithmetic word problems, half of them with the reasoning written out (declared CoT)."""
+"""Word problems: 2,000 short arithmetic problems of five kinds.
+
+Subset reasoned: the answer follows the written reasoning (declared chain of thought). Subset plain:
+the answer alone.
+"""
 
 import json
 import random
@@ -11,9 +15,7 @@ from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 COUNT = 2_000
-
 _NAMES = ("Ada", "Ben", "Chen", "Dina", "Emeka", "Fay", "Goran", "Hana", "Ivo", "Juno")
-
 _THINGS = ("apples", "books", "coins", "eggs", "marbles", "pencils", "shells", "stamps")
 
 Problem = tuple[str, str, int]  # question, reasoning, answer
@@ -78,7 +80,7 @@ _KINDS: tuple[Callable[[random.Random, str, str], Problem], ...] = (
 
 
 def write(folder: Path) -> None:
-    """Write the corpus's files: the same bytes each time."""
+    """Write the corpus's files into an empty folder, with the same bytes each time."""
     chance = random.Random("word-problems 1")
     seen: set[str] = set()
     lines: dict[str, list[str]] = {"reasoned": [], "plain": []}

@@ -1,4 +1,8 @@
-"""Sums of one step with small numbers, of one distribution, reasoned (declared CoT) or plain."""
+"""Worked sums: arithmetic problems of one step with numbers up to 18, for ablations.
+
+Subset reasoned has the reasoning before the answer (declared chain of thought), subset plain the
+answer alone. Both, and the held-out plain ones, come from one distribution.
+"""
 
 import json
 import random
@@ -11,24 +15,19 @@ from smolmix.pipelines.sources.source import Generated, Source, Subset
 from smolmix.sample import Sample, turns_of
 
 ROWS = {"reasoned": 5_000, "plain": 5_000, "heldout": 600}
-
 _PEOPLE = "Ada Ben Chen Dina Emeka Fay Goran Hana Ivo Juno Kofi Lena Milo Nora Omar Pia"
-
 _GOODS = (
     "apples books boxes bricks cards coins cups eggs keys leaves lemons marbles pears pencils plums"
     " shells stamps stones tickets toys"
 )
 
 _NAMES, _THINGS = _PEOPLE.split(), _GOODS.split()
-
 _PLACES = ("at school", "at home", "in a bag", "in the garden", "in the kitchen", "on a shelf")
-
 _MORE = (  # first number, second number, name, things, place -> the question
     "{name} has {a} {things} {place} and finds {b} more. How many {things} are there now?",
     "There are {a} {things} {place}. {name} brings {b}. How many {things} are there now?",
     "{name} counts {a} {things} {place}, then gets {b}. How many {things} does {name} have?",
 )
-
 _LESS = (
     "{name} has {a} {things} {place} and gives {b} away. How many {things} are left?",
     "There are {a} {things} {place}. {name} takes {b}. How many {things} are left?",
@@ -57,7 +56,7 @@ def _problem(chance: random.Random) -> dict[str, str]:
 
 
 def write(folder: Path) -> None:
-    """Write the corpus's files: the same bytes each time."""
+    """Write the corpus's files into an empty folder, with the same bytes each time."""
     chance = random.Random("worked-sums 1")
     seen: set[str] = set()
     for name, count in ROWS.items():

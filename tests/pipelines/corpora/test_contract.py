@@ -177,7 +177,6 @@ def test_the_catalogue_says_what_a_user_must_know(name: str) -> None:
     assert source.licence
     assert source.hub_id
     assert source.verified or source.unverified, "say what could not be verified"
-    assert source.mixable == (source.role != "benchmark")
 
 
 @pytest.mark.parametrize("name", REFUSED)
