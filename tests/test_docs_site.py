@@ -157,3 +157,17 @@ def test_every_option_of_the_documents_is_one_that_help_shows() -> None:
                 unknown.append(f"{document.relative_to(ROOT)}: {option}")
     assert checked >= 150
     assert unknown == []
+
+
+def test_every_file_of_the_repository_that_documents_mention_exists() -> None:
+    tops = "pipelines|mixtures|model|tokenize|src|tests|benchmarks|docs|examples"
+    checked, missing = 0, []
+    for document in _documents():
+        for path in re.findall(
+            rf"`((?:{tops})/[\w./-]+\.(?:py|yaml|jsonl|csv|js|css))`", document.read_text()
+        ):
+            checked += 1
+            if not (ROOT / path).exists():
+                missing.append(f"{document.relative_to(ROOT)}: {path}")
+    assert checked >= 15
+    assert missing == []
