@@ -134,7 +134,7 @@ def test_every_command_of_the_documents_is_one_that_smolmix_takes() -> None:
 
 
 # Options of other programs that the documents mention.
-_FOREIGN = {"--batch_size", "--data", "--model", "--model_args", "--no-deps",
+_FOREIGN = {"--batch_size", "--data", "--model", "--model_args", "--no-deps", "--no-sync",
             "--tasks", "--work-dir", "--help"}  # fmt: skip
 
 
