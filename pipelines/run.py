@@ -1,29 +1,28 @@
-"""One recipe from nothing to a report: every stage in order, what is whole skipped.
+"""All steps of a recipe in order: fetch, curate, mix, tokenize, train, evaluate, report.
 
-Each step is the same function that its verb calls; nothing happens here that a verb cannot do.
+Each step is the function that its own verb calls, and skips what is finished already. `run` is the
+whole method; the functions before it are its steps.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 from smolmix.engine.lock import locked
 from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
-from smolmix.errors import UsageError
 from smolmix.mixtures.built import run as mixing
 from smolmix.mixtures.built import summary
 from smolmix.mixtures.selection.lock import Lock, read_lock
 from smolmix.mixtures.selection.reader import is_built
-from smolmix.mixtures.spec.catalogue import corpora_of
-from smolmix.mixtures.spec.load import Reading, parse_spec, read_spec
-from smolmix.model.train.recipe import Recipe, load_recipe
+from smolmix.mixtures.spec.load import Reading
 from smolmix.pipelines.corpora import source_of
 from smolmix.pipelines.curate import policy as policies
 from smolmix.pipelines.curate.run import curate_corpus
 from smolmix.pipelines.curate.waterfall import Waterfall, waterfall
 from smolmix.pipelines.fetch.run import fetch
+from smolmix.pipelines.journey import Journey
 from smolmix.pipelines.pretokenize import run as pretokenize
 from smolmix.pipelines.pretokenize.counts import ensure_counts
 from smolmix.pipelines.report.run import build_report
@@ -50,88 +49,6 @@ class Outcome:
         started = time.monotonic()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Journey:
-    """A recipe, the specs it needs, and where and how it runs."""
-
-    recipe: Recipe
-    readings: dict[str, Reading]  # mixture -> spec
-    workspace: Workspace
-    options: RunOptions = IN_THIS_PROCESS
-    partial: bool = False  # mixtures are built without what was never published
-
-    @property
-    def mixed(self) -> list[str]:
-        """Corpora that the mixtures draw from."""
-        return sorted({c for r in self.readings.values() for c in corpora_of(r.spec)})
-
-    @property
-    def corpora(self) -> list[str]:
-        """Corpora of the mixtures and of the evaluation."""
-        return sorted({*self.mixed, *self.recipe.evaluate})
-
-
-def plan_journey(
-    recipe_file: str,
-    workspace: Workspace,
-    *,
-    options: RunOptions = IN_THIS_PROCESS,
-    partial: bool = False,
-) -> Journey:
-    """Read the recipe and every spec it names, before any work.
-
-    Raises:
-        UsageError: one is missing or wrong, names an unknown corpus, differs in profile, or names
-            what was never published and `partial` is off.
-    """
-    recipe = load_recipe(recipe_file)
-    readings = {s.mixture: _as_trained(read_spec(s.mixture), recipe) for s in recipe.stages}
-    if not partial:
-        for reading in readings.values():
-            mixing.check_published(reading)
-    journey = journey_of(recipe, readings, workspace, options=options)
-    return replace(journey, partial=partial)
-
-
-def _as_trained(reading: Reading, recipe: Recipe) -> Reading:
-    """Return the mixture under the recipe's profile, where it names none of its own."""
-    if "profile" in reading.raw:
-        return reading
-    profile = recipe.profile.model_dump(exclude_defaults=True)
-    whole = parse_spec({**reading.raw, "profile": profile}, reading.path)
-    return replace(whole, sources=reading.sources)
-
-
-def journey_of(
-    recipe: Recipe,
-    readings: dict[str, Reading],
-    workspace: Workspace,
-    *,
-    options: RunOptions = IN_THIS_PROCESS,
-) -> Journey:
-    """Return the journey of a recipe over specs that are read, checked against each other.
-
-    Raises:
-        UsageError: they differ in profile, or a corpus is unknown.
-    """
-    for reading in readings.values():
-        wanted, found = recipe.full_profile().name, mixing.spec_profile(reading.spec).name
-        if wanted != found:
-            raise UsageError(
-                f"{reading.path}: profile is {found}, the recipe {recipe.name} trains on {wanted}; "
-                "write the same profile in both"
-            )
-    journey = Journey(
-        recipe=recipe,
-        readings=readings,
-        workspace=workspace,
-        options=options,
-    )
-    for name in journey.corpora:
-        source_of(name, workspace)
-    return journey
 
 
 def fetch_and_curate(
@@ -190,7 +107,8 @@ def train_and_evaluate(journey: Journey, outcome: Outcome, say: Callable[[str], 
     from smolmix.model.train.train import train
 
     workspace, recipe = journey.workspace, journey.recipe
-    with outcome.step("train", say), Watcher() as watch:
+    watcher = nullcontext(_unwatched) if journey.options.quiet else Watcher()
+    with outcome.step("train", say), watcher as watch:
         run = local_run(workspace.run(recipe.name))
         with locked(workspace.run(recipe.name)):
             outcome.trained = train(recipe, run, open_stages(workspace, recipe), watch=watch)
@@ -200,8 +118,12 @@ def train_and_evaluate(journey: Journey, outcome: Outcome, say: Callable[[str], 
             outcome.evaluations[corpus] = evaluate_corpus(opened, workspace, corpus)
 
 
+def _unwatched(_stage: object, _progress: object) -> None:
+    """Show nothing after a step."""
+
+
 def run(journey: Journey, say: Callable[[str], None]) -> Outcome:
-    """Do the whole recipe; return what was done."""
+    """Run all steps of a recipe; return what each of them did."""
     outcome = Outcome(recipe=journey.recipe.name)
     fetch_and_curate(
         journey.corpora,

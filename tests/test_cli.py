@@ -5,12 +5,16 @@ import re
 import signal
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import smolmix
 from smolmix.cli import app
 
 VERBS = sorted(get_command(app).commands)  # type: ignore[attr-defined]  # a group
@@ -90,9 +94,9 @@ def test_a_missing_spec_is_named(tmp_path: Path, verb: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        ("report", "--workspace workspace: not there"),
+        ("report", "--workspace workspace: no such folder"),
         ("stats -w s4://b/c", "--workspace s4://b/c: Protocol not known: s4"),
-        ("build here.csv --preset nano", "here.csv: a file; name a folder to be made"),
+        ("build here.csv --preset nano", "here.csv: a file; name a new folder"),
         ("fetch easy-vqa --max-bytes -3", "--max-bytes -3: not a size"),
         ("fetch easy-vqa --max-bytes 3X", "--max-bytes 3X: not a size"),
         ("fetch easy-vqa --revision main", "--revision chooses among published files"),
@@ -147,6 +151,95 @@ def test_an_earlier_spelling_is_accepted_and_hidden_from_help(
     assert not re.search(rf"{option.split('=')[0]}(?![a-z-])", shown)
 
 
+def _options() -> Iterator[tuple[str, Any]]:
+    """Yield every option of every verb."""
+    group = get_command(app)
+    for name, verb in group.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(verb, "commands", None) or {name: verb}
+        for command in inner.values():
+            yield from ((command.name, p) for p in command.params if p.param_type_name == "option")
+
+
+def test_an_option_means_the_same_in_every_verb() -> None:
+    # The count that --examples and the like stand for is in the help of the verb itself.
+    helps: dict[str, set[str]] = defaultdict(set)
+    verbs: dict[str, int] = defaultdict(int)
+    for _, option in _options():
+        name = max(option.opts, key=len)
+        text = str(option.help).split("; default")[0].partition(" (")[0].partition(":")[0]
+        helps[name].add(text.rstrip("."))
+        verbs[name] += 1
+    assert {name: found for name, found in helps.items() if len(found) > 1} == {}
+    assert sum(count > 1 for count in verbs.values()) >= 10
+
+
+def test_every_verb_takes_quiet_and_verbose_and_short_help() -> None:
+    found: dict[str, set[str]] = defaultdict(set)
+    for verb, option in _options():
+        found[verb] |= set(option.opts)
+    assert len(found) >= 18
+    assert all({"-q", "-v"} <= options for options in found.values())
+    assert CliRunner().invoke(app, ["mix", "plan", "-h"]).output.startswith("Usage")
+
+
+def test_the_workspace_comes_from_the_environment_unless_it_is_given(tmp_path: Path) -> None:
+    def call(*arguments: str) -> str:
+        environment = {"SMOLMIX_WORKSPACE": str(tmp_path / "from-environment")}
+        done = CliRunner().invoke(app, ["stats", "curated/x", *arguments], env=environment)
+        return str(done.exception)
+
+    assert "from-environment" in call()
+    assert "from-environment" not in call("--workspace", str(tmp_path / "given"))
+
+
+def test_version_with_v_names_the_libraries_and_imports_none(tmp_path: Path) -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from smolmix.cli import app; "
+        "print(CliRunner().invoke(app, ['--version', '-v']).output); "
+        "print([m for m in ('torch', 'transformers', 'ray') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.split()
+    assert lines[0] == "smolmix"
+    assert {"torch", "transformers", "ray"} <= set(lines)
+    assert lines[-1] == "[]"
+    assert CliRunner().invoke(app, ["--version"]).output == f"smolmix {smolmix.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        ("train demmo", "did you mean 'demo'?"),
+        ("run demmo", "did you mean 'demo'?"),
+        ("run bad.yaml", "nmae"),
+        ("mix plan starrter", "did you mean 'starter'?"),
+        ("mix build starrter", "did you mean 'starter'?"),
+        ("ablate image-spliting", "did you mean 'image-splitting'?"),
+        ("fetch easy-vqq", "did you mean 'easy-vqa'?"),
+        ("curate easy-vqq", "did you mean 'easy-vqa'?"),
+        ("tokenize mnie", "did you mean 'mine'?"),
+    ],
+)
+def test_a_typo_is_answered_before_anything_heavy_is_imported(
+    tmp_path: Path, call: str, hint: str
+) -> None:
+    (tmp_path / "bad.yaml").write_text("nmae: x\n")
+    (tmp_path / "workspace/mixtures/mine").mkdir(parents=True)
+    (tmp_path / "workspace/mixtures/mine/lock.json").write_text("{}")
+    code = (
+        "import sys\nfrom smolmix.cli import main\n"
+        "try:\n    main()\nfinally:\n"
+        "    print([m for m in ('torch', 'transformers', 'ray', 'polars') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *call.split()],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (1, 2)
+    assert hint in done.stderr
+    assert done.stdout.strip() == "[]"
+
+
 def test_training_on_what_is_not_tokenized_names_the_commands_that_are_missing(
     tmp_path: Path,
 ) -> None:
@@ -159,7 +252,7 @@ def test_training_on_what_is_not_tokenized_names_the_commands_that_are_missing(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_ctrl_c_says_that_what_is_whole_is_kept(tmp_path: Path) -> None:
+def test_ctrl_c_says_that_what_is_finished_is_kept(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "spec.yaml")  # reading it waits for what never comes
     called = subprocess.Popen(
         [sys.executable, "-c", "from smolmix.cli import main; main()", "mix", "plan", "spec.yaml"],
@@ -172,4 +265,6 @@ def test_ctrl_c_says_that_what_is_whole_is_kept(tmp_path: Path) -> None:
         called.send_signal(signal.SIGINT)
         _, said = called.communicate(timeout=60)
     assert called.returncode == 130
-    assert said.strip() == "smolmix: interrupted; what is whole is kept, run the same again"
+    assert said.strip() == (
+        "smolmix: interrupted; what is finished is kept; run the same command again to continue"
+    )

@@ -22,7 +22,13 @@ from smolmix.mixtures.selection.lock import (
 )
 from smolmix.mixtures.selection.reader import SELECTION_SCHEMA, write_selection
 from smolmix.mixtures.solve.solve import Mix, arrange, solve_spec
-from smolmix.mixtures.spec.catalogue import Catalogue, check_corpora, check_gated, published
+from smolmix.mixtures.spec.catalogue import (
+    Catalogue,
+    check_corpora,
+    check_gated,
+    check_published,
+    published,
+)
 from smolmix.mixtures.spec.catalogue import corpora_of as corpora_of
 from smolmix.mixtures.spec.load import Reading, parse_spec
 from smolmix.mixtures.spec.spec import Spec
@@ -130,22 +136,6 @@ def _solution(mix: Mix) -> tuple[StratumLock, ...]:
         )
         for i, s in enumerate(mix.candidates.strata)
     )
-
-
-def check_published(reading: Reading) -> None:
-    """Refuse a mixture with components whose data are not public.
-
-    Raises:
-        UsageError: one line for each, with the reason.
-    """
-    components = reading.spec.components.items()
-    missing = [f"  {name}: {c.unpublished}" for name, c in components if c.unpublished]
-    if missing:
-        raise UsageError(
-            f"{reading.path}: {len(missing)} components were never published:\n"
-            + "\n".join(missing)
-            + "\n--partial builds the mixture without them"
-        )
 
 
 def build(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from smolmix.errors import UsageError, nearest
+from smolmix.mixtures.spec.load import Reading
 from smolmix.mixtures.spec.spec import Spec
 
 
@@ -84,3 +85,19 @@ def published(spec: Spec) -> list[str]:
 def corpora_of(spec: Spec) -> list[str]:
     """Return the corpora that a build of the spec reads."""
     return sorted({spec.components[name].corpus for name in published(spec)})
+
+
+def check_published(reading: Reading) -> None:
+    """Refuse a mixture with components whose data was never published.
+
+    Raises:
+        UsageError: one line for each, with the reason.
+    """
+    components = reading.spec.components.items()
+    missing = [f"  {name}: {c.unpublished}" for name, c in components if c.unpublished]
+    if missing:
+        raise UsageError(
+            f"{reading.path}: {len(missing)} components were never published:\n"
+            + "\n".join(missing)
+            + "\n--partial builds the mixture without them"
+        )

@@ -9,11 +9,12 @@ from pathlib import Path
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.errors import UsageError
-from smolmix.pipelines import run as journeys
+from smolmix.pipelines import run as steps
 from smolmix.pipelines.ablations import table, trial
 from smolmix.pipelines.ablations.effects import AblationResult, ablation_result
 from smolmix.pipelines.ablations.plan import AblationPlan, Trial
 from smolmix.pipelines.curate import policy as policies
+from smolmix.pipelines.journey import journey_of
 from smolmix.storage import Folder, digest_json
 from smolmix.workspace import Workspace
 
@@ -38,7 +39,7 @@ def check(plan: AblationPlan, workspace: Workspace) -> None:
             with different policies are to run in a workspace that is not on a local disk.
     """
     for one in plan.trials:
-        journeys.journey_of(one.recipe, one.readings, workspace)
+        journey_of(one.recipe, one.readings, workspace)
     if len(_policies(plan)) > 1 and not workspace.is_local:
         raise UsageError(
             f"{plan.path}: {', '.join(_policies(plan))}: arms with different policies need a "
@@ -92,11 +93,9 @@ def ablate(
     for policy in _policies(plan):
         place = _place(workspace, plan, policy)
         trials = [t for t in plan.trials if t.policy == policy]
-        done = journeys.Outcome(recipe=plan.name)
-        corpora = {
-            c for t in trials for c in journeys.journey_of(t.recipe, t.readings, place).corpora
-        }
-        journeys.fetch_and_curate(
+        done = steps.Outcome(recipe=plan.name)
+        corpora = {c for t in trials for c in journey_of(t.recipe, t.readings, place).corpora}
+        steps.fetch_and_curate(
             sorted(corpora), place, done, say,
             policy=policy, options=options,
         )  # fmt: skip
@@ -126,11 +125,9 @@ def ablate(
 
 def _sequences(one: Trial, workspace: Workspace, options: RunOptions) -> Sequence[str]:
     """Build and tokenize a trial's mixtures; return the digests of its stages' sequences."""
-    journey = journeys.journey_of(
-        one.recipe, one.readings, workspace, options=replace(options, quiet=True)
-    )
-    done = journeys.Outcome(recipe=one.recipe.name)
-    journeys.mix_and_tokenize(journey, done, lambda _: None)
+    journey = journey_of(one.recipe, one.readings, workspace, options=replace(options, quiet=True))
+    done = steps.Outcome(recipe=one.recipe.name)
+    steps.mix_and_tokenize(journey, done, lambda _: None)
     return [done.tokenized[stage.mixture].record.digest for stage in one.recipe.stages]
 
 

@@ -12,7 +12,6 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from smolmix.config import StrictModel, mapping_in, read_mapping, validated
 from smolmix.errors import UsageError, nearest
-from smolmix.pipelines.curate.measure.model_scores import SCORERS
 from smolmix.pipelines.curate.rules import RULES
 from smolmix.pipelines.curate.rules.quality import ScoreLow
 from smolmix.pipelines.curate.rules.rule import MeasuredSample, Rule
@@ -92,12 +91,16 @@ def _rule(where: str, entry: Mapping[str, Any]) -> Rule:
                 f"{where}.{name}: threshold {key!r} is unknown; known: {allowed}"
                 f"{nearest(key, wanted)}"
             )
-    if rule is ScoreLow and known.get("scorer") not in SCORERS:
+    if rule is ScoreLow:
+        # Few policies use a scorer, and a mistake in the others is answered without polars.
+        from smolmix.pipelines.curate.measure.model_scores import SCORERS
+
         scorer = str(known.get("scorer"))
-        raise UsageError(
-            f"{where}.{name}.scorer: {scorer!r} is unknown; known: {', '.join(SCORERS)}"
-            f"{nearest(scorer, SCORERS)}"
-        )
+        if scorer not in SCORERS:
+            raise UsageError(
+                f"{where}.{name}.scorer: {scorer!r} is unknown; known: {', '.join(SCORERS)}"
+                f"{nearest(scorer, SCORERS)}"
+            )
     try:
         return TypeAdapter(rule).validate_python(known)
     except ValidationError as error:

@@ -142,7 +142,7 @@ def test_import_writes_a_spec(run: Run, tmp_path: Path, spec_file: Callable[...,
     path = spec_file(f"datasets: [{entry}]", "released.yaml")
     code, out, _ = run("mix", "import", str(path), "-o", str(tmp_path / "spec.yaml"))
     assert code == 0
-    assert "not carried: quality of 1 entries" in out
+    assert "not converted: quality of 1 entries" in out
     assert "unpublished" in (tmp_path / "spec.yaml").read_text()
 
 

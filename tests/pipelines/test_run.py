@@ -7,7 +7,7 @@ import pytest
 from smolmix.errors import UsageError
 from smolmix.mixtures.built.run import spec_profile
 from smolmix.model.train.recipe import RECIPES
-from smolmix.pipelines.run import plan_journey
+from smolmix.pipelines.journey import plan_journey
 from smolmix.workspace import Workspace
 
 RECIPE = """

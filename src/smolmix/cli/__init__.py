@@ -1,46 +1,50 @@
-"""The `smolmix` command: one module a room, each adding its verbs.
+"""The `smolmix` command: each module here adds its verbs.
 
 Nothing here imports Ray, torch or polars: a verb imports what it needs when it runs, so that
-`smolmix --help` answers at once.
+`smolmix --help` and a mistyped name are answered at once.
 """
 
 import importlib
 import os
 import signal
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from smolmix.cli.options import VERBOSITY, set_verbosity
 from smolmix.errors import SmolmixError, machine_error
 from smolmix.version import __version__
 
-# In the order of a day's work, which is the order of `smolmix --help`.
-_DAY = (
+# In the order of the pipeline, which is the order of `smolmix --help`.
+_ORDER = (
     "corpora", "fetch", "curate", "mix", "tokenize", "train", "evaluate", "generate", "run",
     "stats", "report", "browse", "verify", "export", "build", "ablate",
 )  # fmt: skip
-_ROOMS = ("corpora", "curate", "mix", "tokenize", "model", "inspect", "run", "ablate")
+_MODULES = ("corpora", "curate", "mix", "tokenize", "model", "inspect", "run", "ablate")
 
 _INTERRUPTED = 128 + signal.SIGINT
+_KEPT = "what is finished is kept; run the same command again to continue"
 
 
 class _InOrder(TyperGroup):
-    """Lists its verbs in the order of a day's work; typer puts groups of verbs last."""
+    """Lists its verbs in the order of the pipeline; typer puts groups of verbs last."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the verbs."""
-        return sorted(super().list_commands(ctx), key=_DAY.index)
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
 
 
 app = typer.Typer(
     name="smolmix",
     cls=_InOrder,
     no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,  # for --version
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "Rebuild SmolVLM's training data, and train a compact vision-language model on it.\n\n"
         "Example: smolmix run model/recipes/demo.yaml"
@@ -48,43 +52,59 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"smolmix {__version__}")
-        raise typer.Exit
+def _versions(verbose: bool) -> list[str]:
+    """Return smolmix's version and, if verbose, those of its libraries; imports none of them."""
+    from importlib import metadata
+
+    lines = [f"smolmix {__version__}"]
+    for library in ("torch", "transformers", "ray") if verbose else ():
+        try:
+            lines.append(f"{library} {metadata.version(library)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{library} is not installed")
+    return lines
 
 
 @app.callback()
 def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="With --version: also of torch, transformers, Ray."),
     ] = False,
 ) -> None:
-    pass
+    set_verbosity()
+    if version:
+        print("\n".join(_versions(verbose)))
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
-for _room in _ROOMS:
-    importlib.import_module(f"smolmix.cli.{_room}").add(app)
+for _module in _MODULES:
+    importlib.import_module(f"smolmix.cli.{_module}").add(app)
 
 
 def main() -> None:
     """Run the command line; a `SmolmixError` becomes one line and its exit code."""
     # Read when torch loads. Threads that spin while they wait make training ten times slower
-    # beside another process (seen here: 121 tokens/s instead of over 1,000).
+    # next to another process (measured: 121 tokens/s instead of over 1,000).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except SmolmixError as error:
+        if VERBOSITY.verbose:
+            traceback.print_exc()
         print(f"smolmix: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        said = machine_error(error)
-        if said is None:
+        reason = machine_error(error)
+        if reason is None:
             raise
-        print(f"smolmix: {said}; what is whole is kept, run the same again", file=sys.stderr)
+        print(f"smolmix: {reason}; {_KEPT}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as stop:
-        if stop.code == _INTERRUPTED:  # typer has caught Ctrl-C, and said nothing
-            print("smolmix: interrupted; what is whole is kept, run the same again",
-                  file=sys.stderr)  # fmt: skip
+        if stop.code == _INTERRUPTED:  # typer has caught Ctrl-C, and printed nothing
+            print(f"smolmix: interrupted; {_KEPT}", file=sys.stderr)
         raise

@@ -1,6 +1,5 @@
 """`smolmix ablate`: does a change help? Arms, seeds, intervals."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -8,44 +7,50 @@ import typer
 from smolmix.cli.options import (
     DEFAULT_WORKERS,
     DEFAULT_WORKSPACE,
+    DryRunOption,
     JsonOption,
     RayAddressOption,
     WorkersOption,
     WorkspaceOption,
+    add_verb,
+    note,
+    open_workspace,
+    print_json,
+    run_options,
 )
 
 
 def add(app: typer.Typer) -> None:
     """Register the verb."""
-    app.command(short_help="Ask whether a change helps.")(ablate)
+    add_verb(app, ablate, short_help="Run an ablation: does a change help?")
 
 
 def ablate(
     plan: Annotated[
         str,
         typer.Argument(
-            help="A plan's YAML file, or one that ships; a name that is none of them lists them."
+            help="A plan's YAML file, or one that ships, such as image-splitting or text-share."
         ),
     ],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     workers: WorkersOption = DEFAULT_WORKERS,
     ray_address: RayAddressOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and list the trials.")] = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train every arm of a plan under several seeds and say what the differences are.
+    """Run an ablation: train every arm of a plan under several seeds and compare the scores.
 
-    Killed anywhere, the same call goes on; trials that are whole are not run again.
+    The same command resumes a killed ablation; finished trials are not run again.
 
     Example: smolmix ablate image-splitting --workers 2
     """
-    from smolmix.cli.options import open_workspace, print_json
-    from smolmix.engine.stage import RunOptions
-    from smolmix.pipelines.ablations import run as ablations
     from smolmix.pipelines.ablations.plan import load_plan
-    from smolmix.pipelines.ablations.table import lines
 
     loaded, place = load_plan(plan), open_workspace(workspace)
+
+    from smolmix.pipelines.ablations import run as ablations
+    from smolmix.pipelines.ablations.table import lines
+
     ablations.check(loaded, place)
     if dry_run:
         for one in loaded.trials:
@@ -57,8 +62,8 @@ def ablate(
         return
     open_workspace(workspace, writable=True)
     made = ablations.ablate(
-        loaded, place, options=RunOptions(workers=workers, ray_address=ray_address),
-        say=lambda step: print(f"== {step}", file=sys.stderr),
+        loaded, place, options=run_options(workers, ray_address),
+        say=lambda step: note(f"== {step}"),
     )  # fmt: skip
     if as_json:
         print_json(made.folder.read_json(ablations.TABLE_JSON))

@@ -1,39 +1,46 @@
 """Verbs of the `corpora` room: the catalogue, and fetching."""
 
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smolmix.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
+from smolmix.cli.options import (
+    DEFAULT_WORKSPACE,
+    DryRunOption,
+    JsonOption,
+    WorkspaceOption,
+    add_verb,
+    note,
+    open_workspace,
+    print_json,
+)
 from smolmix.errors import UsageError
 
 if TYPE_CHECKING:
     from smolmix.pipelines.sources.source import Source
 
 CatalogueOption = Annotated[
-    str | None, typer.Option("--catalogue", help="A YAML file of your own corpora.")
+    str | None, typer.Option("--catalogue", help="A YAML file that describes your own corpora.")
 ]
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command(short_help="Show the catalogue of corpora.")(corpora)
-    app.command(short_help="Bring corpora into the workspace.")(fetch)
+    add_verb(app, corpora, short_help="Show the catalogue of corpora.")
+    add_verb(app, fetch, short_help="Download corpora into the workspace.")
 
 
 def corpora(
-    name: Annotated[str | None, typer.Argument(help="One corpus, in full.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show everything about this corpus.")] = None,
     catalogue: CatalogueOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the catalogue: every corpus with its licence, size and where it is published.
+    """Show the catalogue: every corpus with its licence, its size and where it is published.
 
     Example: smolmix corpora the-cauldron
     """
-    from smolmix.cli.options import print_json
     from smolmix.pipelines.corpora import SOURCES, source_of
     from smolmix.pipelines.corpora.table import entry, in_full, lines
 
@@ -56,47 +63,52 @@ def fetch(
     corpora: Annotated[list[str], typer.Argument(help="Ids of corpora.")],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Rows: bring files until they hold this many.")
+        int | None, typer.Option(min=1, help="Download files until they hold this many rows.")
     ] = None,
     files: Annotated[
-        list[str] | None, typer.Option(help="Glob over published paths; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Download the files that match this glob; may be repeated."),
     ] = None,
     max_bytes: Annotated[
-        str | None, typer.Option(help="Bring what fits, rows first: 500M, 20G.")
+        str | None, typer.Option(help="Download at most this much, rows first: 500M, 20G.")
     ] = None,
     annotations: Annotated[
-        bool, typer.Option("--annotations", help="Rows without the media that lie apart.")
+        bool,
+        typer.Option("--annotations", help="Fetch rows only; skip media stored in separate files."),
     ] = False,
     lock: Annotated[
         str | None,
-        typer.Option("--for", help="A mixture or its lock.json: only the media of its selection."),
+        typer.Option(
+            "--for", help="Fetch only the media that this mixture selects (name or lock.json)."
+        ),
     ] = None,
     media: Annotated[
-        str | None, typer.Option(help="Your folder of media that is not published.")
+        str | None, typer.Option(help="Your folder of media that are not published with the rows.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit to pin.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say files and bytes only.")] = False,
+    revision: Annotated[str | None, typer.Option(help="Fetch this branch, tag or commit.")] = None,
+    dry_run: DryRunOption = False,
     catalogue: CatalogueOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring corpora into the workspace: checked, resumable, pinned to a revision.
+    """Download corpora into the workspace: verified, resumable, pinned to a revision.
 
     Example: smolmix fetch the-cauldron --files 'ai2d/*' --limit 1000
     """
     from dataclasses import asdict, replace
 
-    from smolmix.cli.options import open_workspace, print_json
-    from smolmix.mixtures.selection.reader import mixture_folder
     from smolmix.pipelines.corpora import source_of
-    from smolmix.pipelines.fetch.run import FetchOptions
-    from smolmix.pipelines.fetch.run import fetch as run_fetch
-    from smolmix.pipelines.fetch.scope import Scope
-    from smolmix.pipelines.fetch.selected_media import selected_files
 
     known = _known(catalogue)
     space = open_workspace(workspace)
     sources = [known[name] if name in known else source_of(name, space) for name in corpora]
     open_workspace(workspace, writable=not dry_run)
+
+    from smolmix.mixtures.selection.reader import mixture_folder
+    from smolmix.pipelines.fetch.run import FetchOptions
+    from smolmix.pipelines.fetch.run import fetch as run_fetch
+    from smolmix.pipelines.fetch.scope import Scope
+    from smolmix.pipelines.fetch.selected_media import selected_files
+
     scope = Scope(
         limit=limit,
         files=tuple(files or ()),
@@ -118,15 +130,15 @@ def fetch(
             revision=pinned,
             media=os.path.abspath(media) if media and "://" not in media else media,
             dry_run=dry_run,
-            say=lambda text, name=source.id: print(f"{name}: {text}", file=sys.stderr),  # type: ignore[misc]
+            say=lambda text, name=source.id: note(f"{name}: {text}"),  # type: ignore[misc]
         )
         done.append(run_fetch(source, space, options))
     if as_json:
         print_json([asdict(one) for one in done])
         return
     for one in done:
-        state = "would be fetched" if one.dry_run else "fetched" if one.fresh else "there already"
-        media = f"; media are looked for in {one.media:,} files where they lie"
+        state = "would be fetched" if one.dry_run else "fetched" if one.fresh else "already fetched"
+        media = f"; media are read in place from {one.media:,} files"
         media = media if one.media > one.files else ""
         print(
             f"{one.corpus}: {one.files} files, {one.bytes:,} bytes, {state} "
@@ -159,5 +171,7 @@ def _bytes(text: str | None) -> int | None:
     except (ValueError, OverflowError):
         size = 0
     if size <= 0:
-        raise UsageError(f"--max-bytes {text}: not a size; a number with K, M, G or T, as in 20G")
+        raise UsageError(
+            f"--max-bytes {text}: not a size; write a number with K, M, G or T, as in 20G"
+        )
     return size

@@ -9,9 +9,12 @@ from smolmix.cli.options import (
     DEFAULT_WORKSPACE,
     JsonOption,
     RayAddressOption,
-    Verb,
     WorkersOption,
     WorkspaceOption,
+    add_verb,
+    note,
+    open_workspace,
+    run_options,
 )
 
 if TYPE_CHECKING:
@@ -21,18 +24,20 @@ if TYPE_CHECKING:
 
 
 def add(app: typer.Typer) -> None:
-    """Register the verbs."""
-    app.command("curate", cls=Verb, short_help="Measure, filter and deduplicate them.")(curate)
+    """Register the verb."""
+    add_verb(app, curate, short_help="Measure, filter and deduplicate corpora.")
 
 
 def curate(
-    corpora: Annotated[list[str], typer.Argument(help="Corpora that are fetched.")],
+    corpora: Annotated[list[str], typer.Argument(help="Ids of fetched corpora.")],
     policy: Annotated[
-        str, typer.Option("--policy", help="A policy's name, or a YAML file.")
+        str, typer.Option("--policy", help="default, none, strict-text, or your own YAML file.")
     ] = "default",
     compare: Annotated[
         str | None,
-        typer.Option("--compare", help="Another policy on the same measures; writes no corpus."),
+        typer.Option(
+            "--compare", help="Only show what this policy would keep instead; write no corpus."
+        ),
     ] = None,
     contamination_set: Annotated[
         list[str] | None,
@@ -42,36 +47,38 @@ def curate(
         ),
     ] = None,
     across: Annotated[
-        bool, typer.Option("--across", help="Also find duplicates across these corpora.")
+        bool, typer.Option("--across", help="Also find duplicates between these corpora.")
     ] = False,
     headers_only: Annotated[
-        bool, typer.Option("--headers-only", help="Decode no pixels while measuring.")
+        bool,
+        typer.Option("--headers-only", help="Measure media by their headers; decode no pixels."),
     ] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     workers: WorkersOption = DEFAULT_WORKERS,
     ray_address: RayAddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure, filter, deduplicate and decontaminate corpora; print where every row went.
+    """Measure, filter, deduplicate and decontaminate corpora; print why rows were dropped.
 
     Example: smolmix curate easy-vqa stdlib-text --policy default
     """
     import json
 
-    from smolmix.cli.options import open_workspace
-    from smolmix.engine.stage import RunOptions
     from smolmix.pipelines.corpora import source_of
     from smolmix.pipelines.curate import policy as policies
+
+    rules = policies.load(policy)
+    other = policies.load(compare) if compare is not None else None
+    place = open_workspace(workspace)
+    sources = [source_of(name, place) for name in dict.fromkeys(corpora)]
+
     from smolmix.pipelines.curate.decontaminate.run import check_files
     from smolmix.pipelines.curate.run import curate_corpus
     from smolmix.pipelines.curate.waterfall import waterfall
 
-    rules = policies.load(policy)
-    other = policies.load(compare) if compare is not None else None
     check_files(contamination_set or ())
-    place = open_workspace(workspace, writable=True)
-    sources = [source_of(name, place) for name in dict.fromkeys(corpora)]
-    options = RunOptions(workers=workers, ray_address=ray_address)
+    open_workspace(workspace, writable=True)
+    options = run_options(workers, ray_address)
     if other is not None:
         _compare(place, options, [s.id for s in sources], rules, other, as_json)
         return
@@ -117,8 +124,6 @@ def _compare(
 def _across(
     workspace: "Workspace", options: "RunOptions", corpora: list[str], rules: "Policy"
 ) -> None:
-    import sys
-
     from smolmix.pipelines.curate.across import across
     from smolmix.removals import set_folder
     from smolmix.workspace import manifests
@@ -127,9 +132,9 @@ def _across(
     counts: dict[str, int] = {}
     for manifest in manifests(set_folder(workspace, corpora)):
         counts |= manifest.stats["reasons"]
-    said = ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) or "none"
-    order = " > ".join(summary.record.info["priority"])
-    print(
-        f"copies across corpora, left out of a mixture of them: {said} ({order})",
-        file=sys.stderr,
+    found = ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) or "none"
+    order = ", ".join(summary.record.info["priority"])
+    note(
+        f"duplicates between corpora: {found}; a mixture of these corpora excludes them and keeps "
+        f"the copy in the first of {order}"
     )

@@ -1,24 +1,35 @@
-"""Verbs that look: `stats`, `report`, `browse`."""
+"""Verbs that show what the workspace holds: `stats`, `report`, `browse`."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from smolmix.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, print_json
+from smolmix.cli.options import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    add_verb,
+    note,
+    open_workspace,
+    print_json,
+)
 from smolmix.errors import UsageError
 
 ByOption = Annotated[
-    str, typer.Option("--by", metavar="COLUMN", help="Group by this column, or by tags.KEY.")
+    str,
+    typer.Option("--by", metavar="COLUMN", help="Group samples by this column, or by tags.KEY."),
 ]
-CsvOption = Annotated[bool, typer.Option("--csv", help="Print the groups as CSV.")]
-DroppedOption = Annotated[bool, typer.Option("--dropped", help="Count what left, by reason.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print the groups of samples as CSV.")]
+DroppedOption = Annotated[
+    bool, typer.Option("--dropped", help="Count dropped rows and samples by reason.")
+]
 ReasonOption = Annotated[
     str | None, typer.Option("--reason", help="With --dropped: show examples of this reason.")
 ]
 CountedForOption = Annotated[
     str | None,
-    typer.Option("--counted-for", help="Show the token counts of this profile or preset."),
+    typer.Option("--counted-for", help="Show the token counts for this profile or preset."),
 ]
 
 
@@ -30,24 +41,23 @@ def stats(
     dropped: DroppedOption = False,
     reason: ReasonOption = None,
     examples: Annotated[
-        int, typer.Option("--examples", min=1, help="With --reason: examples to show.")
+        int, typer.Option("--examples", min=1, help="Show this many examples.")
     ] = 20,
     counted_for: CountedForOption = None,
     csv: CsvOption = False,
     json: JsonOption = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Show the numbers of raw files, samples, a mixture, shards or a run.
+    """Print statistics of raw files, samples, a mixture, shards or a run.
 
     Example: smolmix stats curated/easy-vqa --by category
     """
-    from smolmix.cli.options import open_workspace
     from smolmix.pipelines.stats import terminal
     from smolmix.pipelines.stats.answer import answer, dropped_answer
     from smolmix.pipelines.stats.places import locate
 
     if reason is not None and not dropped:
-        raise UsageError("--reason: goes with --dropped; add --dropped")
+        raise UsageError("--reason: works only with --dropped; add it")
     if csv and json:
         raise UsageError("--csv, --json: both were given; choose one")
     open_workspace(workspace)
@@ -66,35 +76,35 @@ def stats(
 
 def report(
     name: Annotated[
-        str | None, typer.Argument(help="A built mixture; none: a page of the whole workspace.")
+        str | None,
+        typer.Argument(help="A built mixture; without one, an overview of the workspace."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the draw of samples to show.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     examples: Annotated[
-        int, typer.Option("--examples", min=0, help="Kept samples to show of each corpus.")
+        int, typer.Option("--examples", min=0, help="Show this many examples.")
     ] = 24,
     json: JsonOption = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Write a mixture's HTML report and dataset card, or a page of what the workspace holds.
+    """Write a mixture's HTML report and dataset card, or an overview of the workspace.
 
     Example: smolmix report demo
     """
-    from smolmix.cli.options import open_workspace
     from smolmix.pipelines.report.page.workspace import build_overview
     from smolmix.pipelines.report.run import build_report
     from smolmix.pipelines.report.samples.gallery import Budget
 
     place = open_workspace(workspace)
     if not place.exists():
-        raise UsageError(f"--workspace {workspace}: not there; nothing to report on")
+        raise UsageError(f"--workspace {workspace}: no such folder; name a workspace with data")
     place = open_workspace(workspace, writable=True)
     if name is None:
         overview = build_overview(place)
         if json:
             print_json({"page": overview.page, "totals": overview.totals})
         else:
-            said = ", ".join(f"{n} {what}" for what, n in overview.totals.items())
-            print(f"{overview.page}: {said}")
+            totals = ", ".join(f"{n} {what}" for what, n in overview.totals.items())
+            print(f"{overview.page}: {totals}")
         return
     made = build_report(place, name, seed=seed, budget=Budget(kept=examples))
     if json:
@@ -114,13 +124,19 @@ def report(
 
 def browse(
     corpora: Annotated[
-        list[str] | None, typer.Argument(help="Curated corpora; none for all of them.")
+        list[str] | None, typer.Argument(help="Curated corpora; without any, all.")
     ] = None,
     host: Annotated[
         str,
-        typer.Option("--host", help="Address to bind to; other machines reach it if not loopback."),
+        typer.Option(
+            "--host",
+            help="Address to serve at; other machines can connect unless it is a loopback one.",
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 8765,
+    port: Annotated[
+        int,
+        typer.Option("--port", min=0, max=65535, help="Port to serve at; 0 chooses a free one."),
+    ] = 8765,
     counted_for: CountedForOption = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
@@ -128,24 +144,26 @@ def browse(
 
     Example: smolmix browse easy-vqa --port 8765
     """
-    from smolmix.cli.options import open_workspace
     from smolmix.pipelines.report.browser.run import open_browser
 
-    print("smolmix browse: indexing what is not indexed yet", file=sys.stderr)
+    note("smolmix browse: indexing the texts of new corpora")
     place = open_workspace(workspace)
     server = open_browser(place, tuple(corpora or ()), profile=counted_for, host=host, port=port)
     with server:
         print(server.url, flush=True)
         if server.open_to_others:
-            print("smolmix browse: whoever reaches that port sees all samples", file=sys.stderr)
+            print(
+                "smolmix browse: anyone who can connect to this port sees all samples",
+                file=sys.stderr,
+            )
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            print("smolmix browse: stopped", file=sys.stderr)
+            note("smolmix browse: stopped")
 
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command("stats", short_help="Show the numbers of any stage.")(stats)
-    app.command("report", short_help="Write a mixture's HTML report.")(report)
-    app.command("browse", short_help="Browse all samples in a web browser.")(browse)
+    add_verb(app, stats, short_help="Print statistics of any stage.")
+    add_verb(app, report, short_help="Write a mixture's HTML report.")
+    add_verb(app, browse, short_help="Browse all samples in a web browser.")

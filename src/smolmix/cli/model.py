@@ -1,16 +1,21 @@
 """Verbs of the `model` room: train, evaluate, generate, build."""
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from smolmix.cli.options import (
     DEFAULT_WORKSPACE,
+    VERBOSITY,
     JsonOption,
+    ProfileOption,
     RayAddressOption,
     RecipeArgument,
-    Verb,
     WorkspaceOption,
+    add_verb,
+    open_workspace,
+    print_json,
 )
 
 if TYPE_CHECKING:
@@ -19,10 +24,10 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command(short_help="Build a model to train from.")(build)
-    app.command(short_help="Train a recipe's stages.")(train)
-    app.command(cls=Verb, short_help="Score a checkpoint on what is held out.")(evaluate)
-    app.command(short_help="Ask a checkpoint a question.")(generate)
+    add_verb(app, build, short_help="Build a model to start training from.")
+    add_verb(app, train, short_help="Train the stages of a recipe.")
+    add_verb(app, evaluate, short_help="Score a checkpoint on held-out questions.")
+    add_verb(app, generate, short_help="Ask a checkpoint a question.")
 
 
 def train(
@@ -34,17 +39,18 @@ def train(
     ray_address: RayAddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a recipe's stages; killed anywhere, the same call goes on bit for bit.
+    """Train the stages of a recipe; the same command resumes a killed run bit for bit.
 
     Example: smolmix train demo
     """
-    from smolmix.cli.options import open_workspace, print_json
+    from smolmix.model.train.recipe import load_recipe
+
+    loaded = load_recipe(recipe)  # before torch is imported: a mistake is answered at once
+
     from smolmix.engine.lock import locked
     from smolmix.model.train.progress import Watcher
-    from smolmix.model.train.recipe import load_recipe
     from smolmix.model.train.run_record import local_run
 
-    loaded = load_recipe(recipe)
     place = open_workspace(workspace, writable=True)
     run = local_run(place.run(loaded.name))
     with locked(place.run(loaded.name)):
@@ -56,7 +62,8 @@ def train(
             from smolmix.model.train.data import open_stages
             from smolmix.model.train.train import train as train_here
 
-            with Watcher() as watch:
+            watcher = contextlib.nullcontext(_unwatched) if VERBOSITY.quiet else Watcher()
+            with watcher as watch:
                 done = train_here(loaded, run, open_stages(place, loaded), watch=watch)
     result = {
         "run": loaded.name,
@@ -69,13 +76,17 @@ def train(
     if as_json:
         print_json(result)
     else:
-        what = "was trained before" if done.already_complete else f"trained in {done.seconds:.0f} s"
+        what = "already trained" if done.already_complete else f"trained in {done.seconds:.0f} s"
         print(f"{loaded.name}: {done.steps} steps, {what}; {done.folder}")
+
+
+def _unwatched(_stage: object, _progress: object) -> None:
+    """Show nothing after a step."""
 
 
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(help="A run's name, a folder, or a hub id.")],
-    corpora: Annotated[list[str], typer.Argument(help="Corpora with held-out samples.")],
+    corpora: Annotated[list[str], typer.Argument(help="Curated corpora with held-out samples.")],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     questions: Annotated[
         int | None, typer.Option("--questions", min=1, help="Answer at most this many questions.")
@@ -94,32 +105,31 @@ def evaluate(
     judge: Annotated[
         str | None,
         typer.Option(
-            help="Extracts answers: a URL that /chat/completions stands below (its key in "
-            "SMOLMIX_JUDGE_KEY), or the folder of a chat model."
+            help="Let a chat model extract the answers: the URL of an OpenAI-compatible server "
+            "(its key in SMOLMIX_JUDGE_KEY), or the folder of a model."
         ),
     ] = None,
     judge_model: Annotated[
-        str | None, typer.Option(help="The judge's name at its URL; none where it serves one.")
+        str | None,
+        typer.Option(help="The model to use at the judge's URL, where it serves several."),
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 16,
-    batch: Annotated[int, typer.Option(min=1, help="Questions answered at once, at most.")] = 96,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in an answer.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Most questions answered at once.")] = 96,
     batch_tiles: Annotated[
-        int | None, typer.Option(min=1, help="Tiles at once, padding counted; none: 256 MiB.")
+        int | None,
+        typer.Option(min=1, help="Most tiles answered at once, with padding; default: 256 MiB."),
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Pixel preset, for a checkpoint that is not smolmix's.")
-    ] = None,
+    profile: ProfileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer held-out questions and score them, beside answering from the question alone.
+    """Answer held-out questions and score the answers.
 
-    Every prediction is kept beside the run, in evaluation/CORPUS.parquet. Intervals draw whole
-    media, since questions on one image are not independent.
+    A baseline that sees only the question, not the media, is scored as well. Every prediction is
+    stored in the run's folder, in evaluation/CORPUS.parquet. Confidence intervals resample by
+    image or clip, because questions about the same image are not independent.
 
     Example: smolmix evaluate demo easy-vqa --metric auto --baseline previous
     """
-    from smolmix.cli.model import print_comparison, print_scores
-    from smolmix.cli.options import open_workspace, print_json
     from smolmix.model.eval.generate import Batching
     from smolmix.model.eval.judge import open_judge
     from smolmix.model.eval.metrics import metric_names
@@ -155,19 +165,19 @@ def evaluate(
 
 def generate(
     checkpoint: Annotated[str, typer.Argument(help="A run's name, a folder, or a hub id.")],
-    prompt: Annotated[str, typer.Argument(help="What to ask.")],
-    image: Annotated[list[str] | None, typer.Option(help="An image file; may be repeated.")] = None,
-    video: Annotated[str | None, typer.Option(help="A video file.")] = None,
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 128,
-    temperature: Annotated[
-        float, typer.Option(min=0, help="0: the likeliest token each time.")
-    ] = 0.0,
-    profile: Annotated[
-        str | None, typer.Option(help="Pixel preset, for a checkpoint that is not smolmix's.")
+    prompt: Annotated[str, typer.Argument(help="The question.")],
+    image: Annotated[
+        list[str] | None, typer.Option(help="Show this image file; may be repeated.")
     ] = None,
+    video: Annotated[str | None, typer.Option(help="Show this video file.")] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in an answer.")] = 128,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="0 always takes the most probable token.")
+    ] = 0.0,
+    profile: ProfileOption = None,
 ) -> None:
-    """Ask a checkpoint about images, a video, or nothing but words; the answer streams.
+    """Ask a checkpoint a question about images, a video, or text alone.
 
     Example: smolmix generate demo "what shape is in the image?" --image circle.png
     """
@@ -183,25 +193,32 @@ def generate(
 
 
 def build(
-    out: Annotated[str | None, typer.Argument(help="Where to write; none: only show.")] = None,
-    preset: Annotated[str | None, typer.Option(help="nano, 256m, 500m or 2.2b.")] = None,
-    vision: Annotated[str | None, typer.Option(help="Vision tower, by name.")] = None,
-    lm: Annotated[str | None, typer.Option(help="Language model, by name.")] = None,
-    shuffle: Annotated[int | None, typer.Option(help="Pixel shuffle: 2, 3 or 4.")] = None,
+    out: Annotated[
+        str | None, typer.Argument(help="Folder to write; without one, show all models.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Model size: nano, 256m, 500m or 2.2b.")
+    ] = None,
+    vision: Annotated[str | None, typer.Option(help="Name of a vision tower.")] = None,
+    lm: Annotated[str | None, typer.Option(help="Name of a language model.")] = None,
+    shuffle: Annotated[int | None, typer.Option(help="Pixel shuffle ratio: 2, 3 or 4.")] = None,
     vision_weights: Annotated[str | None, typer.Option(help="SigLIP folder or hub id.")] = None,
     lm_weights: Annotated[
         str | None, typer.Option(help="SmolLM2 folder or hub id, or `gguf`.")
     ] = None,
-    position_tokens: Annotated[str, typer.Option(help="learned or string.")] = "learned",
-    frame_average: Annotated[int, typer.Option(min=1, help="Frames averaged; ablation.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of what is initialised at random.")] = 0,
+    position_tokens: Annotated[
+        str, typer.Option(help="Sub-image positions: learned or string.")
+    ] = "learned",
+    frame_average: Annotated[
+        int, typer.Option(min=1, help="Average this many frames (for ablations).")
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Build a model to train from; without a folder, show every pairing of the paper's towers.
+    """Build a model to start training from; without a folder, list the paper's models.
 
     Example: smolmix build first-256m --preset 256m --lm-weights gguf
     """
-    from smolmix.cli.options import print_json
     from smolmix.model.arch.pairings import build_to, pairing_table
 
     if out is None:
@@ -228,7 +245,6 @@ def build(
 
 
 def _opened(checkpoint: str, workspace: str, profile: str | None) -> "Opened":
-    from smolmix.cli.options import open_workspace
     from smolmix.model.eval.load import open_checkpoint
 
     return open_checkpoint(checkpoint, open_workspace(workspace), profile)
@@ -241,10 +257,13 @@ _GROUPS = (
 
 
 def print_scores(result: dict[str, Any]) -> None:
-    """Print an evaluation's scores in percent, the first metric whole and in groups."""
-    print(f"{result['corpus']}, {result['checkpoint']}: {result['metric']}, %")
+    """Print an evaluation's scores in percent: the primary metric also by group."""
     print(
-        f"{'':28} {'questions':>9} {'media':>7} {'score':>7} {'(95 %)':15} {'question alone':>14}"
+        f"{result['corpus']}, {result['checkpoint']}: {result['metric']} in %, with the 95 % "
+        "confidence interval"
+    )
+    print(
+        f"{'':28} {'questions':>9} {'media':>7} {'score':>7} {'interval':15} {'question alone':>14}"
     )
     print(_line("all", result["overall"]))
     for group in _GROUPS:
@@ -264,8 +283,10 @@ def print_scores(result: dict[str, Any]) -> None:
 
 
 def print_comparison(found: dict[str, Any]) -> None:
-    """Print a paired comparison, in points of a hundred."""
-    print(f"{found['corpus']}: {found['first']} against {found['second']}, the same questions")
+    """Print a paired comparison, in percentage points."""
+    print(
+        f"{found['corpus']}: {found['first']} compared with {found['second']} on the same questions"
+    )
     for name, one in found["metrics"].items():
         p = f"sign-flip p {one['sign_flip_p']:.2g}"
         if "mcnemar_p" in one:
@@ -276,7 +297,7 @@ def print_comparison(found: dict[str, Any]) -> None:
         )
         if "both" in one:
             print(
-                f"  {'':18} both right {one['both']:,}, only {found['first']} "
+                f"  {'':18} both correct {one['both']:,}, only {found['first']} "
                 f"{one['only_first']:,}, only {found['second']} {one['only_second']:,}, "
                 f"neither {one['neither']:,}"
             )
@@ -292,5 +313,5 @@ def _line(name: str, score: dict[str, Any]) -> str:
 
 def _ends(score: dict[str, Any]) -> str:
     if score["low"] is None:
-        return " (one medium)"
+        return " (one image)"
     return f" ({100 * score['low']:.1f} to {100 * score['high']:.1f})"

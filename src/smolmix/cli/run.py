@@ -1,8 +1,7 @@
 """`smolmix run`: a recipe from nothing to a report, and the closing table."""
 
-import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -10,10 +9,16 @@ from smolmix.cli.options import (
     DEFAULT_WORKERS,
     DEFAULT_WORKSPACE,
     JsonOption,
+    PartialOption,
     RayAddressOption,
     RecipeArgument,
     WorkersOption,
     WorkspaceOption,
+    add_verb,
+    note,
+    open_workspace,
+    print_json,
+    run_options,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Register the verb."""
-    app.command(short_help="All of the above, in order, by a recipe.")(run)
+    add_verb(app, run, short_help="Run all steps of a recipe, from data to report.")
 
 
 def run(
@@ -31,27 +36,27 @@ def run(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     workers: WorkersOption = DEFAULT_WORKERS,
     ray_address: RayAddressOption = None,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Leave out components that were never published.")
-    ] = False,
+    partial: PartialOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch, curate, mix, tokenize, train, evaluate and report, skipping what is whole.
+    """Run all steps of a recipe: fetch, curate, mix, tokenize, train, evaluate and report.
+
+    Finished steps are skipped, so the same command continues a killed run.
 
     Example: smolmix run model/recipes/demo.yaml
     """
-    from smolmix.cli.options import open_workspace, print_json
-    from smolmix.engine.stage import RunOptions
-    from smolmix.pipelines import run as journeys
+    from smolmix.pipelines.journey import plan_journey
 
     place = open_workspace(workspace)
-    journey = journeys.plan_journey(
-        recipe, place, options=RunOptions(workers=workers, ray_address=ray_address), partial=partial
-    )
+    options = run_options(workers, ray_address)
+    journey = plan_journey(recipe, place, options=options, partial=partial)
     open_workspace(workspace, writable=True)
-    outcome = journeys.run(journey, say=lambda step: print(f"== {step}", file=sys.stderr))
+
+    from smolmix.pipelines import run as steps
+
+    outcome = steps.run(journey, say=lambda step: note(f"== {step}"))
     if as_json:
-        print_json(journeys.facts(outcome))
+        print_json(steps.facts(outcome))
     else:
         print("\n".join(_lines(outcome)))
 
@@ -64,13 +69,13 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
     yield f"{'step':<10} {'seconds':>8}"
     for step, seconds in outcome.seconds.items():
         yield f"{step:<10} {seconds:>8.1f}"
-    yield f"{'in all':<10} {sum(outcome.seconds.values()):>8.1f}"
+    yield f"{'total':<10} {sum(outcome.seconds.values()):>8.1f}"
     yield ""
-    yield f"{'corpus':<20} {'rows':>8} {'samples':>8} {'kept':>8}  left, and why"
+    yield f"{'corpus':<20} {'rows':>8} {'samples':>8} {'kept':>8}  dropped, by reason"
     for fall in outcome.corpora:
-        gone = fall.rows_dropped | fall.lost | fall.dropped | fall.duplicates
-        gone |= {"merged": fall.merged} if fall.merged else {}
-        why = ", ".join(f"{n:,} {reason}" for reason, n in gone.items()) or "nothing"
+        dropped = fall.rows_dropped | fall.lost | fall.dropped | fall.duplicates
+        dropped |= {"merged": fall.merged} if fall.merged else {}
+        why = ", ".join(f"{n:,} {reason}" for reason, n in dropped.items()) or "nothing"
         yield f"{fall.corpus:<20} {fall.rows:>8,} {fall.samples:>8,} {fall.kept:>8,}  {why}"
     for lock in outcome.mixtures.values():
         yield ""
@@ -86,7 +91,7 @@ def _lines(outcome: "Outcome") -> Iterator[str]:
         )
     for corpus, result in outcome.evaluations.items():
         yield ""
-        yield f"{corpus}, held out: {result['metric']}, % (95 % interval)"
+        yield f"{corpus}, held out: {result['metric']}, % (95 % confidence interval)"
         yield f"{'':<22} {'questions':>9} {'model':>22} {'question alone':>15}"
         rows = {"all": result["overall"]} | {f"  {k}": v for k, v in result["by_kind"].items()}
         for name, score in rows.items():

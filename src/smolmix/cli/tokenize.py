@@ -8,12 +8,14 @@ from smolmix.cli.options import (
     DEFAULT_WORKERS,
     DEFAULT_WORKSPACE,
     JsonOption,
+    ProfileOption,
     RayAddressOption,
-    Verb,
     WorkersOption,
     WorkspaceOption,
+    add_verb,
     open_workspace,
     print_json,
+    run_options,
 )
 
 if TYPE_CHECKING:
@@ -22,24 +24,18 @@ if TYPE_CHECKING:
     from smolmix.storage import Folder
     from smolmix.workspace import Workspace
 
-ProfileOption = Annotated[
-    str | None,
-    typer.Option(
-        "--profile",
-        "-p",
-        help="Preset: nano, 256m, 500m or 2.2b; default: the profile of the mixture's spec.",
-    ),
-]
 StyleOption = Annotated[
     str | None,
-    typer.Option("--style", help="Chat style: inference, released or paper; default: the spec's."),
+    typer.Option(
+        "--style", help="Chat template: inference, released or paper; default: as the spec says."
+    ),
 ]
 
 
 def _profile(
     workspace: "Workspace", mixture: str, preset: str | None, style: str | None, override: bool
 ) -> "Profile":
-    """Return the profile of the mixture's spec; another one only where that is said.
+    """Return the profile of the mixture's spec, or another one where `override` allows it.
 
     Raises:
         UsageError: a word is unknown, or names another profile and `override` is off.
@@ -62,16 +58,16 @@ def _profile(
             f"{folder.url}: no {LOCK_FILE}; run `smolmix mix build` first{folder.instead()}"
         )
     spec = ProfileChoice.model_validate(read_lock(folder).spec.get("profile", {}))
-    asked = spec.model_copy(
+    wanted = spec.model_copy(
         update={k: v for k, v in (("preset", preset), ("style", style)) if v is not None}
     )
-    if asked != spec and not override:
+    if wanted != spec and not override:
         raise UsageError(
-            f"mixture {mixture} was solved for the profile ({spec}); asked for is ({asked}), whose "
-            "counts differ: leave --profile and --style out, write the other profile in the spec "
-            "and run `smolmix mix build` again, or add --override to tokenize its selection anyway"
+            f"mixture {mixture} was solved for the profile ({spec}); ({wanted}) was requested, "
+            "under which token counts differ; omit --profile and --style, or write this profile in "
+            "the spec and run `smolmix mix build` again, or add --override"
         )
-    return asked.profile()
+    return wanted.profile()
 
 
 def _stored(profile: "Profile", codec: str | None, resize: str | None) -> "Profile":
@@ -89,13 +85,13 @@ def _stored(profile: "Profile", codec: str | None, resize: str | None) -> "Profi
 
 
 def tokenize(
-    mixture: Annotated[str, typer.Argument(help="A mixture that `mix build` has built.")],
+    mixture: Annotated[str, typer.Argument(help="Name of a built mixture.")],
     profile: ProfileOption = None,
     style: StyleOption = None,
     override: Annotated[
         bool,
         typer.Option(
-            "--override", help="Let --profile and --style differ from the mixture's spec."
+            "--override", help="Allow --profile and --style to differ from the mixture's spec."
         ),
     ] = False,
     sequence_length: Annotated[
@@ -106,22 +102,22 @@ def tokenize(
         typer.Option(
             "--max-tiles",
             min=0,
-            help="Most tiles in a sequence; 0: no bound; default: evens them out.",
+            help="Most tiles in a sequence; 0: no limit; default: spread them evenly.",
         ),
     ] = None,
     codec: Annotated[
         str | None,
         typer.Option(
             "--codec",
-            help="How tiles are stored: source (an image's own bytes, the smallest, without "
-            "loss), raw, png or jpeg:Q; default: the spec's, or source.",
+            help="How tiles are stored: source (the bytes of the original image: smallest and "
+            "lossless), raw, png or jpeg:Q; default: as the spec says, or source.",
         ),
     ] = None,
     resize: Annotated[
         str | None,
         typer.Option(
             "--resize",
-            help="exact (as released, bit for bit) or fast; default: the spec's, or exact.",
+            help="exact (bit for bit as released) or fast; default: as the spec says, or exact.",
         ),
     ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -129,23 +125,25 @@ def tokenize(
     ray_address: RayAddressOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Tokenize a mixture: token ids, tiles and packed sequences, under the profile of its spec.
+    """Tokenize a mixture: write token ids, tiles and packed sequences under its spec's profile.
 
-    Only what no earlier run has made is made.
+    Token ids and tiles that exist already are used again.
 
     Example: smolmix tokenize demo --sequence-length 2048
     """
-    from smolmix.engine.stage import RunOptions
+    here = open_workspace(workspace)
+    found = _stored(_profile(here, mixture, profile, style, override), codec, resize)
+    open_workspace(workspace, writable=True)
+
     from smolmix.pipelines.pretokenize.run import tokenize_mixture
 
-    here = open_workspace(workspace, writable=True)
     made = tokenize_mixture(
         here,
         mixture,
-        _stored(_profile(here, mixture, profile, style, override), codec, resize),
+        found,
         sequence_length,
         max_tiles,
-        options=RunOptions(workers=workers, ray_address=ray_address),
+        options=run_options(workers, ray_address),
     )
     if json_:
         print_json(summary(made))
@@ -176,31 +174,33 @@ def _show(made: "Tokenized") -> None:
     record = made.record
     print(f"{record.documents:,} documents in {record.sequences:,} sequences of "
           f"{record.budget_tokens:,} tokens, {record.fill:.2%} full")  # fmt: skip
-    print(f"{record.tokens:,} tokens, {record.supervised_tokens:,} of them supervised")
-    print(f"{record.tiles:,} tiles; a sequence has {record.tiles_p50} (median), "
-          f"{record.tiles_p99} (99th percentile)")  # fmt: skip
+    print(f"{record.tokens:,} tokens, of which {record.supervised_tokens:,} are supervised")
+    print(f"{record.tiles:,} tiles; a sequence has {record.tiles_p50} (median) or "
+          f"{record.tiles_p99} (99th percentile) tiles")  # fmt: skip
     for reason, count in record.dropped.items():
         print(f"dropped {count:,}: {reason}")
-    print(f"new: {made.new_ids:,} samples, {made.new_tiles:,} images and clips")
+    print(f"newly tokenized: {made.new_ids:,} samples, {made.new_tiles:,} images and clips")
     print(made.folder.url)
 
 
 def export(
     plan: Annotated[
         str,
-        typer.Argument(help="Folder that `tokenize` printed: sequences/MIXTURE/PROFILE-TOKENS."),
+        typer.Argument(
+            help="The folder that `tokenize` printed: sequences/MIXTURE/PROFILE-TOKENS."
+        ),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", help="Local folder to write into.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Where to write.")],
     form: Annotated[
-        str, typer.Option("--to", help="webdataset (tar) or parquet (for `datasets`).")
+        str, typer.Option("--to", help="parquet (for `datasets`) or webdataset (tar files).")
     ] = "parquet",
     codec: Annotated[
-        str, typer.Option("--codec", help="Of the tiles: png (without loss) or jpeg:Q.")
+        str, typer.Option("--codec", help="How tiles are stored: png (lossless) or jpeg:Q.")
     ] = "png",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """Write packed sequences for those who train elsewhere.
+    """Write packed sequences as WebDataset or Parquet files for other trainers.
 
     Example: smolmix export sequences/demo/nano-inference-d3c2bd8022c8-2048 --output parquet
     """
@@ -228,15 +228,20 @@ def _inside(workspace: "Workspace", plan: str) -> "Folder":
 def verify(
     path: Annotated[
         str,
-        typer.Argument(help="A stage's folder in the workspace, a mixture's, or a packing plan's."),
+        typer.Argument(
+            help="A folder of the workspace: of a stage, a mixture or packed sequences."
+        ),
     ],
     sample: Annotated[
-        float, typer.Option("--sample", min=0.0, max=1.0, help="Share of sequences derived anew.")
+        float,
+        typer.Option(
+            "--sample", min=0.0, max=1.0, help="Share of sequences to tokenize again and compare."
+        ),
     ] = 0.01,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """Re-check digests and invariants of a stage's output; what is damaged is made anew next time.
+    """Check the digests and invariants of a stage's output; damaged files are rebuilt next time.
 
     Example: smolmix verify curated/easy-vqa
     """
@@ -250,7 +255,7 @@ def verify(
         from smolmix.pipelines.pretokenize.verify import verify as verify_tokens
 
         done = verify_tokens(folder, here, sample=sample)
-        result = {"files": done.files, "samples_derived_anew": done.checked_rows}
+        result = {"files": done.files, "samples_tokenized_again": done.checked_rows}
     elif folder.exists("lock.json"):
         from smolmix.mixtures.built.verify import verify_mixture
 
@@ -260,11 +265,11 @@ def verify(
     if json_:
         print_json(result)
     else:
-        print(", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in result.items()) + ": right")
+        print(", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in result.items()) + ": no errors")
 
 
 def add(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command(cls=Verb, short_help="Make ids, tiles and packed sequences.")(tokenize)
-    app.command(cls=Verb, short_help="Write sequences for other trainers.")(export)
-    app.command(short_help="Check a stage's output again.")(verify)
+    add_verb(app, tokenize, short_help="Write token ids, tiles and packed sequences.")
+    add_verb(app, export, short_help="Write sequences for other trainers.")
+    add_verb(app, verify, short_help="Check the files of a stage.")

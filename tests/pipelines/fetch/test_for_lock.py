@@ -173,7 +173,7 @@ def test_a_mixture_is_planned_on_rows_alone_and_only_what_it_selects_is_fetched(
     assert looked == {"/zipped.zip", "/other.zip", "/images.tar", "/packed/p.tar.gz"}
     assert "packed/p.tar.gz: compressed, it cannot be searched" in err
     site.requests.clear()
-    assert "there already" in run("fetch", "served", "--for", "small")[1]
+    assert "already fetched" in run("fetch", "served", "--for", "small")[1]
     assert not site.requests
 
     code, out, err = run("curate", "served", "--json")

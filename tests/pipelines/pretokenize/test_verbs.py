@@ -30,7 +30,7 @@ def test_tokenize_verify_and_export(filled: Workspace, tmp_path: Path) -> None:
     assert made["dropped"] == {}
     assert "new: 0 samples, 0 images and clips" in _call(*asked)
     checked = _call("verify", made["folder"], "--sample", "1", "--json", *here)
-    assert checked["samples_derived_anew"] >= 69
+    assert checked["samples_tokenized_again"] >= 69
     assert "right" in _call("verify", "curated/seen", *here)
     below = Path(made["folder"]).relative_to(filled.path)
     out = _call("export", str(below), "--to", "webdataset", "-o", str(tmp_path), "--json", *here)
