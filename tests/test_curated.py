@@ -110,3 +110,10 @@ def test_parts_are_read_from_a_remote_store_too() -> None:
     assert [s.id for s in curated.read_samples(folder)] == ["c/0", "c/1", "c/2", "c/3"]
     assert curated.scan(folder, ["id"]).collect().height == 4
     workspace.remove_tree()
+
+
+def test_what_was_dropped_is_scanned_with_its_reasons(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    put_curated(workspace, "c", [sample(i, "c") for i in range(2)])
+    assert curated.scan_dropped(workspace.curated("c")).collect().is_empty()
+    assert curated.dropped_file("part-00000") == "part-00000.dropped.parquet"

@@ -2,9 +2,9 @@
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smolmix.curated import read_rows
 from smolmix.errors import IntegrityError
 from smolmix.mixtures.selection.lock import LOCK_FILE
 from smolmix.mixtures.selection.reader import SELECTION_FILE, check_current, read_selection
@@ -18,8 +18,7 @@ def _cot(samples: pl.DataFrame, workspace: Workspace) -> NDArray[np.str_]:
     """Return (samples,) the kind of chain of thought of each, read from its curated row."""
     out = np.empty(samples.height, dtype="<U8")
     for (corpus, part), found in samples.partition_by("corpus", "part", as_dict=True).items():
-        with workspace.curated(str(corpus)).open(f"{part}.parquet") as stream:
-            kinds = np.asarray(pq.read_table(stream, columns=["cot"])["cot"].to_pylist())
+        kinds = np.asarray(read_rows(workspace.curated(str(corpus)), str(part), ["cot"])["cot"])
         out[found["sample"].to_numpy()] = kinds[found["row"].to_numpy()]
     return out
 

@@ -9,11 +9,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smolmix import curated
 from smolmix.errors import DataError, IncompleteError, stale
 from smolmix.mixtures.spec.conditions import NAMES, NUMBERS, TAG_PREFIX, Condition
-from smolmix.schema import COUNT_COLUMNS, TOKEN_COLUMNS, check_schema_version
+from smolmix.schema import COUNT_COLUMNS, TOKEN_COLUMNS
 from smolmix.storage import Folder
-from smolmix.workspace import Workspace, part_files, stage_record
+from smolmix.workspace import Workspace, stage_record
 
 # Read of every sample, whatever the spec names.
 ALWAYS = ("modality", "category", "cot", "licence")
@@ -74,17 +75,11 @@ def _tag(table: pa.Table, key: str) -> tuple[NDArray[np.int64], list[str]]:
     return _coded(pa.chunked_array([found]).cast(pa.string()))
 
 
-def _read(
-    folder: Folder,
-    name: str,
-    columns: list[str],
-    coded: Sequence[str],
-    optional: Sequence[str] = (),
+def _read_counts(
+    folder: Folder, name: str, columns: list[str], optional: Sequence[str] = ()
 ) -> pa.Table:
     with folder.open(name) as stream:
-        file = pq.ParquetFile(stream, read_dictionary=list(coded))
-        if folder.path.rsplit("/", 2)[-2] == "curated":
-            check_schema_version(file.schema_arrow, folder.at(name))
+        file = pq.ParquetFile(stream)
         missing = [c for c in columns if c not in file.schema_arrow.names]
         if missing:
             raise DataError(f"{folder.at(name)}: no column {missing[0]!r}; run its stage again")
@@ -112,8 +107,8 @@ def corpus_parts(
         IncompleteError: the corpus is not curated, or not counted under this profile.
         StaleError: the counts are those of other samples.
     """
-    curated, counts = workspace.curated(corpus), workspace.counts(profile, corpus)
-    for folder, verb in ((curated, f"smolmix curate {corpus}"), (counts, "smolmix mix build")):
+    samples, counts = workspace.curated(corpus), workspace.counts(profile, corpus)
+    for folder, verb in ((samples, f"smolmix curate {corpus}"), (counts, "smolmix mix build")):
         try:
             stage_record(folder)
         except IncompleteError as error:
@@ -126,14 +121,15 @@ def corpus_parts(
     )
     counted = [c for c in COUNT_COLUMNS if c in TOKEN_COLUMNS or c in fields]
     columns = ["id", "split", *names, *measures, *(["tags"] if tags else [])]
-    for file in part_files(curated):
-        table = _read(curated, file, columns, [*names, "split"])
-        tokens = _read(counts, file, ["id", *counted], [], _NOT_FETCHED)
+    for part in curated.part_names(samples):
+        file = curated.sample_file(part)
+        table = curated.read_columns(samples, part, columns, dictionary=[*names, "split"])
+        tokens = _read_counts(counts, file, ["id", *counted], _NOT_FETCHED)
         ids = pa.concat_arrays(table["id"].chunks) if table.num_rows else pa.array([], pa.string())
         if not table["id"].equals(tokens["id"]):
             raise stale(
                 counts.at(file),
-                source=curated.at(file),
+                source=samples.at(file),
                 changed="its rows are other samples",
                 command="smolmix mix build",
             )
@@ -144,7 +140,7 @@ def corpus_parts(
         not_fetched = {c: _counts_of(tokens, c) for c in _NOT_FETCHED}
         yield Part(
             corpus=corpus,
-            name=file.removesuffix(".parquet"),
+            name=part,
             ids=ids,
             names=coded,
             numbers={

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smolmix import curated
 from smolmix.errors import UsageError, nearest
 from smolmix.mixtures.candidates.assumed_sizes import with_assumed
 from smolmix.mixtures.candidates.columns import ALWAYS, Part, corpus_parts
@@ -17,7 +17,7 @@ from smolmix.mixtures.selection.hashing import hash_ids
 from smolmix.mixtures.spec.conditions import Condition
 from smolmix.mixtures.spec.spec import Component, Spec
 from smolmix.schema import TOKEN_COLUMNS
-from smolmix.workspace import Workspace, part_files
+from smolmix.workspace import Workspace
 
 _COLUMNS = ("hashes", "component", "part", "row", "duration_s", "not_fetched")
 
@@ -242,9 +242,8 @@ def lacking(component: Component, workspace: Workspace) -> str:
     if not component.subset:
         return ""
     folder, known = workspace.curated(component.corpus), set[str]()
-    for part in part_files(folder):
-        with folder.open(part) as stream:
-            known |= set(pq.read_table(stream, columns=["subset"])["subset"].to_pylist())
+    for part in curated.part_names(folder):
+        known |= set(curated.read_rows(folder, part, ["subset"])["subset"].unique())
     known.discard("")
     missing = [s for s in component.subset if s not in known]
     if not missing:

@@ -5,16 +5,14 @@ No corpus is written. Pairs of media that both policies compare in the same way 
 
 from dataclasses import asdict, dataclass
 
-import pyarrow.parquet as pq
-
+from smolmix import curated
 from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.pipelines.curate.dedup.merge import MERGED
 from smolmix.pipelines.curate.policy import Policy
 from smolmix.pipelines.curate.run import apply_policy
 from smolmix.pipelines.curate.steps import WORK, Steps
 from smolmix.pipelines.curate.waterfall import Waterfall, waterfall
-from smolmix.storage import Folder
-from smolmix.workspace import Workspace, part_files
+from smolmix.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +53,6 @@ class Comparison:
         return lines
 
 
-def _ids(folder: Folder, name: str) -> set[str]:
-    with folder.open(name) as stream:
-        return set(pq.read_table(stream, columns=["id"])["id"].to_pylist())
-
-
 def compare_policies(
     corpus: str,
     one: Policy,
@@ -84,8 +77,8 @@ def compare_policies(
         apply_policy(corpus, policy, steps, folder=folder)
         folders.append(folder)
     both = only_one = only_other = 0
-    for name in part_files(folders[0]):
-        a, b = (_ids(folder, name) for folder in folders)
+    for part in curated.part_names(folders[0]):
+        a, b = (set(curated.read_rows(folder, part, ["id"])["id"]) for folder in folders)
         both += len(a & b)
         only_one += len(a - b)
         only_other += len(b - a)

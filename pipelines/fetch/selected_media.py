@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from smolmix import curated
 from smolmix.errors import DataError, UsageError, stale
 from smolmix.fetched import SHARDS
 from smolmix.mixtures.selection.lock import LOCK_FILE
@@ -63,7 +63,7 @@ def selected_files(corpus: str, folder: Folder, workspace: Workspace) -> Needed:
     needed: dict[str, set[int]] = {}
     named: set[str] = set()
     for part, wanted in sorted(rows.items()):
-        for ref in _refs(workspace.curated(corpus), f"{part}.parquet", wanted):
+        for ref in _refs(workspace.curated(corpus), part, wanted):
             if ref["uri"].startswith(FIND):
                 named.add(ref["uri"].removeprefix(FIND))
             if not ref["uri"].startswith(root):
@@ -96,23 +96,18 @@ def published(selected: Mapping[str, tuple[int, ...]], paths: list[str]) -> Rows
     return found
 
 
-def _refs(curated: Folder, name: str, selected: Mapping[int, str]) -> list[dict[str, Any]]:
+def _refs(folder: Folder, part: str, selected: Mapping[int, str]) -> list[dict[str, Any]]:
     """Return where the media of the selected rows are, given the id of each row."""
-    if not curated.exists(name):
+    if not folder.exists(curated.sample_file(part)):
         raise DataError(
-            f"{curated.at(name)}: missing, and the selection names it; copy the curated parts the "
-            "lock was made from, or curate the corpus again"
+            f"{folder.at(curated.sample_file(part))}: missing, and the selection names it; copy "
+            "the curated parts the lock was made from, or curate the corpus again"
         )
-    with curated.open(name) as stream:
-        table = pq.read_table(stream, columns=["id", "media"])
-    here = dict(enumerate(table["id"].to_pylist()))
-    for row, wanted in sorted(selected.items()):
-        if here.get(row) != wanted:
-            raise stale(
-                "the selection",
-                source=curated.at(name),
-                changed=f"row {row} was {wanted}, is {here.get(row, 'missing')}",
-                command="smolmix mix build",
-            )
+    wanted = pl.DataFrame({"row": list(selected), "id": list(selected.values())})
+    if changed := curated.moved(folder, part, wanted):
+        raise stale(
+            "the selection", source=folder.url, changed=changed, command="smolmix mix build"
+        )
+    table = curated.read_columns(folder, part, ["media"])
     media = table["media"].take(pa.array(sorted(selected)))
     return [ref for sample in media.to_pylist() for medium in sample for ref in medium["refs"]]

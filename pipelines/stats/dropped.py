@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from smolmix.curated import DROPPED_SUFFIX, sources
+from smolmix import curated
 from smolmix.errors import UsageError, nearest
 from smolmix.schema import DROPPED_SCHEMA
-from smolmix.workspace import STAGE_FILE, Workspace, part_files
+from smolmix.workspace import STAGE_FILE, Workspace
 
 
 def scan_dropped(workspace: Workspace, corpora: Sequence[str]) -> pl.LazyFrame:
@@ -18,10 +18,7 @@ def scan_dropped(workspace: Workspace, corpora: Sequence[str]) -> pl.LazyFrame:
         for folder in (workspace.measured(corpus), workspace.curated(corpus)):
             if not folder.exists(STAGE_FILE):
                 continue
-            names = part_files(folder, DROPPED_SUFFIX)
-            if names:
-                frame = pl.scan_parquet(sources(folder, names)).select(DROPPED_SCHEMA.names)
-                frames.append(frame.with_columns(pl.lit(corpus).alias("corpus")))
+            frames.append(curated.scan_dropped(folder).with_columns(corpus=pl.lit(corpus)))
     if frames:
         return pl.concat(frames)
     text = dict.fromkeys((*DROPPED_SCHEMA.names, "corpus"), pl.String)

@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smolmix import curated
 from smolmix.curated import sources
 from smolmix.errors import DataError, UsageError, nearest
 from smolmix.schema import COUNT_COLUMNS
@@ -167,7 +168,7 @@ def _samples(
         extra, seen = media_columns(folder, names, sizes=sizes)
         beside.append(extra.lazy())
     # A folder holds one corpus: its name need not be read ten million times.
-    scanned = pl.scan_parquet(sources(folder, names)).select(c for c in columns if c != "corpus")
+    scanned = curated.scan(folder, [c for c in columns if c != "corpus"])
     frame = scanned.with_columns(pl.lit(corpus).alias("corpus"))
     if beside:
         frame = pl.concat([frame, *beside], how="horizontal")

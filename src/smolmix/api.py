@@ -125,15 +125,9 @@ def read_samples(corpus: str, workspace: "str | Workspace") -> "Iterator[Sample]
     Raises:
         IncompleteError: the corpus is not curated.
     """
-    import pyarrow.parquet as pq
+    from smolmix import curated
 
-    from smolmix.schema import from_table
-    from smolmix.workspace import part_files
-
-    folder = _opened(workspace).curated(corpus)
-    for name in part_files(folder):
-        with folder.open(name) as stream:
-            yield from from_table(pq.read_table(stream))
+    yield from curated.read_samples(_opened(workspace).curated(corpus))
 
 
 def read_spec(spec: str | Path) -> "Reading":

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from smolmix.errors import DataError
 from smolmix.sample import Sample
-from smolmix.schema import SAMPLE_SCHEMA, check_schema_version, from_table
+from smolmix.schema import DROPPED_SCHEMA, SAMPLE_SCHEMA, check_schema_version, from_table
 from smolmix.storage import Folder
 from smolmix.workspace import part_files
 
@@ -177,13 +177,27 @@ def scan(folder: Folder, columns: Sequence[str]) -> pl.LazyFrame:
     Raises:
         IncompleteError: the corpus is not curated.
     """
-    names = part_files(folder)
-    if not names:
-        schema = SAMPLE_SCHEMA.empty_table().select(list(columns))
-        empty = pl.from_arrow(schema)
-        assert isinstance(empty, pl.DataFrame)  # a table is never a Series
-        return empty.lazy()
-    return pl.scan_parquet(sources(folder, names)).select(columns)
+    return _scan(folder, part_files(folder), SAMPLE_SCHEMA, columns)
+
+
+def scan_dropped(folder: Folder) -> pl.LazyFrame:
+    """Return what the stage dropped and why, in the columns of `DROPPED_SCHEMA`.
+
+    Raises:
+        IncompleteError: the corpus is not curated.
+    """
+    names = part_files(folder, DROPPED_SUFFIX)
+    return _scan(folder, names, DROPPED_SCHEMA, DROPPED_SCHEMA.names)
+
+
+def _scan(
+    folder: Folder, names: Sequence[str], schema: pa.Schema, columns: Sequence[str]
+) -> pl.LazyFrame:
+    if names:
+        return pl.scan_parquet(sources(folder, names)).select(columns)
+    empty = pl.from_arrow(schema.empty_table().select(list(columns)))
+    assert isinstance(empty, pl.DataFrame)  # a table is never a Series
+    return empty.lazy()
 
 
 def moved(folder: Folder, part: str, wanted: pl.DataFrame) -> str:

@@ -14,13 +14,12 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from smolmix.curated import sources
+from smolmix import curated
 from smolmix.pipelines.report.samples.rows import SampleRows
 from smolmix.pipelines.stats.dropped import scan_dropped
 from smolmix.storage import digest_json
-from smolmix.workspace import STAGE_FILE, Workspace, part_files, stage_record
+from smolmix.workspace import STAGE_FILE, Workspace, stage_record
 
 FACETS = ("corpus", "modality", "category", "reason", "cot")
 FORMAT = 1
@@ -75,10 +74,8 @@ def _texts(table: pa.Table) -> list[str]:
 
 def _kept(workspace: Workspace, corpus: str) -> Iterator[tuple[tuple[Any, ...], str]]:
     folder, at = workspace.curated(corpus), 0
-    for source in sources(folder, part_files(folder)):
-        file = pq.ParquetFile(source)
-        for batch in file.iter_batches(4096, columns=[*_COLUMNS, "turns"]):
-            table = pa.Table.from_batches([batch])
+    for part in curated.part_names(folder):
+        for table in curated.read_batches(folder, part, [*_COLUMNS, "turns"], rows=4096):
             columns = [table.column(c).to_pylist() for c in _COLUMNS]
             for values, text in zip(zip(*columns, strict=True), _texts(table), strict=True):
                 id_, modality, category, cot = values
