@@ -19,7 +19,7 @@ from smolmix.cost import image_grid
 from smolmix.model.arch.build import config
 from smolmix.model.arch.presets import preset
 from smolmix.model.eval.generate import generate
-from smolmix.model.eval.prompts import Shown
+from smolmix.model.eval.prompts import PromptTiles
 from smolmix.model.train.training_log import peak_memory_bytes
 from smolmix.profiles import profile
 from smolmix.tokenize.chat.encode import block_ids
@@ -43,7 +43,7 @@ def main() -> None:
     edge = chosen.pixel.tile_px
     tiles = torch.randint(0, 256, (grid.tiles, 3, edge, edge), dtype=torch.uint8)
     start = time.perf_counter()
-    shown = Shown(tiles=tiles, groups=(1,) * grid.tiles)
+    shown = PromptTiles(tiles=tiles, groups=(1,) * grid.tiles)
     generate(model, [ids.astype(np.int64)], [shown], max_new_tokens=16)
     print(
         json.dumps(

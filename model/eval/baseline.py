@@ -1,4 +1,4 @@
-"""What can be answered without looking: the most common training answer to each question."""
+"""The question-only baseline: what can be answered without seeing the media."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,26 +8,26 @@ from smolmix.sample import Sample
 
 
 class QuestionOnly:
-    """The question-only baseline of a corpus."""
+    """Gives the most common training answer to each question of a corpus."""
 
     def __init__(self, training: Iterable[Sample]):
         """Count the answers that the training samples give to each question."""
         by_question: dict[str, Counter[str]] = {}
         overall: Counter[str] = Counter()
         for sample in training:
-            for before, turn in zip(sample.turns, sample.turns[1:], strict=False):
+            for question, turn in zip(sample.turns, sample.turns[1:], strict=False):
                 if turn.role == "assistant":
                     answer = turn.text.strip()
-                    by_question.setdefault(before.text.strip(), Counter())[answer] += 1
+                    by_question.setdefault(question.text.strip(), Counter())[answer] += 1
                     overall[answer] += 1
-        self._answers = {q: _first(c) for q, c in by_question.items()}
-        self._default = _first(overall) if overall else ""
+        self._answers = {q: _most_common(c) for q, c in by_question.items()}
+        self._default = _most_common(overall) if overall else ""
 
     def answer(self, prompt: Prompt) -> str:
-        """Return the most common answer to the prompt's question, or of all where it is new."""
+        """Return the most common answer to the question; of all answers, if the question is new."""
         return self._answers.get(prompt.question, self._default)
 
 
-def _first(counts: Counter[str]) -> str:
-    """Return the most common; of equals, the first in order of the alphabet."""
+def _most_common(counts: Counter[str]) -> str:
+    """Return the most common answer; the first alphabetically if several are."""
     return min(counts.items(), key=lambda item: (-item[1], item[0]))[0]

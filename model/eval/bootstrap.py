@@ -1,8 +1,8 @@
-"""Intervals and paired tests that draw whole media, not questions.
+"""Confidence intervals and paired tests that resample by medium, not by question.
 
-Questions on one image are answered from the same pixels, so their scores are not independent:
-drawing questions one by one would make intervals too narrow. Everything here draws or flips
-clusters (all questions that share a medium, directly or through others) whole.
+Questions about one image are answered from the same pixels, so their scores are not independent:
+resampling single questions would make intervals too narrow. Everything here resamples, or flips the
+signs of, clusters: all questions that share a medium, directly or through other questions.
 """
 
 from collections.abc import Hashable, Sequence
@@ -15,22 +15,23 @@ from scipy.stats import binomtest
 
 RESAMPLES = 2000
 FLIPS = 10_000
-_BLOCK_CELLS = 1 << 22  # of (draws, clusters) held at once
+_BLOCK_CELLS = 1 << 22  # of (resamples, clusters) in memory at once
 
 Scores = NDArray[np.float64]
 Clusters = NDArray[np.int64]
 
 
 def clusters_of(keys: Sequence[Sequence[Hashable]]) -> Clusters:
-    """Return a number a question, equal where questions share a key, directly or through others.
+    """Return a cluster number for each question, (questions,) int64.
 
     Args:
-        keys: of each question: its media, and its sample, which holds a question without media.
+        keys: of each question: its media, and its sample. Questions that share a key, directly or
+            through other questions, are in one cluster.
     """
     names: dict[Hashable, int] = {}
     rows, cols = [], []
-    for row, mine in enumerate(keys):
-        for key in mine:
+    for row, of_question in enumerate(keys):
+        for key in of_question:
             rows.append(row)
             cols.append(len(keys) + names.setdefault(key, len(names)))
     size = len(keys) + len(names)
@@ -42,17 +43,17 @@ def clusters_of(keys: Sequence[Sequence[Hashable]]) -> Clusters:
 def interval(
     values: Scores, clusters: Clusters | None = None, *, seed: int = 0
 ) -> tuple[float, float] | None:
-    """Return the 95 % percentile-bootstrap interval of the mean over questions.
+    """Return the 95 % confidence interval of the mean over questions, by percentile bootstrap.
 
     Args:
-        values: a score a question.
-        clusters: of each question; None takes each by itself.
-        seed: of the draws.
+        values: (questions,), their scores.
+        clusters: of each question; None: each is a cluster of its own.
+        seed: of the resamples.
 
     Returns:
-        Lower and upper end, or None where fewer than two clusters say nothing of the spread.
+        Lower and upper end; None with fewer than two clusters, which have no spread.
 
-    Source: Efron and Tibshirani 1993, §13.3 (percentiles); Field and Welsh 2007 (whole clusters).
+    Source: Efron and Tibshirani 1993, §13.3 (percentiles); Field and Welsh 2007 (clusters).
     """
     sums, sizes = _totals(values, clusters)
     if len(sums) < 2:
@@ -68,39 +69,45 @@ def interval(
 
 
 def sign_flip_p(differences: Scores, clusters: Clusters | None = None, *, seed: int = 0) -> float:
-    """Return the two-sided p that a mean difference this large comes from swapping two equals.
+    """Return the two-sided p-value of a mean difference, by flipping the signs of clusters.
 
-    Under the null either model could have given either score, so a cluster's whole difference may
-    change its sign. With at most 13 clusters every sign is tried, with more 10,000 are drawn.
+    Under the null hypothesis either model could have given either score, so the difference of a
+    cluster may have either sign. With at most 13 clusters all signs are enumerated, with more
+    10,000 are sampled.
+
+    Args:
+        differences: (questions,), first minus second score.
+        clusters: of each question; None: each is a cluster of its own.
+        seed: of the samples.
 
     Source: Good 2005, "Permutation, Parametric and Bootstrap Tests", §3; Phipson and Smyth 2010
-    (the observed signs count as one draw, so p is never 0).
+    (the observed signs count as one sample, so p is never 0).
     """
     sums, _ = _totals(differences, clusters)
     sums = sums[sums != 0]
     if not len(sums):
         return 1.0
-    seen = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()  # rounding must not tell equals apart
+    observed = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()  # rounding must not separate equals
     if 2 ** len(sums) <= FLIPS:
         bits = (np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1
-        return float((np.abs((2 * bits - 1) @ sums) >= seen).mean())
+        return float((np.abs((2 * bits - 1) @ sums) >= observed).mean())
     rng = np.random.default_rng(seed)
     rows = max(1, _BLOCK_CELLS // len(sums))
     beyond = 0
     for start in range(0, FLIPS, rows):
         signs = 2 * rng.integers(0, 2, (min(rows, FLIPS - start), len(sums)), np.int8) - 1
-        beyond += int((np.abs(signs @ sums) >= seen).sum())
+        beyond += int((np.abs(signs @ sums) >= observed).sum())
     return (beyond + 1) / (FLIPS + 1)
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
-    """Return the exact two-sided p of McNemar's test, questions taken as independent.
+    """Return the exact two-sided p-value of McNemar's test, which takes questions as independent.
 
     Args:
-        only_first: questions that the first alone answers rightly.
-        only_second: the second alone.
+        only_first: questions that only the first model answers correctly.
+        only_second: questions that only the second answers correctly.
 
-    Source: McNemar 1947; exact: the binomial with p = ½ over the questions that differ.
+    Source: McNemar 1947; exact: the binomial test with p = ½ over the questions that differ.
     """
     differ = only_first + only_second
     return float(binomtest(only_first, differ).pvalue) if differ else 1.0

@@ -1,4 +1,4 @@
-"""Two checkpoints on the same questions: how much they differ, and whether that is chance."""
+"""Compares two checkpoints on the same questions: how much they differ, and whether by chance."""
 
 from typing import Any
 
@@ -15,27 +15,27 @@ def compare(first: pa.Table, second: pa.Table, metric: str) -> dict[str, Any]:
     """Return the paired comparison of two tables of answers to the same questions.
 
     Args:
-        first: scored, as `smolmix evaluate` writes it.
-        second: of another checkpoint, in any order.
-        metric: a column of scores in both; a question without one, which a judge gave no verdict
-            on, is left out.
+        first: scored predictions, as `smolmix evaluate` writes them.
+        second: those of another checkpoint, in any order.
+        metric: a column of scores in both. Questions without a score in either (a judge gave no
+            verdict) are excluded.
 
     Returns:
         `questions`, `clusters`; the mean `first`, `second` and `difference` (first - second) with
-        `low` and `high`, its 95 % bootstrap interval over media (null with one cluster);
-        `sign_flip_p` over media; and, where every score is 0 or 1, `both`, `only_first`,
+        `low` and `high`, its 95 % confidence interval resampled by medium (null with one cluster);
+        `sign_flip_p` by medium; and, if every score is 0 or 1, `both`, `only_first`,
         `only_second`, `neither` and the exact `mcnemar_p`, which takes questions as independent.
 
     Raises:
         UsageError: the questions differ, or none has a score in both.
     """
-    a, b = (_by_place(t) for t in (first, second))
+    a, b = (_by_question(t) for t in (first, second))
     if a.keys() != b.keys():
-        lost = sorted(a.keys() ^ b.keys())
-        sample, turn = lost[0]
+        unpaired = sorted(a.keys() ^ b.keys())
+        sample, turn = unpaired[0]
         raise UsageError(
             f"--baseline: the two did not answer the same questions: {len(a)} and {len(b)}, "
-            f"{len(lost)} in one alone, the first of them {sample} turn {turn}; evaluate both on "
+            f"{len(unpaired)} in only one, such as {sample} turn {turn}; evaluate both on "
             "the same corpus with the same --questions"
         )
     for key, row in a.items():
@@ -50,18 +50,18 @@ def compare(first: pa.Table, second: pa.Table, metric: str) -> dict[str, Any]:
         raise UsageError(f"--baseline: no question has a score of {metric} from both")
     scores = np.array([[t[k][metric] for t in (a, b)] for k in keys], np.float64)
     clusters = np.array([a[k]["cluster"] for k in keys], np.int64)
-    apart = scores[:, 0] - scores[:, 1]
-    ends = interval(apart, clusters)
+    differences = scores[:, 0] - scores[:, 1]
+    ends = interval(differences, clusters)
     found: dict[str, Any] = {
         "metric": metric,
         "questions": len(keys),
         "clusters": len(np.unique(clusters)),
         "first": float(scores[:, 0].mean()),
         "second": float(scores[:, 1].mean()),
-        "difference": float(apart.mean()),
+        "difference": float(differences.mean()),
         "low": None if ends is None else ends[0],
         "high": None if ends is None else ends[1],
-        "sign_flip_p": sign_flip_p(apart, clusters),
+        "sign_flip_p": sign_flip_p(differences, clusters),
     }
     if np.isin(scores, (0.0, 1.0)).all():
         right = scores == 1
@@ -75,5 +75,5 @@ def compare(first: pa.Table, second: pa.Table, metric: str) -> dict[str, Any]:
     return found
 
 
-def _by_place(table: pa.Table) -> dict[tuple[str, int], dict[str, Any]]:
+def _by_question(table: pa.Table) -> dict[tuple[str, int], dict[str, Any]]:
     return {(r["sample"], r["turn"]): r for r in table.to_pylist()}

@@ -18,22 +18,22 @@ from smolmix.workspace import Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A model ready to answer, and how its inputs are to be prepared."""
+    """A model ready to answer, and the profile that its inputs are prepared with."""
 
     name: str
     model: Any
     profile: Profile
     results: Folder  # where evaluations of it go
-    digest: str  # of weights, configuration and profile: of all that decides an answer
+    digest: str  # of weights, configuration and profile: all that an answer depends on
 
 
 def open_checkpoint(name: str, workspace: Workspace, preset: str | None = None) -> Opened:
-    """Return the model of a run, folder or hub id.
+    """Return the model of a run, folder or hub id, on the GPU if there is one.
 
     Args:
-        name: a run of the workspace, a folder in transformers' layout, or a hub id.
+        name: a run of the workspace, a folder in transformers' format, or a hub id.
         workspace: holds the runs, and takes the results.
-        preset: pixel preset, needed where the checkpoint is not one of smolmix's.
+        preset: pixel preset, needed if smolmix did not write the checkpoint.
 
     Raises:
         UsageError: there is no such checkpoint, or its profile is not known.
@@ -44,7 +44,7 @@ def open_checkpoint(name: str, workspace: Workspace, preset: str | None = None) 
     profile = _profile(folder, run, name, preset)
     model = from_checkpoint(str(folder) if folder.is_dir() else name)
     digest = digest_json([weights_digest(model), asdict(profile)])
-    if not ours:  # two folders may end in the same name, or in that of a run
+    if not ours:  # another folder, or a run, may have the same name
         run = workspace.run(f"{name.rstrip('/').rsplit('/', 1)[-1]}-{digest[:8]}")
     results = evaluation(run)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -57,8 +57,8 @@ def _profile(folder: Path, run: Folder, name: str, preset: str | None) -> Profil
         return preset_profile(preset, style="inference")
     if not is_checkpoint(folder):
         raise UsageError(
-            f"checkpoint {name}: no run, and no folder of smolmix's; name a run of the workspace, "
-            "or say --profile nano, 256m, 500m or 2.2b for a checkpoint of somebody else's"
+            f"checkpoint {name}: not a run, nor a checkpoint that smolmix wrote; name a run of "
+            "the workspace, or give its pixel preset: --profile nano, 256m, 500m or 2.2b"
             f"{run.instead()}"
         )
     record = read_record(folder)

@@ -1,7 +1,7 @@
-"""Scores of one answer against the expected one, each between 0 and 1.
+"""Metrics: the score of one answer against the expected one, between 0 and 1.
 
-Every metric takes what was said, what was expected and the question, and knows nothing else.
-Samples have one written answer, so there is one reference, not several.
+A metric is a function of the answer, the expected answer and the question. A sample has one written
+answer, so there is one reference.
 """
 
 import math
@@ -9,101 +9,80 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from rapidfuzz.distance import LCSseq, Levenshtein
+
 from smolmix.errors import UsageError, nearest
 
 Metric = Callable[[str, str, str], float]  # answer, expected, question
 
 RELATIVE_ERROR = 0.05
 ANLS_THRESHOLD = 0.5
-AUTO = "auto"
+AUTO = "auto"  # a metric for each question, see `fitting`
 
 
 def exact_match(answer: str, expected: str, _question: str = "") -> float:
-    """Return 1 where the answer is the expected one, spaces around and case aside."""
+    """Return 1 if the answer equals the expected one, ignoring case and surrounding spaces."""
     return float(_plain(answer) == _plain(expected))
 
 
 def relaxed_accuracy(answer: str, expected: str, _question: str = "") -> float:
-    """Return 1 for a number at most 5 % off the expected one, or for the same words.
+    """Return 1 for a number at most 5 % off the expected one, or for the same text.
 
-    A percentage counts as its hundredth on both sides; an expected zero must be met as text.
+    A percentage counts as its hundredth on both sides. An expected zero is compared as text.
 
     Source: ChartQA, arXiv 2203.10244 §5.1, after Methani et al. (PlotQA), arXiv 1909.00997.
     """
-    said, wanted = _number(answer), _number(expected)
-    if said is not None and wanted:
-        return float(abs(said - wanted) <= RELATIVE_ERROR * abs(wanted))
+    given, reference = _number(answer), _number(expected)
+    if given is not None and reference:
+        return float(abs(given - reference) <= RELATIVE_ERROR * abs(reference))
     return exact_match(answer, expected)
 
 
 def anls(answer: str, expected: str, _question: str = "") -> float:
-    """Return 1 minus the normalised edit distance, or 0 where that distance is 0.5 or more.
+    """Return 1 minus the normalised edit distance, or 0 if that distance is 0.5 or more.
 
-    Case, spaces around and runs of spaces are overlooked.
+    Case, surrounding spaces and repeated spaces are ignored.
 
     Source: ST-VQA, arXiv 1905.13648 §4, eq. 1 (its mean over questions is ANLS); DocVQA,
     arXiv 2007.00398 §5.
     """
-    said, wanted = (" ".join(text.casefold().split()) for text in (answer, expected))
-    longest = max(len(said), len(wanted))
+    given, reference = (" ".join(text.casefold().split()) for text in (answer, expected))
+    longest = max(len(given), len(reference))
     if not longest:
         return 1.0
-    if abs(len(said) - len(wanted)) >= ANLS_THRESHOLD * longest:
-        return 0.0
-    far = edit_distance(said, wanted) / longest
-    return 1 - far if far < ANLS_THRESHOLD else 0.0
-
-
-def edit_distance(one: str, other: str) -> int:
-    """Return how many characters must be put in, taken out or changed to make one the other.
-
-    Source: Levenshtein 1966; the row-by-row algorithm of Wagner and Fischer 1974.
-    """
-    if len(one) < len(other):
-        one, other = other, one
-    above = list(range(len(other) + 1))
-    for row, a in enumerate(one, 1):
-        here = [row]
-        for col, b in enumerate(other, 1):
-            here.append(min(above[col] + 1, here[-1] + 1, above[col - 1] + (a != b)))
-        above = here
-    return above[-1]
+    distance = Levenshtein.distance(given, reference) / longest
+    return 1 - distance if distance < ANLS_THRESHOLD else 0.0
 
 
 def rouge_l(answer: str, expected: str, _question: str = "") -> float:
-    """Return ROUGE-L: the F1 of the longest word sequence that both hold in the same order.
+    """Return ROUGE-L: the F1 of the longest word sequence that both contain in the same order.
 
-    For captions. CIDEr weighs words by how rare they are in a whole reference set and needs
-    several references an image to mean what it says; ROUGE-L needs one, scores an answer by
-    itself, and its order of words tells "red left of blue" from "blue left of red". Words are
-    runs of letters and digits, case aside; nothing is stemmed.
+    For captions. CIDEr weighs words by how rare they are in a reference set and is meant for
+    several references of an image; ROUGE-L needs one and scores an answer by itself, and the order
+    of words tells "red left of blue" from "blue left of red". Words are runs of letters and digits
+    of any script, ignoring case; nothing is stemmed. Package rouge-score is not used: it keeps only
+    a-z and 0-9, so that an answer in Greek or Japanese has no words.
 
     Source: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", §3 with β = 1.
     """
-    said, wanted = (re.findall(r"[^\W_]+", text.casefold()) for text in (answer, expected))
-    if not said or not wanted:
-        return float(said == wanted)
-    above = [0] * (len(wanted) + 1)
-    for a in said:
-        here = [0]
-        for col, b in enumerate(wanted, 1):
-            here.append(above[col - 1] + 1 if a == b else max(above[col], here[-1]))
-        above = here
-    return 2 * above[-1] / (len(said) + len(wanted))
+    given, reference = (re.findall(r"[^\W_]+", text.casefold()) for text in (answer, expected))
+    if not given or not reference:
+        return float(given == reference)
+    return 2 * LCSseq.similarity(given, reference) / (len(given) + len(reference))
 
 
 def multiple_choice(answer: str, expected: str, question: str) -> float:
-    """Return 1 where the answer names the expected option, by its letter or by its words.
+    """Return 1 if the answer names the expected option, by its letter or by its words.
 
-    Where the question lists no options, two letters are compared.
+    If the question lists no options, the letters that both name are compared.
 
-    Source: what VLMEvalKit infers without a judge, arXiv 2407.11691 §3.2: exact matching.
+    Source: VLMEvalKit's exact matching, what it does without a judge, arXiv 2407.11691 §3.2.
     """
     listed = options(question)
-    wanted = chosen(expected, listed)
-    if wanted is None:
+    right = chosen(expected, listed)
+    if right is None:
         return exact_match(answer, expected)
-    return float(chosen(answer, listed) == wanted)
+    return float(chosen(answer, listed) == right)
 
 
 _LABEL = r"[(\[]?([A-Z])[.):\]]+[ \t]+"  # A.  A)  (A)  A:  [A]
@@ -120,7 +99,7 @@ _ALONE = re.compile(r"(?<![\w'])[A-Z](?![\w'])")  # a letter that may name an op
 
 
 def options(question: str) -> dict[str, str]:
-    """Return the options a question lists, letter to words; none unless they run A, B, …"""
+    """Return the options that a question lists, letter to words; empty unless they run A, B, …"""
     for pattern in (_LISTED, _INLINE):
         labels: list[re.Match[str]] = []
         for match in pattern.finditer(question):
@@ -136,7 +115,7 @@ def options(question: str) -> dict[str, str]:
 
 
 def chosen(answer: str, listed: Mapping[str, str]) -> str | None:
-    """Return the letter an answer names, or None where it names none or several.
+    """Return the letter that an answer names, or None if it names none or several.
 
     Reads "B", "b)", "(B)", "B.", "Answer: B", "The answer is (B).", "B. the words of B", and the
     words of an option alone.
@@ -173,20 +152,20 @@ _BY_CATEGORY = {
 
 
 def fitting(category: str, question: str, expected: str) -> str:
-    """Return the metric that `auto` takes: by the options in the question, then by category."""
+    """Return the metric that `auto` takes, by the question's options, else by category."""
     listed = options(question)
     if listed and chosen(expected, listed) is not None:
         return "multiple_choice"
     return _BY_CATEGORY.get(category, "exact_match")
 
 
-def metric_names(wanted: str) -> tuple[str, ...]:
-    """Return the metrics of `--metric`, commas between them, and exact match if it is not there.
+def metric_names(requested: str) -> tuple[str, ...]:
+    """Return the metrics of `--metric`, separated by commas, and `exact_match` in any case.
 
     Raises:
         UsageError: one is unknown.
     """
-    names = list(dict.fromkeys(part.strip() for part in wanted.split(",")))
+    names = list(dict.fromkeys(part.strip() for part in requested.split(",")))
     known = (*METRICS, AUTO)
     for name in names:
         if name not in known:
@@ -205,7 +184,7 @@ def _bare(text: str) -> str:
 
 
 def _number(text: str) -> float | None:
-    """Return the number a text is, a percentage as its hundredth; None where it is none."""
+    """Return the number that a text is, a percentage as its hundredth; None if it is not one."""
     text = text.strip()
     try:
         value = float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)

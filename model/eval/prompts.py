@@ -1,4 +1,4 @@
-"""Prompts as the training data has them, up to where the model is to answer."""
+"""Prompts: training conversations up to where the model is to answer, and the tiles they show."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from smolmix.tokenize.tiles import image, video
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What the model reads, and what it should say."""
+    """What the model reads, and the expected answer."""
 
     sample: str  # id
     turn: int  # which of the sample's answers
@@ -28,13 +28,13 @@ class Prompt:
     question: str
     expected: str
     input_ids: NDArray[np.int64]
-    media: tuple[Media, ...]  # as the prompt shows them
+    media: tuple[Media, ...]  # in the order in which the prompt shows them
     tile_groups: tuple[int, ...]  # tiles averaged to each visual block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a prompt shows: its tiles, and which of them the model averages to one block."""
+class PromptTiles:
+    """The tiles that a prompt shows, and how many the model averages to each visual block."""
 
     tiles: torch.Tensor  # (tiles, 3, tile_px, tile_px) uint8
     groups: tuple[int, ...]  # tiles of each block, in order
@@ -42,30 +42,31 @@ class Shown:
     @classmethod
     def of(
         cls, parts: Sequence[image.Tiles], groups: tuple[int, ...], profile: PixelProfile
-    ) -> "Shown":
-        """Join the tiles of several media, each (tiles, tile_px, tile_px, 3) uint8."""
+    ) -> "PromptTiles":
+        """Return the joined tiles of several media, each (tiles, tile_px, tile_px, 3) uint8."""
         edge = profile.tile_px
         joined = np.concatenate(parts) if parts else np.empty((0, edge, edge, 3), np.uint8)
         tiles = torch.from_numpy(np.ascontiguousarray(joined.transpose(0, 3, 1, 2)))
         return cls(tiles=tiles, groups=groups)
 
 
-def asking(profile: Profile) -> Profile:
-    """Return the profile whose loss spans are the answers, whatever the training's were."""
+def completion_profile(profile: Profile) -> Profile:
+    """Return the profile with the loss on answers alone, so that its spans are the answers."""
     return replace(profile, chat=replace(profile.chat, loss="completion"))
 
 
 def prompts(
     samples: Sequence[Sample], profile: Profile, vocabulary: Vocabulary
 ) -> Iterator[Prompt]:
-    """Yield a prompt for each answer in the samples, earlier turns as they were written.
+    """Yield a prompt for each answer in the samples; earlier turns are those of the data.
 
-    Plain text asks nothing.
+    Plain text has no question, so it gives no prompt.
     """
     samples = [s for s in samples if not is_document(s)]
-    for sample, encoded in zip(samples, encode(samples, asking(profile), vocabulary), strict=True):
+    encodings = encode(samples, completion_profile(profile), vocabulary)
+    for sample, encoded in zip(samples, encodings, strict=True):
         shown = tuple(sample.media[i] for i in encoded.media)
-        groups = shown_groups(shown, encoded.tiles, profile)
+        groups = averaged_groups(shown, encoded.tiles, profile)
         answers = [i for i, t in enumerate(sample.turns) if t.role == "assistant" and i > 0]
         for place, (turn, (start, _)) in enumerate(zip(answers, encoded.spans, strict=True)):
             yield Prompt(
@@ -81,21 +82,29 @@ def prompts(
             )
 
 
-def shown_groups(media: Sequence[Media], tiles: Sequence[int], profile: Profile) -> tuple[int, ...]:
-    """Return how many tiles the model averages to each visual block, over all media."""
+def averaged_groups(
+    media: Sequence[Media], tiles: Sequence[int], profile: Profile
+) -> tuple[int, ...]:
+    """Return how many tiles the model averages to each visual block, over all media.
+
+    Args:
+        media: as shown.
+        tiles: of each medium.
+        profile: says how many frames of a clip are averaged.
+    """
     average = profile.chat.frame_average
     pairs = zip(media, tiles, strict=True)
     return tuple(n for medium, count in pairs for n in tile_groups(medium.kind, count, average))
 
 
-def media_tiles(media: Media, blobs: Sequence[bytes], profile: PixelProfile) -> image.Tiles:
+def decode_medium(media: Media, blobs: Sequence[bytes], profile: PixelProfile) -> image.Tiles:
     """Return the tiles of one medium, (tiles, tile_px, tile_px, 3) uint8."""
     if media.kind == "image":
         return image.split(image.decode(blobs[0], exif=profile.exif), profile)[1]
     return video.clip_tiles(media, blobs, profile)
 
 
-def tiles_of(prompt: Prompt, reader: MediaReader, profile: PixelProfile) -> Shown:
-    """Return what a prompt shows, read from the workspace."""
-    parts = [media_tiles(m, reader.read_all(m), profile) for m in prompt.media]
-    return Shown.of(parts, prompt.tile_groups, profile)
+def read_tiles(prompt: Prompt, reader: MediaReader, profile: PixelProfile) -> PromptTiles:
+    """Return the tiles that a prompt shows, read from the workspace."""
+    parts = [decode_medium(m, reader.read_all(m), profile) for m in prompt.media]
+    return PromptTiles.of(parts, prompt.tile_groups, profile)

@@ -1,4 +1,4 @@
-"""Scores of a table of answers: overall and by group, each with its interval and baseline."""
+"""Scores of predictions: overall and by group, each with confidence interval and baseline."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,19 +16,19 @@ GROUPS = (
 )  # fmt: skip
 _WORDS = (1, 4, 16, 64)
 _TOKENS = (128, 256, 512, 1024, 2048, 4096, 8192)
-_SECONDS = (30, 60, 120, 180, 300, 600)  # as mixtures bucket clips
+_SECONDS = (30, 60, 120, 180, 300, 600)  # the same buckets of clips as in mixtures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """A mean with its 95 % interval, and the baseline's on the same questions."""
+    """A mean score with its 95 % confidence interval, and the baseline's on the same questions."""
 
     questions: int
-    clusters: int  # groups of questions that share no medium; the interval draws these
+    clusters: int  # groups of questions that share media; the interval resamples these
     score: float
-    low: float | None  # None: fewer than two clusters say nothing of the spread
+    low: float | None  # None with fewer than two clusters, which have no spread
     high: float | None
-    baseline: float | None  # None: there is none, as for a judge's verdicts
+    baseline: float | None  # None for a judge's verdicts, which have no baseline
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -36,7 +36,13 @@ class Score:
 
 
 def score_of(values: Scores, clusters: Clusters, baseline: Scores | None) -> dict[str, Any]:
-    """Return one mean as plain values; see `Score`."""
+    """Return the fields of a `Score`.
+
+    Args:
+        values: (questions,), their scores.
+        clusters: of each question.
+        baseline: scores of the baseline on the same questions.
+    """
     ends = interval(values, clusters)
     return Score(
         questions=len(values),
@@ -54,17 +60,17 @@ def answer_length(expected: str) -> str:
 
 
 def prompt_length(tokens: int) -> str:
-    """Return the bucket of a prompt's tokens, those of its media included."""
+    """Return the bucket of a prompt's tokens, including those of its media."""
     return _bucket(tokens, _TOKENS, "tokens", 1)
 
 
 def duration(seconds: float) -> str:
-    """Return the bucket of the clips' seconds, or nothing where there is no clip."""
+    """Return the bucket of the clips' seconds; "" without a clip."""
     return _bucket(seconds, _SECONDS, "s", 0) if seconds > 0 else ""
 
 
 def question_type(expected: str) -> str:
-    """Return the kind of answer asked for: yes/no, number or other; after the VQA benchmarks."""
+    """Return the kind of the expected answer: yes/no, number or other, as in the VQA benchmarks."""
     answer = expected.strip().casefold()
     if answer in ("yes", "no"):
         return "yes/no"
@@ -73,15 +79,15 @@ def question_type(expected: str) -> str:
 
 
 def scored(table: pa.Table, metrics: Sequence[str]) -> pa.Table:
-    """Return the table with scores of every metric, its own and the baseline's.
+    """Return the table with the scores of every metric, for the model and the baseline.
 
     Args:
         table: with `category`, `question`, `expected`, `answer` and `baseline_answer`.
-        metrics: keys of `METRICS`, or `auto`; the first one is also `score`.
+        metrics: keys of `METRICS`, or `auto`; the first is the primary metric.
 
     Returns:
-        With `<metric>` and `baseline_<metric>` of each; `metric` (the name of the first one; under
-        `auto` that of the row), `score` and `baseline_score`.
+        Columns `<metric>` and `baseline_<metric>` for each; and for the primary metric `metric`
+        (its name; with `auto`, that of the row), `score` and `baseline_score`.
     """
     rows = table.to_pylist()
     for name in metrics:
@@ -89,9 +95,9 @@ def scored(table: pa.Table, metrics: Sequence[str]) -> pa.Table:
             fitting(r["category"], r["question"], r["expected"]) if name == AUTO else name
             for r in rows
         ]
-        for column, said in ((name, "answer"), (f"baseline_{name}", "baseline_answer")):
+        for column, source in ((name, "answer"), (f"baseline_{name}", "baseline_answer")):
             values = [
-                METRICS[metric](r[said], r["expected"], r["question"])
+                METRICS[metric](r[source], r["expected"], r["question"])
                 for metric, r in zip(taken, rows, strict=True)
             ]
             table = _with(table, column, pa.array(values, pa.float64()))
@@ -103,25 +109,25 @@ def scored(table: pa.Table, metrics: Sequence[str]) -> pa.Table:
 
 
 def summary(table: pa.Table, metrics: Sequence[str]) -> dict[str, Any]:
-    """Return the scores of a scored table.
+    """Return the scores of a scored table, overall and by group.
 
     Returns:
-        `metric`, `overall` and `by_<group>` of the first metric, and `metrics`: the same of each.
+        `metric`, `overall` and `by_<group>` of the primary metric, and `metrics`: those of each.
     """
     every = {
         name: {
             "overall": _score(table, name),
-            **{f"by_{group}": _by(table, group, name) for group in GROUPS},
+            **{f"by_{group}": _scores_by(table, group, name) for group in GROUPS},
         }
         for name in metrics
     }
     return {"metric": metrics[0], **every[metrics[0]], "metrics": every}
 
 
-def _by(table: pa.Table, group: str, name: str) -> dict[str, Any]:
+def _scores_by(table: pa.Table, group: str, name: str) -> dict[str, Any]:
     names = sorted(set(table[group].to_pylist()), key=_order)
     if group == "duration":
-        names = [n for n in names if n]  # where there is no clip there is no length
+        names = [n for n in names if n]  # without a clip there is no duration
     return {n: _score(table.filter(pc.equal(table[group], n)), name) for n in names}
 
 
@@ -132,13 +138,13 @@ def _score(table: pa.Table, name: str) -> dict[str, Any]:
 
 
 def _order(name: str) -> tuple[float, str]:
-    """Order buckets by their numbers and everything else by the alphabet."""
+    """Sort buckets by their numbers and everything else alphabetically."""
     first = name.replace(",", "").removeprefix("over ").partition(" ")[0]
     return (int(first) + 0.5 * name.startswith("over ") if first.isdecimal() else -1.0, name)
 
 
 def _bucket(value: float, ends: Sequence[int], unit: str, step: int) -> str:
-    """Return the name of the bucket; `step` 1 for whole numbers, whose buckets do not touch."""
+    """Return the name of the bucket; `step` is 1 for integers, whose buckets do not touch."""
     low = step
     for end in ends:
         if value <= end:

@@ -1,8 +1,8 @@
-"""Evaluates an opened checkpoint on a corpus and keeps the result beside the run.
+"""Evaluates a checkpoint on a corpus's held-out questions, and keeps the result with the run.
 
-`evaluation/<corpus>.parquet` has a row a question with every prediction, `<corpus>.json` the
-scores. Answers are kept from one call to the next: another metric or a judge scores them anew
-without asking the model again.
+`evaluation/<corpus>.parquet` has a row a question with the prediction and its scores,
+`<corpus>.json` the scores by group, `comparisons/<other run>/<corpus>.json` a comparison. Answers
+are kept from call to call: another metric or a judge scores them without running the model again.
 """
 
 import sys
@@ -17,8 +17,8 @@ from smolmix.errors import DataError
 from smolmix.model.eval.baseline import QuestionOnly
 from smolmix.model.eval.bootstrap import clusters_of
 from smolmix.model.eval.compare import compare
-from smolmix.model.eval.generate import Batching, Watch, answers
-from smolmix.model.eval.judge import Judge, Kept, judged, without_verdicts
+from smolmix.model.eval.generate import Batching, Watch, answer_prompts
+from smolmix.model.eval.judge import Judge, SavedVerdicts, judged, without_verdicts
 from smolmix.model.eval.load import Opened
 from smolmix.model.eval.metrics import AUTO, METRICS, metric_names
 from smolmix.model.eval.prompts import Prompt, prompts
@@ -30,6 +30,7 @@ from smolmix.model.eval.results import (
     scored,
     summary,
 )
+from smolmix.model.train.run_record import predictions_file, read_predictions, scores_file
 from smolmix.profiles import Profile
 from smolmix.sample import Media, Sample
 from smolmix.storage import Folder, digest_json
@@ -39,7 +40,7 @@ from smolmix.workspace import Workspace, stage_record
 MAX_NEW_TOKENS = 16
 VERSION = 3  # raise it when prompts, scores or groups change
 
-_ANSWERS = "smolmix.answers"  # of which weights, questions and corpus a table is
+_ANSWERS = "smolmix.answers"  # key of a table's metadata: identity of weights, questions, corpus
 
 
 def evaluate_corpus(
@@ -53,65 +54,67 @@ def evaluate_corpus(
     batching: Batching | None = None,
     judge: Judge | None = None,
 ) -> dict[str, Any]:
-    """Return a corpus's scores; a result that is there for the same weights and data is reused.
+    """Return a corpus's scores, stored ones if weights, data and options are the same.
 
     Args:
         opened: the checkpoint.
         workspace: holds the curated corpus.
         corpus: its id.
         limit: answer this many questions, spread evenly.
-        metric: names of `smolmix.model.eval.metrics`, or `auto`, separated by commas; the first is
-            the one of `overall` and `by_…`; exact match is always among `metrics`.
+        metric: metrics of `smolmix.model.eval.metrics`, or `auto`, separated by commas. The first
+            is the primary metric, that of `overall` and `by_…`; `exact_match` is always computed.
         max_new_tokens: longest answer.
         batching: how much goes through the model at once; changes no answer.
         judge: extracts the answers, for scores of its own under `judge`.
 
+    Returns:
+        `corpus`, `checkpoint`, `answers` and `key` (identities of the answers and of the result),
+        what `summary` returns, and `judge`.
+
     Raises:
-        UsageError: a metric is unknown, or the judge cannot be used as asked.
+        UsageError: a metric is unknown, or the judge cannot be used.
         DataError: the corpus is not curated, or has no held-out samples.
     """
     metrics = metric_names(metric)
     data = stage_record(workspace.curated(corpus)).digest
-    answered = digest_json([VERSION, opened.digest, data, limit, max_new_tokens])
-    key = digest_json([answered, metrics, judge.name if judge else None])
-    name = f"{corpus}.json"
-    before = opened.results.read_json(name) if opened.results.exists(name) else {}
-    lost = before.get("judge", {}).get("failed", 0)
-    if before.get("key") == key and not lost:
-        return dict(before)
-    kept = predictions(opened.results, corpus) if before.get("answers") == answered else None
-    if kept is not None and _told_by(kept) == answered:
-        table = kept
-    else:
+    answers = digest_json([VERSION, opened.digest, data, limit, max_new_tokens])
+    key = digest_json([answers, metrics, judge.name if judge else None])
+    results, name = opened.results, scores_file(corpus)
+    stored = results.read_json(name) if results.exists(name) else {}
+    failed = stored.get("judge", {}).get("failed", 0)
+    if stored.get("key") == key and not failed:
+        return dict(stored)
+    table = read_predictions(results, corpus) if stored.get("answers") == answers else None
+    if table is None or _answers_of(table) != answers:
         table = answer_corpus(
             opened.model, opened.profile, workspace, corpus, limit=limit,
-            max_new_tokens=max_new_tokens, batching=batching, watch=_tell,
+            max_new_tokens=max_new_tokens, batching=batching, watch=_show,
         )  # fmt: skip
     table = scored(without_verdicts(table), metrics)
     result = {
         "corpus": corpus,
         "checkpoint": opened.name,
-        "answers": answered,
+        "answers": answers,
         **summary(table, metrics),
     }
     if judge is not None:
-        _write(opened.results, corpus, table, result)  # the answers outlive a judge that fails
-        table, result["judge"] = judged(table, judge, Kept(opened.results, judge.name))
+        _write(results, corpus, table, result)  # so that a failing judge loses no answer
+        table, result["judge"] = judged(table, judge, SavedVerdicts(results, judge.name))
     result["key"] = key
-    _write(opened.results, corpus, table, result)
+    _write(results, corpus, table, result)
     return result
 
 
 def compare_on(first: Opened, second: Opened, corpus: str) -> dict[str, Any]:
     """Return the paired comparison of two evaluations of a corpus, one entry a metric.
 
-    It is kept beside the first run, as `evaluation/against/<second>/<corpus>.json`.
+    It is kept with the first run, in `evaluation/comparisons/<second>/<corpus>.json`.
 
     Raises:
         UsageError: they did not answer the same questions.
         DataError: one was not evaluated on the corpus.
     """
-    a, b = (predictions(one.results, corpus) for one in (first, second))
+    a, b = (read_predictions(one.results, corpus) for one in (first, second))
     both = set(a.column_names) & set(b.column_names)
     shared = [
         m for m in (*METRICS, AUTO, "judge_score")
@@ -123,65 +126,9 @@ def compare_on(first: Opened, second: Opened, corpus: str) -> dict[str, Any]:
         "second": second.name,
         "metrics": {m: compare(a, b, m) for m in shared},
     }
-    folder = first.results.child("against", second.results.path.rsplit("/", 2)[-2])
-    folder.write_json(f"{corpus}.json", found)
+    folder = first.results.child("comparisons", second.results.path.rsplit("/", 2)[-2])
+    folder.write_json(scores_file(corpus), found)
     return found
-
-
-def predictions(results: Folder, corpus: str) -> pa.Table:
-    """Return the table of answers that an evaluation wrote.
-
-    Raises:
-        DataError: it is not there.
-    """
-    if not results.exists(f"{corpus}.parquet"):
-        raise DataError(f"{results.at(corpus)}.parquet: no such file; `smolmix evaluate` writes it")
-    with results.open(f"{corpus}.parquet") as stream:
-        return pq.read_table(stream)
-
-
-def _told_by(table: pa.Table) -> str:
-    """Return what a table says of itself: two evaluations at once may leave one's table here."""
-    metadata: dict[bytes, bytes] = table.schema.metadata or {}
-    return metadata.get(_ANSWERS.encode(), b"").decode()
-
-
-def _write(results: Folder, corpus: str, table: pa.Table, result: dict[str, Any]) -> None:
-    sink = pa.BufferOutputStream()
-    table = table.replace_schema_metadata({_ANSWERS: result["answers"]})
-    pq.write_table(table, sink, compression="zstd")
-    results.remove(f"{corpus}.json")  # written last: it says what the table holds
-    results.write_bytes(f"{corpus}.parquet", sink.getvalue().to_pybytes())
-    results.write_json(f"{corpus}.json", result)
-
-
-def _tell(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(f"\r{done} of {total} questions answered", end=end, file=sys.stderr, flush=True)
-
-
-def held_out(
-    workspace: Workspace,
-    corpus: str,
-    profile: Profile,
-    vocabulary: tokenizer.Vocabulary,
-    limit: int | None = None,
-) -> tuple[list[Prompt], list[Sample]]:
-    """Return the questions to answer, at most `limit` spread evenly, and each one's sample.
-
-    Raises:
-        DataError: the corpus has no held-out samples.
-        IncompleteError: it is not curated.
-    """
-    samples = list(read_samples(workspace.curated(corpus), split="heldout"))
-    asked = list(prompts(samples, profile, vocabulary))
-    if not asked:
-        raise DataError(f"{corpus}: no held-out samples; evaluate a corpus that has them")
-    if limit is not None and limit < len(asked):
-        asked = [asked[i] for i in np.linspace(0, len(asked) - 1, limit, dtype=int)]
-    by_id = {s.id: s for s in samples}
-    return asked, [by_id[p.sample] for p in asked]
 
 
 def answer_corpus(
@@ -195,31 +142,31 @@ def answer_corpus(
     batching: Batching | None = None,
     watch: Watch = lambda _done, _all: None,
 ) -> pa.Table:
-    """Return a row a held-out question: what it is about, what was expected and what was said.
+    """Return a row for each held-out question: its groups, the expected answer and the model's.
 
     Args:
         model: a SmolVLM, on its device.
-        profile: as it was trained with.
+        profile: as the model was trained with.
         workspace: holds the curated corpus and its media.
         corpus: its id.
         limit: answer this many questions, spread evenly.
         max_new_tokens: longest answer.
         batching: how much goes through the model at once.
-        watch: is told how many questions of how many are answered.
+        watch: called with how many questions, of how many, are answered.
 
     Raises:
         DataError: the corpus has no held-out samples.
         IncompleteError: it is not curated.
     """
     vocabulary = tokenizer.load(profile.chat.tokenizer)
-    asked, samples = held_out(workspace, corpus, profile, vocabulary, limit)
+    questions, samples = held_out(workspace, corpus, profile, vocabulary, limit)
     baseline = QuestionOnly(read_samples(workspace.curated(corpus), split="train"))
-    said = answers(
-        model, asked, profile, workspace, vocabulary,
+    texts = answer_prompts(
+        model, questions, profile, workspace, vocabulary,
         max_new_tokens=max_new_tokens, batching=batching, watch=watch,
     )  # fmt: skip
-    media = [[_name(m) for m in p.media] for p in asked]
-    shared = clusters_of([[p.sample, *m] for p, m in zip(asked, media, strict=True)])
+    media = [[_identity(m) for m in p.media] for p in questions]
+    clusters = clusters_of([[p.sample, *m] for p, m in zip(questions, media, strict=True)])
     rows = [
         {
             "sample": prompt.sample,
@@ -241,28 +188,23 @@ def answer_corpus(
             "cluster": int(cluster),
         }
         for prompt, sample, answer, names, cluster in zip(
-            asked, samples, said, media, shared, strict=True
+            questions, samples, texts, media, clusters, strict=True
         )
     ]
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
 
-def _name(media: Media) -> str:
-    """Return what tells a medium from others: its digest, or its place where it has none."""
-    return media.digest or repr(media.refs)
-
-
 _SCHEMA = pa.schema(
     [
         ("sample", pa.string()),
-        ("turn", pa.int32()),  # which of the sample's answers
+        ("turn", pa.int32()),  # which of the sample's answers, from 0
         ("category", pa.string()),
         ("subset", pa.string()),
         ("modality", pa.string()),
-        ("kind", pa.string()),
-        ("answer_length", pa.string()),
-        ("prompt_length", pa.string()),
-        ("duration", pa.string()),  # bucket of the clips' seconds; "" without one
+        ("kind", pa.string()),  # yes/no, number or other
+        ("answer_length", pa.string()),  # bucket of the expected answer's words
+        ("prompt_length", pa.string()),  # bucket of the prompt's tokens
+        ("duration", pa.string()),  # bucket of the clips' seconds; "" without a clip
         ("question", pa.string()),
         ("expected", pa.string()),
         ("answer", pa.string()),
@@ -270,6 +212,55 @@ _SCHEMA = pa.schema(
         ("prompt_tokens", pa.int32()),
         ("duration_s", pa.float64()),
         ("media", pa.list_(pa.string())),  # digests, as shown
-        ("cluster", pa.int64()),  # equal where questions share a medium or a sample
+        ("cluster", pa.int64()),  # equal for questions that share a medium or a sample
     ]
 )
+
+
+def held_out(
+    workspace: Workspace,
+    corpus: str,
+    profile: Profile,
+    vocabulary: tokenizer.Vocabulary,
+    limit: int | None = None,
+) -> tuple[list[Prompt], list[Sample]]:
+    """Return the held-out questions, at most `limit` spread evenly, and the sample of each.
+
+    Raises:
+        DataError: the corpus has no held-out samples.
+        IncompleteError: it is not curated.
+    """
+    samples = list(read_samples(workspace.curated(corpus), split="heldout"))
+    questions = list(prompts(samples, profile, vocabulary))
+    if not questions:
+        raise DataError(f"{corpus}: no held-out samples; evaluate a corpus that has them")
+    if limit is not None and limit < len(questions):
+        questions = [questions[i] for i in np.linspace(0, len(questions) - 1, limit, dtype=int)]
+    by_id = {s.id: s for s in samples}
+    return questions, [by_id[p.sample] for p in questions]
+
+
+def _identity(media: Media) -> str:
+    """Return what distinguishes a medium from others: its digest, or its place without one."""
+    return media.digest or repr(media.refs)
+
+
+def _answers_of(table: pa.Table) -> str:
+    """Return the identity of a table's answers, which another evaluation may have overwritten."""
+    metadata: dict[bytes, bytes] = table.schema.metadata or {}
+    return metadata.get(_ANSWERS.encode(), b"").decode()
+
+
+def _write(results: Folder, corpus: str, table: pa.Table, result: dict[str, Any]) -> None:
+    sink = pa.BufferOutputStream()
+    table = table.replace_schema_metadata({_ANSWERS: result["answers"]})
+    pq.write_table(table, sink, compression="zstd")
+    results.remove(scores_file(corpus))  # written last, since it describes the table
+    results.write_bytes(predictions_file(corpus), sink.getvalue().to_pybytes())
+    results.write_json(scores_file(corpus), result)
+
+
+def _show(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\r{done} of {total} questions answered", end=end, file=sys.stderr, flush=True)

@@ -33,7 +33,7 @@ from smolmix.model.arch.presets import (
 from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.eval.generate import generate
 from smolmix.model.eval.load import open_checkpoint
-from smolmix.model.eval.prompts import prompts, tiles_of
+from smolmix.model.eval.prompts import prompts, read_tiles
 from smolmix.model.train.data import open_stages
 from smolmix.model.train.recipe import Recipe, load_recipe
 from smolmix.model.train.step import PackedModel, hidden_states, pack, visual_tokens
@@ -143,7 +143,7 @@ def test_answers_to_averaged_frames_follow_the_trained_embeddings(
         )
     )  # fmt: skip
     reader = MediaReader(filled)
-    shown = [tiles_of(p, reader, wanted.pixel) for p in asked]
+    shown = [read_tiles(p, reader, wanted.pixel) for p in asked]
     assert shown[0].groups == (2, 2, 1)
     found = generate(tiny, [p.input_ids for p in asked], shown, max_new_tokens=3)
     PackedModel(tiny)
@@ -257,7 +257,7 @@ def test_an_ablation_trains_and_answers(filled: Workspace, changes: Mapping[str,
         "It is 2. It is 2. It is 2.",
     ]
     reader = MediaReader(filled)
-    shown = [tiles_of(p, reader, wanted.pixel) for p in asked]
+    shown = [read_tiles(p, reader, wanted.pixel) for p in asked]
     answers = generate(opened.model, [p.input_ids for p in asked], shown, max_new_tokens=2)
     assert len(answers) == 3
 

@@ -15,9 +15,8 @@ from tests.model.toy import LONGEST, NANO, predictions, samples
 from tests.support.clips import spliced
 
 from smolmix.cli import app
-from smolmix.model.eval import generate
 from smolmix.model.eval.ask import ask, video_media
-from smolmix.model.eval.generate import Batching, answers, batches
+from smolmix.model.eval.generate import Batching, answer_prompts
 from smolmix.model.eval.load import open_checkpoint
 from smolmix.model.eval.run import evaluate_corpus, held_out
 from smolmix.tokenize.chat import tokenizer
@@ -105,39 +104,40 @@ def test_a_clip_that_hides_its_first_frames_is_asked_about(
     assert list(ask(open_checkpoint("a", place), "What?", video=str(path), max_new_tokens=2))
 
 
-def test_answers_do_not_depend_on_how_they_are_batched(
-    place: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_do_not_depend_on_how_they_are_batched(place: Workspace) -> None:
     opened = open_checkpoint("a", place)
     vocabulary = tokenizer.load()
     asked, _ = held_out(place, "toy", NANO, vocabulary, limit=13)
 
     def said(batching: Batching | None = None) -> list[str]:
-        return answers(
+        return answer_prompts(
             opened.model, asked, NANO, place, vocabulary, max_new_tokens=3, batching=batching
         )
 
     together = said()
     assert said(Batching(prompts=1)) == together
     assert said(Batching(prompts=7, tiles=9)) == together
-    monkeypatch.setattr(generate, "_WINDOW_BYTES", 12 * 3 * 32 * 32)  # a dozen tiles at once
-    assert said(Batching(tokens=200)) == together
+    assert said(Batching(tokens=200, decoded_tiles=12)) == together
     assert len(set(together)) > 5
 
 
 @given(
     st.lists(st.tuples(st.integers(1, 300), st.integers(0, 20)), max_size=30),
-    st.builds(Batching, prompts=st.integers(1, 8), tokens=st.integers(1, 900)),
-    st.integers(1, 60),
+    st.builds(
+        Batching,
+        prompts=st.integers(1, 8),
+        tokens=st.integers(1, 900),
+        tiles=st.integers(1, 60),
+    ),
 )
 def test_no_batch_is_beyond_its_bounds_unless_one_prompt_is(
-    sizes: list[tuple[int, int]], most: Batching, most_tiles: int
+    sizes: list[tuple[int, int]], most: Batching
 ) -> None:
     tokens, tiles = [t for t, _ in sizes], [n for _, n in sizes]
-    found = list(batches(range(len(sizes)), tokens, tiles, most, most_tiles))
+    found = list(most.batches(range(len(sizes)), tokens, tiles, NANO.pixel))
     assert [at for batch in found for at in batch] == list(range(len(sizes)))
     for batch in found:
         if len(batch) > 1:
             assert len(batch) <= most.prompts
             assert len(batch) * max(tokens[at] for at in batch) <= most.tokens
-            assert len(batch) * max(tiles[at] for at in batch) <= most_tiles
+            assert len(batch) * max(tiles[at] for at in batch) <= (most.tiles or 0)

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from smolmix.model.eval.bootstrap import interval
 from smolmix.model.eval.generate import generate
 from smolmix.model.eval.load import open_checkpoint
 from smolmix.model.eval.metrics import exact_match
-from smolmix.model.eval.prompts import Shown, prompts
-from smolmix.model.eval.run import compare_on, evaluate_corpus, predictions
+from smolmix.model.eval.prompts import PromptTiles, prompts
+from smolmix.model.eval.run import compare_on, evaluate_corpus
+from smolmix.model.train.run_record import read_predictions
 from smolmix.profiles import profile
 from smolmix.sample import Media, MediaRef, Sample, Split, turns_of
 from smolmix.schema import to_table
@@ -98,12 +100,10 @@ def test_held_out_questions_are_scored_beside_the_baseline(
     assert [r["expected"] for r in table] == ["red", "blue", "yes"]
 
 
-def test_an_evaluation_that_is_there_is_not_repeated(
-    curated: Workspace, checkpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_evaluation_that_is_there_is_not_repeated(curated: Workspace, checkpoint: str) -> None:
     opened = open_checkpoint(checkpoint, curated)
     first = evaluate_corpus(opened, curated, "toy")
-    monkeypatch.setattr("smolmix.model.eval.run.answer_corpus", None)
+    opened = replace(opened, model=None)  # it cannot answer any more
     assert evaluate_corpus(opened, curated, "toy") == first
 
 
@@ -123,7 +123,7 @@ def test_batched_answers_are_those_of_each_prompt_alone(curated: Workspace) -> N
     )  # fmt: skip
     rng = np.random.default_rng(0)
     shown = [
-        Shown.of(
+        PromptTiles.of(
             [rng.integers(0, 256, (5 * len(p.media), 32, 32, 3), dtype=np.uint8)],
             p.tile_groups, NANO.pixel,
         )
@@ -188,11 +188,11 @@ def test_interval_holds_the_mean() -> None:
 def _answers_of(place: Workspace, name: str) -> list[str]:
     opened = open_checkpoint(name, place)
     evaluate_corpus(opened, place, "toy")
-    answers: list[str] = predictions(opened.results, "toy")["answer"].to_pylist()
+    answers: list[str] = read_predictions(opened.results, "toy")["answer"].to_pylist()
     return answers
 
 
-def test_other_weights_under_the_same_name_are_asked_anew(
+def test_other_weights_under_the_same_name_are_answered_again(
     curated: Workspace, tmp_path: Path
 ) -> None:
     folder = tmp_path / "built"
@@ -214,8 +214,8 @@ def test_folders_that_end_in_the_same_name_keep_results_of_their_own(
         save(folder, build(ModelSpec(preset="tiny"), seed=seed), {"digest": ""}, None, NANO)
         assert _answers_of(curated, str(folder)) != before
     first, second = (open_checkpoint(str(f), curated) for f in folders)
-    tables = [predictions(o.results, "toy")["answer"].to_pylist() for o in (first, second)]
+    tables = [read_predictions(o.results, "toy")["answer"].to_pylist() for o in (first, second)]
     assert tables[0] != tables[1]
     assert compare_on(first, second, "toy")["metrics"]["exact_match"]["questions"] == 3
     run = open_checkpoint(checkpoint, curated)
-    assert predictions(run.results, "toy")["answer"].to_pylist() == before
+    assert read_predictions(run.results, "toy")["answer"].to_pylist() == before

@@ -24,7 +24,7 @@ from smolmix.model.arch.presets import IMAGE_ID
 from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.arch.varlen_attention import Documents, attention
 from smolmix.model.eval.generate import generate
-from smolmix.model.eval.prompts import Shown
+from smolmix.model.eval.prompts import PromptTiles
 from smolmix.model.train.distributed import train_on_ray
 from smolmix.model.train.sharding import gathered, shard
 from smolmix.model.train.step import (
@@ -160,10 +160,10 @@ def test_compiled_layers_have_the_losses_of_plain_ones(documents: list[Document]
 def test_answers_are_those_of_the_cpu() -> None:
     tiles = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     ids = np.concatenate([[1], np.full(8, IMAGE_ID), np.arange(100, 120)]).astype(np.int64)
-    shown = [Shown(tiles=tiles, groups=(1, 1))]
+    shown = [PromptTiles(tiles=tiles, groups=(1, 1))]
     answers = [generate(nano(d).eval(), [ids], shown, max_new_tokens=8) for d in ("cpu", "cuda")]
     assert answers[0] == answers[1]
-    averaged = [Shown(tiles=torch.cat([tiles, tiles]), groups=(2, 2))]
+    averaged = [PromptTiles(tiles=torch.cat([tiles, tiles]), groups=(2, 2))]
     answers = [generate(nano(d).eval(), [ids], averaged, max_new_tokens=8) for d in ("cpu", "cuda")]
     assert answers[0] == answers[1]
 

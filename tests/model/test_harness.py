@@ -25,7 +25,7 @@ from smolmix.model.arch.build import build
 from smolmix.model.arch.checkpoint import save
 from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.eval.ask import ask
-from smolmix.model.eval.harness.asker import Asker, Piece, _image
+from smolmix.model.eval.harness.answerer import Answerer, Piece, picture_file
 from smolmix.model.eval.load import Opened, open_checkpoint
 from smolmix.profiles import profile
 from smolmix.tokenize.tiles.image import decode
@@ -82,9 +82,9 @@ def run(command: list[str], **environment: str) -> str:
 def test_words_pictures_and_clips_are_answered_as_generate_does(
     opened: Opened, workspace: Workspace, tmp_path: Path
 ) -> None:
-    asker = Asker("tiny", workspace=workspace.path)
+    answerer = Answerer("tiny", workspace=workspace.path)
     asked: list[list[Piece]] = [[picture(n), f"What is number {n}?"] for n in range(QUESTIONS)]
-    answers = asker.answers(asked, max_new_tokens=LONGEST)
+    answers = answerer.answers(asked, max_new_tokens=LONGEST)
     assert answers == said(opened, tmp_path)
     assert len(set(answers)) > 2
     clip = tmp_path / "clip.mp4"
@@ -97,7 +97,7 @@ def test_words_pictures_and_clips_are_answered_as_generate_does(
         out.mux(stream.encode())
     wanted = "".join(ask(opened, "Why?", video=str(clip), max_new_tokens=LONGEST)).strip()
     two: list[Piece] = ["Is ", picture(0).convert("CMYK"), " like ", picture(1), "?"]
-    found = asker.answers([[clip, "Why?"], two, ["Only words?"]], max_new_tokens=LONGEST)
+    found = answerer.answers([[clip, "Why?"], two, ["Only words?"]], max_new_tokens=LONGEST)
     assert found[0] == wanted
     assert all(found)
 
@@ -115,12 +115,15 @@ def test_a_turned_photo_is_shown_as_the_profile_shows_it(
     picture(0).save(path, exif=turned)
     with Image.open(path) as photo:
         photo.load()
-    medium, blob = _image(photo, exif)
-    assert (medium.width, medium.height) == ((64, 48) if exif == "ignore" else (48, 64))
-    assert decode(blob, exif=exif).tobytes() == decode(path.read_bytes(), exif=exif).tobytes()
+    made = picture_file(photo, exif)
+    size = (made.media.width, made.media.height)
+    assert size == ((64, 48) if exif == "ignore" else (48, 64))
+    assert (
+        decode(made.content, exif=exif).tobytes() == decode(path.read_bytes(), exif=exif).tobytes()
+    )
     wanted = ask(open_checkpoint("turned", workspace), "What?", images=[str(path)])
-    asker = Asker("turned", workspace=workspace.path)
-    assert asker.answers([[photo, "What?"]], max_new_tokens=128) == ["".join(wanted).strip()]
+    answerer = Answerer("turned", workspace=workspace.path)
+    assert answerer.answers([[photo, "What?"]], max_new_tokens=128) == ["".join(wanted).strip()]
 
 
 TASK = """
@@ -217,13 +220,13 @@ def test_vlmevalkit_runs_a_checkpoint_on_a_local_task(
     tables = [p for p in (tmp_path / "out").rglob("*TinyPictures*") if p.suffix == ".xlsx"]
     predictions = next(p for p in tables if p.stem.endswith("TinyPictures"))
     theirs = pd.read_excel(predictions, keep_default_na=False)
-    asker = Asker("tiny", workspace=workspace.path)
+    answerer = Answerer("tiny", workspace=workspace.path)
     for row in theirs.to_dict("records"):
         prompt = (
             f"Question: {row['question']}\nOptions:\nA. red\nB. blue\n"
             "Please select the correct answer from the options above. \n"
         )
         asked: list[list[Piece]] = [[picture(row["index"]), prompt]]
-        assert [str(row["prediction"])] == asker.answers(asked, max_new_tokens=LONGEST)
+        assert [str(row["prediction"])] == answerer.answers(asked, max_new_tokens=LONGEST)
     assert len(theirs) == QUESTIONS
     assert list((tmp_path / "out").rglob("*acc*"))

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import pyarrow as pa
 import pytest
 
 from smolmix.errors import UsageError
+from smolmix.http import Retry
 from smolmix.model.eval.judge import (
-    Ask,
     EndpointJudge,
     Judge,
-    Kept,
+    JudgeQuestion,
     LocalJudge,
+    SavedVerdicts,
     judged,
     open_judge,
     read_reply,
@@ -30,6 +32,9 @@ from smolmix.storage import Folder
 
 CHOICE = "Which?\nA. red\nB. blue"
 Reply = tuple[int, str, float]  # status, content or body, seconds to wait first
+
+
+FAST = Retry(attempts=4, first_wait_s=0.001)
 
 
 class Server:
@@ -89,7 +94,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
 
     def judge(self, **options: Any) -> EndpointJudge:
-        return EndpointJudge(self.url, **({"first_wait_s": 0.01, "timeout_s": 5.0} | options))
+        settings: dict[str, Any] = {"retry": FAST, "timeout_s": 5.0} | options
+        return EndpointJudge(self.url, **settings)
 
 
 @pytest.fixture
@@ -103,8 +109,8 @@ def server() -> Iterator[Server]:
     thread.join()
 
 
-def asks(*answers: str, question: str = "What colour?") -> list[Ask]:
-    return [Ask(question=question, answer=a) for a in answers]
+def asks(*answers: str, question: str = "What colour?") -> list[JudgeQuestion]:
+    return [JudgeQuestion(question=question, answer=a) for a in answers]
 
 
 def test_the_protocol_is_spoken_and_the_key_comes_from_the_environment(
@@ -130,7 +136,7 @@ def test_what_fails_for_a_while_is_asked_again(server: Server) -> None:
         (200, "raw:<html>", 0), (200, 'raw:{"choices": []}', 0), (200, "Answer: red", 0),
     ]  # fmt: skip
     server.script = lambda prompt, nth: troubles[nth]
-    (verdict,) = server.judge(attempts=6, first_wait_s=0.001).verdicts(asks("red"))
+    (verdict,) = server.judge(retry=replace(FAST, attempts=6)).verdicts(asks("red"))
     assert verdict.answer == "red"
     assert len(server.requests) == 6
 
@@ -149,7 +155,7 @@ def test_what_fails_for_good_has_no_answer_and_says_why(
     server: Server, reply: Reply, error: str
 ) -> None:
     server.script = lambda prompt, nth: reply
-    (verdict,) = server.judge(attempts=2, timeout_s=0.2).verdicts(asks("red"))
+    (verdict,) = server.judge(retry=replace(FAST, attempts=2), timeout_s=0.2).verdicts(asks("red"))
     assert verdict.answer is None
     assert verdict.error == error
     assert len(server.requests) == 2
@@ -157,13 +163,13 @@ def test_what_fails_for_good_has_no_answer_and_says_why(
 
 def test_waits_grow_and_the_server_may_ask_for_longer(server: Server) -> None:
     server.script = lambda prompt, nth: (503, "busy", 0)
-    started = time.monotonic()
-    list(server.judge(attempts=4, first_wait_s=0.05).verdicts(asks("red")))
-    assert time.monotonic() - started >= 0.05 + 0.1 + 0.2
-    server.headers = {"Retry-After": "0.5"}
-    started = time.monotonic()
-    list(server.judge(attempts=2, first_wait_s=0.01).verdicts(asks("red")))
-    assert time.monotonic() - started >= 0.5
+    waits: list[float] = []
+    retry = Retry(attempts=4, first_wait_s=0.5, sleep=waits.append)
+    list(server.judge(retry=retry).verdicts(asks("red")))
+    assert waits == [0.5, 1.0, 2.0]
+    server.headers = {"Retry-After": "7"}
+    list(server.judge(retry=retry).verdicts(asks("red")))
+    assert waits[3:] == [7.0, 7.0, 7.0]
 
 
 def test_a_refused_key_ends_it_and_a_refused_question_does_not(server: Server) -> None:
@@ -213,7 +219,7 @@ def test_an_endpoint_that_is_not_there_or_serves_several_is_an_error(server: Ser
 )
 def test_only_an_answer_line_is_a_verdict(reply: str, question: str, answer: str | None) -> None:
     options = (("A", "red"), ("B", "blue")) if question == CHOICE else ()
-    ask = Ask(question=question, answer="?", options=options)
+    ask = JudgeQuestion(question=question, answer="?", options=options)
     assert read_reply(reply, ask).answer == answer
 
 
@@ -245,8 +251,8 @@ def test_verdicts_stand_beside_the_scores_and_failures_are_left_out(
             ("What colour?", "red", "broken"),
         ]
     )
-    kept = Kept(Folder(tmp_path), "the judge")
-    out, facts = judged(table, server.judge(attempts=2), kept)
+    kept = SavedVerdicts(Folder(tmp_path), "the judge")
+    out, facts = judged(table, server.judge(retry=replace(FAST, attempts=2)), kept)
     assert out["exact_match"].to_pylist() == [0, 0, 0, 0]
     assert out["judge_answer"].to_pylist() == ["B", "red", "red", None]
     assert out["judge_score"].to_pylist() == [1, 1, 0, None]
@@ -274,21 +280,27 @@ def test_verdicts_already_given_outlive_a_judge_that_refuses(
         (401, "no money left", 0) if len(server.asked) > 40 else (200, "Answer: red", 0)
     )
     with pytest.raises(UsageError):
-        judged(table, server.judge(attempts=1, workers=1), Kept(Folder(tmp_path), "the judge"))
+        judged(
+            table,
+            server.judge(retry=replace(FAST, attempts=1), workers=1),
+            SavedVerdicts(Folder(tmp_path), "the judge"),
+        )
     server.asked.clear()
     server.script = lambda prompt, nth: (200, "Answer: red", 0)
-    _, facts = judged(table, server.judge(), Kept(Folder(tmp_path), "the judge"))
+    _, facts = judged(table, server.judge(), SavedVerdicts(Folder(tmp_path), "the judge"))
     assert facts["judged"] == 50
     assert 10 <= len(server.asked) <= 12
     server.asked.clear()
-    judged(table, server.judge(), Kept(Folder(tmp_path), "another judge"))
+    judged(table, server.judge(), SavedVerdicts(Folder(tmp_path), "another judge"))
     assert len(server.asked) == 50
 
 
 def test_without_any_verdict_there_is_no_score(server: Server, tmp_path: Path) -> None:
     server.script = lambda prompt, nth: (500, "down", 0)
-    kept = Kept(Folder(tmp_path), "the judge")
-    _, facts = judged(answers_table([("Q?", "a", "a")]), server.judge(attempts=1), kept)
+    kept = SavedVerdicts(Folder(tmp_path), "the judge")
+    _, facts = judged(
+        answers_table([("Q?", "a", "a")]), server.judge(retry=replace(FAST, attempts=1)), kept
+    )
     assert facts["overall"] is None
     assert facts["failed"] == 1
 

@@ -21,7 +21,7 @@ from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 from transformers.video_utils import VideoMetadata
 
 from smolmix.model.eval.ask import video_media
-from smolmix.model.eval.prompts import media_tiles
+from smolmix.model.eval.prompts import decode_medium
 from smolmix.profiles import Profile, profile
 from smolmix.sample import Media, MediaRef, Part, Sample, Turn
 from smolmix.tokenize.chat import processor_files, tokenizer
@@ -42,7 +42,7 @@ def ours(media: Media, blob: bytes, chosen: Profile) -> tuple[list[int], NDArray
                Turn(role="assistant", parts=(Part(text="?"),))),
     )  # fmt: skip
     (encoded,) = encode([sample], chosen, tokenizer.load(chosen.chat.tokenizer))
-    tiles = np.asarray(media_tiles(media, (blob,), chosen.pixel))
+    tiles = np.asarray(decode_medium(media, (blob,), chosen.pixel))
     return encoded.input_ids[: encoded.spans[-1][0]].tolist(), tiles
 
 

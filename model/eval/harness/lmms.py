@@ -1,4 +1,4 @@
-"""lmms-eval's model class for checkpoints of ours.
+"""lmms-eval's model class for smolmix checkpoints.
 
 lmms-eval finds it by the entry point `lmms_eval.models` of this package:
 `python -m lmms_eval --model smolmix --model_args pretrained=demo,workspace=workspace --tasks …`
@@ -13,15 +13,15 @@ from PIL import Image
 
 from smolmix.errors import UsageError
 from smolmix.model.eval.generate import Batching
-from smolmix.model.eval.harness.asker import Asker, Piece
+from smolmix.model.eval.harness.answerer import Answerer, Piece
 from smolmix.model.eval.run import MAX_NEW_TOKENS
 
 _MARK = "<image>"
-_TOGETHER = 256  # questions whose media are held at once
+_AT_ONCE = 256  # questions whose media are in memory
 
 
 class SmolmixForLmmsEval(lmms):  # type: ignore[misc]  # lmms-eval has no types
-    """Generation alone; likelihoods and tasks of several rounds are refused."""
+    """Generates answers; likelihoods and tasks of several rounds are refused."""
 
     is_simple = True
 
@@ -37,66 +37,68 @@ class SmolmixForLmmsEval(lmms):  # type: ignore[misc]  # lmms-eval has no types
         """Open a checkpoint.
 
         Args:
-            pretrained: a run of the workspace, a folder in transformers' layout, or a hub id.
+            pretrained: a run of the workspace, a folder in transformers' format, or a hub id.
             workspace: holds the runs.
-            profile: pixel preset of a checkpoint that is not smolmix's.
-            batch_size: questions answered at once, at most.
+            profile: pixel preset of a checkpoint that smolmix did not write.
+            batch_size: questions in the model at once, at most.
             max_batch_size: not used; a batch is bounded by its tiles.
             device: not used; a GPU is taken where there is one.
         """
         super().__init__()
         batching = Batching(prompts=int(batch_size))
-        self._asker = Asker(pretrained, workspace=workspace, preset=profile, batching=batching)
+        self._answerer = Answerer(
+            pretrained, workspace=workspace, preset=profile, batching=batching
+        )
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Return the answer to each request, cut before the first of its stop strings."""
-        said = [""] * len(requests)
+        texts = [""] * len(requests)
         by_options: dict[str, list[int]] = {}
         for at, request in enumerate(requests):
             by_options.setdefault(repr(sorted(request.args[1].items())), []).append(at)
         for places in by_options.values():
             options = dict(requests[places[0]].args[1])
-            for start in range(0, len(places), _TOGETHER):
-                some = places[start : start + _TOGETHER]
+            for start in range(0, len(places), _AT_ONCE):
+                some = places[start : start + _AT_ONCE]
                 for at, text in zip(some, self._answers(requests, some, options), strict=True):
-                    said[at] = text
+                    texts[at] = text
                     args = (requests[at].args[0], options)
                     self.cache_hook.add_partial("generate_until", args, text)
-        return said
+        return texts
 
     def _answers(
         self, requests: Sequence[Any], places: Sequence[int], options: dict[str, Any]
     ) -> list[str]:
         if int(options.get("num_beams") or 1) > 1:
-            raise UsageError("num_beams: smolmix answers greedily or by sampling; leave it out")
-        asked = []
+            raise UsageError("num_beams: smolmix decodes greedily or samples; remove it")
+        questions = []
         for at in places:
             context, _, to_visual, doc_id, task, split = requests[at].args
-            asked.append(pieces(context, to_visual(self.task_dict[task][split][doc_id]) or []))
+            questions.append(pieces(context, to_visual(self.task_dict[task][split][doc_id]) or []))
         sampled = bool(options.get("do_sample", True))
-        said = self._asker.answers(
-            asked,
+        texts = self._answerer.answers(
+            questions,
             max_new_tokens=int(options.get("max_new_tokens") or MAX_NEW_TOKENS),
             temperature=float(options.get("temperature") or 0) if sampled else 0.0,
         )
         stops = options.get("until") or []
-        return [cut(text, [stops] if isinstance(stops, str) else stops) for text in said]
+        return [cut(text, [stops] if isinstance(stops, str) else stops) for text in texts]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Refuse: only answers by generation are compared here."""
-        raise NotImplementedError("smolmix in lmms-eval: tasks of type loglikelihood are not run")
+        """Refuse: only generated answers are supported."""
+        raise NotImplementedError("smolmix in lmms-eval: no tasks of type loglikelihood")
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
-        """Refuse: a task of several rounds would need its own turns."""
-        raise NotImplementedError("smolmix in lmms-eval: tasks of several rounds are not run")
+        """Refuse: a task of several rounds needs turns of its own."""
+        raise NotImplementedError("smolmix in lmms-eval: no tasks of several rounds")
 
 
 def pieces(context: str, visuals: Sequence[Any]) -> list[Piece]:
-    """Return a question's pieces: visuals where the text marks them, else all of them before it.
+    """Return a question's pieces: visuals where the text marks them, otherwise all before the text.
 
     Args:
-        context: the task's text; `<image>` marks a visual's place where there are as many.
-        visuals: pictures, or names of video files.
+        context: the task's text; `<image>` marks a visual's place if there is one for each.
+        visuals: pictures, or paths of video files.
 
     Raises:
         UsageError: a visual is neither, such as audio.

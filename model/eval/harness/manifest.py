@@ -1,4 +1,4 @@
-"""What lmms-eval reads from our entry point: the name `smolmix`, and the class behind it."""
+"""Registers model `smolmix` with lmms-eval, through the entry point of this package."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""VLMEvalKit's model class for checkpoints of ours, and the call that registers it and runs.
+"""VLMEvalKit's model class for smolmix checkpoints, and a command that registers and runs it.
 
-VLMEvalKit has no entry points, so its own command line is started from here:
+VLMEvalKit has no entry points, so its command line is started from here:
 `python -m smolmix.model.eval.harness.vlmevalkit CHECKPOINT [--workspace DIR] [--profile P]
 -- --data …`
 """
@@ -15,15 +15,15 @@ from typing import Any
 from PIL import Image
 from vlmeval.vlm.base import BaseModel
 
-from smolmix.model.eval.harness.asker import Asker, Piece
+from smolmix.model.eval.harness.answerer import Answerer, Piece
 from smolmix.model.eval.run import MAX_NEW_TOKENS
 
 
 class SmolmixForVLMEvalKit(BaseModel):  # type: ignore[misc]  # VLMEvalKit has no types
-    """Answers VLMEvalKit's interleaved messages, one at a time as it asks them."""
+    """Answers VLMEvalKit's interleaved messages, one at a time."""
 
     INTERLEAVE = True
-    VIDEO_LLM = True  # videos come as files, sampled by the checkpoint's own profile
+    VIDEO_LLM = True  # videos are files, sampled by the checkpoint's own profile
 
     def __init__(
         self,
@@ -37,22 +37,22 @@ class SmolmixForVLMEvalKit(BaseModel):  # type: ignore[misc]  # VLMEvalKit has n
         """Open a checkpoint.
 
         Args:
-            model_path: a run of the workspace, a folder in transformers' layout, or a hub id.
+            model_path: a run of the workspace, a folder in transformers' format, or a hub id.
             workspace: holds the runs.
-            profile: pixel preset of a checkpoint that is not smolmix's.
+            profile: pixel preset of a checkpoint that smolmix did not write.
             max_new_tokens: longest answer.
         """
         super().__init__()
-        self._asker = Asker(model_path, workspace=workspace, preset=profile)
+        self._answerer = Answerer(model_path, workspace=workspace, preset=profile)
         self._max_new_tokens = max_new_tokens
 
     def generate_inner(
         self, message: Sequence[Mapping[str, Any]], dataset: str | None = None
     ) -> str:
         """Return the answer to one message: parts of type text, image or video."""
-        asked = [_piece(part["type"], part["value"]) for part in message]
-        (said,) = self._asker.answers([asked], max_new_tokens=self._max_new_tokens)
-        return said
+        pieces = [_piece(part["type"], part["value"]) for part in message]
+        (text,) = self._answerer.answers([pieces], max_new_tokens=self._max_new_tokens)
+        return text
 
 
 def _piece(kind: str, value: str) -> Piece:
@@ -64,18 +64,18 @@ def _piece(kind: str, value: str) -> Piece:
 
 
 def register(name: str, checkpoint: str, **options: Any) -> None:
-    """Make a checkpoint a model that VLMEvalKit knows by name."""
+    """Add a checkpoint to the models that VLMEvalKit knows by name."""
     from vlmeval.config import supported_VLM
 
     supported_VLM[name] = partial(SmolmixForVLMEvalKit, model_path=checkpoint, **options)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Register a checkpoint as `smolmix` and hand what follows `--` to VLMEvalKit."""
+    """Register a checkpoint as `smolmix`, and pass what follows `--` to VLMEvalKit."""
     parser = argparse.ArgumentParser(prog="python -m smolmix.model.eval.harness.vlmevalkit")
     parser.add_argument("checkpoint", help="a run's name, a folder, or a hub id")
     parser.add_argument("--workspace", default="workspace")
-    parser.add_argument("--profile", help="pixel preset of a checkpoint that is not smolmix's")
+    parser.add_argument("--profile", help="pixel preset of a checkpoint that smolmix did not write")
     parser.add_argument("--max-new-tokens", type=int, default=MAX_NEW_TOKENS)
     own, theirs = list(arguments), []
     if "--" in own:
