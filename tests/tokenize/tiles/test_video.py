@@ -1,52 +1,18 @@
 """Frames: the right ones, from any clip, by both backends, and short clips are found out."""
 
 import io
-from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from tests.support.clips import SIZE, grey_clip, shades
 
 from smolmix.errors import UsageError
 from smolmix.profiles import pixel_preset
 from smolmix.sample import Media
 from smolmix.tokenize.tiles.cutting import cut
 from smolmix.tokenize.tiles.video import Backend, VideoError, clip_tiles, read_frames
-
-SIZE = (96, 64)
-
-
-def shades(frames: int) -> list[int]:
-    return [20 + (i * 200) // max(1, frames - 1) for i in range(frames)]
-
-
-def encode(
-    frames: int,
-    *,
-    codec: str = "libx264",
-    container: str = "mp4",
-    stamps: list[int] | None = None,
-    gop: int = 12,
-    bframes: int = 2,
-) -> bytes:
-    """Return a clip whose frames are greys that rise from first to last."""
-    stream = io.BytesIO()
-    with av.open(stream, "w", format=container) as out:
-        video: Any = out.add_stream(codec, rate=30)
-        video.width, video.height = SIZE
-        video.pix_fmt = "yuv420p"
-        video.options = {"g": str(gop)} | ({"bf": str(bframes)} if codec == "libx264" else {})
-        video.codec_context.time_base = Fraction(1, 600)
-        for i, shade in enumerate(shades(frames)):
-            grey = np.full((SIZE[1], SIZE[0], 3), shade, np.uint8)
-            grey[: SIZE[1] // 4] = 0  # a dark band on top says which way is up
-            frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
-            frame.pts = stamps[i] if stamps else i * 20
-            frame.time_base = Fraction(1, 600)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
-    return stream.getvalue()
 
 
 def level(frame: Any) -> float:
@@ -56,14 +22,14 @@ def level(frame: Any) -> float:
 @pytest.mark.parametrize("backend", ["pyav", "decord"])
 @pytest.mark.parametrize("gop", [1, 12, 250])
 def test_frames_are_those_asked_for(backend: str, gop: int) -> None:
-    data = encode(60, gop=gop)
+    data = grey_clip(60, gop=gop)
     for wanted in ([0], [59], [0, 1, 2], [5, 20, 21, 40, 59], list(range(0, 60, 7))):
         got = [level(f) for f in read_frames(data, wanted, backend=backend)]  # type: ignore[arg-type]
         assert np.allclose(got, [shades(60)[i] for i in wanted], atol=4)
 
 
 def test_both_backends_give_the_same_frames() -> None:
-    data, wanted = encode(50), [0, 9, 33, 49]
+    data, wanted = grey_clip(50), [0, 9, 33, 49]
     both: tuple[Backend, Backend] = ("pyav", "decord")
     ours, theirs = (np.stack(list(read_frames(data, wanted, backend=b))) for b in both)
     assert np.abs(ours.astype(int) - theirs).max() <= 4
@@ -74,7 +40,7 @@ def test_variable_frame_rates_are_counted_by_frame(backend: str) -> None:
     stamps = [0]
     for i in range(1, 40):
         stamps.append(stamps[-1] + (20 if i % 3 else 140))
-    data = encode(40, stamps=stamps)
+    data = grey_clip(40, stamps=stamps)
     got = [level(f) for f in read_frames(data, [0, 7, 20, 39], backend=backend)]  # type: ignore[arg-type]
     assert np.allclose(got, [shades(40)[i] for i in (0, 7, 20, 39)], atol=4)
 
@@ -83,7 +49,7 @@ def test_variable_frame_rates_are_counted_by_frame(backend: str) -> None:
     ("codec", "container"), [("libvpx-vp9", "webm"), ("mpeg4", "avi"), ("libx264", "matroska")]
 )
 def test_other_codecs_and_containers_are_read(codec: str, container: str) -> None:
-    data = encode(30, codec=codec, container=container, stamps=[i * 20 for i in range(30)])
+    data = grey_clip(30, codec=codec, container=container, stamps=[i * 20 for i in range(30)])
     got = [level(f) for f in read_frames(data, [0, 10, 29])]
     assert np.allclose(got, [shades(30)[i] for i in (0, 10, 29)], atol=6)
 
@@ -100,7 +66,7 @@ def test_other_codecs_and_containers_are_read(codec: str, container: str) -> Non
 )
 def test_frames_picked_are_those_of_decoding_all(codec: str, containers: tuple[str, ...]) -> None:
     for container in containers:
-        data = encode(70, codec=codec, container=container, bframes=3, gop=30)
+        data = grey_clip(70, codec=codec, container=container, bframes=3, gop=30)
         opened: Any
         with av.open(io.BytesIO(data)) as opened:
             every = [f.to_ndarray(format="rgb24") for f in opened.decode(video=0)]
@@ -122,7 +88,7 @@ def _turned(data: bytes) -> bytes:
 
 
 def test_rotation_metadata_turns_frames_upright() -> None:
-    frame = next(read_frames(_turned(encode(10)), [0]))
+    frame = next(read_frames(_turned(grey_clip(10)), [0]))
     assert frame.shape == (SIZE[0], SIZE[1], 3)
     band = frame[:, -SIZE[1] // 4 :]  # turned clockwise, the top is on the right
     assert band.mean() < frame[:, : SIZE[1] // 2].mean() - 5
@@ -135,11 +101,11 @@ def _medium(frames: int, **changes: float) -> Media:
 
 def test_a_clip_shorter_than_a_frame_interval_gives_one_frame() -> None:
     pixel = pixel_preset("256m")
-    assert len(clip_tiles(_medium(2), [encode(2)], pixel)) == 1
+    assert len(clip_tiles(_medium(2), [grey_clip(2)], pixel)) == 1
 
 
 def test_missing_durations_do_not_change_the_frames() -> None:
-    pixel, data = pixel_preset("nano"), encode(90)
+    pixel, data = pixel_preset("nano"), grey_clip(90)
     whole = clip_tiles(_medium(90), [data], pixel)
     for changes in ({"duration_s": 0.0}, {"fps": 0.0}):
         assert np.array_equal(clip_tiles(_medium(90, **changes), [data], pixel), whole)
@@ -149,15 +115,15 @@ def test_missing_durations_do_not_change_the_frames() -> None:
 @pytest.mark.parametrize("backend", ["pyav", "decord"])
 def test_a_clip_shorter_than_its_header_said_is_a_plan_mismatch(backend: str) -> None:
     with pytest.raises(VideoError) as raised:
-        list(read_frames(encode(30), [0, 40], backend=backend))  # type: ignore[arg-type]
+        list(read_frames(grey_clip(30), [0, 40], backend=backend))  # type: ignore[arg-type]
     assert raised.value.reason == "plan-mismatch"
     with pytest.raises(VideoError):
-        cut(_medium(300), [encode(30)], pixel_preset("nano"))
+        cut(_medium(300), [grey_clip(30)], pixel_preset("nano"))
 
 
 @pytest.mark.parametrize("backend", ["pyav", "decord"])
 def test_bytes_that_are_no_clip_are_refused(backend: str) -> None:
-    whole = encode(30)
+    whole = grey_clip(30)
     for data in (b"", b"hello", whole[: len(whole) // 2]):
         with pytest.raises(VideoError):
             list(read_frames(data, [0, 29], backend=backend))  # type: ignore[arg-type]
@@ -165,7 +131,7 @@ def test_bytes_that_are_no_clip_are_refused(backend: str) -> None:
 
 def test_an_unknown_backend_is_refused() -> None:
     with pytest.raises(UsageError, match="known: pyav, decord"):
-        list(read_frames(encode(3), [0], backend="gif"))  # type: ignore[arg-type]
+        list(read_frames(grey_clip(3), [0], backend="gif"))  # type: ignore[arg-type]
 
 
 def test_numbered_frames_are_a_clip() -> None:

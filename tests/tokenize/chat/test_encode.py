@@ -1,9 +1,14 @@
-"""The loss counts answers and their ends, and data never becomes a special token."""
+"""Token ids equal transformers' processor; the loss counts answers and their ends."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests.support.conversations import conversation, conversations, picture
 
+from smolmix import cost
 from smolmix.profiles import PIXEL_PRESETS, ChatProfile, Profile, profile
 from smolmix.sample import Media, Sample, turns_of
 from smolmix.tokenize.chat import encode, special
@@ -99,3 +104,35 @@ def test_labels_are_ids_where_supervised(vocabulary: Vocabulary) -> None:
     labels = one.labels()
     assert (labels != -100).sum() == one.supervised
     assert all(labels[i] == one.input_ids[i] for a, b in one.spans for i in range(a, b))
+
+
+@pytest.mark.parametrize("preset", sorted(PIXEL_PRESETS))
+def test_ids_equal_transformers(
+    preset: str, reference: Callable[[str], Any], vocabulary: Vocabulary
+) -> None:
+    made = reference(preset)
+    samples = conversations()
+    for sample, ours in zip(samples, encode.encode(samples, made.profile, vocabulary), strict=True):
+        assert ours.input_ids.tolist() == made.ids(sample)
+        counted = next(encode.count([sample], made.profile, vocabulary))
+        assert counted.tokens == len(ours.input_ids)
+        assert counted.visual_tokens == cost.visual_tokens(sample.media, made.profile.pixel)
+        assert counted.tiles == cost.media_tiles(sample.media, made.profile.pixel)
+    assert len(samples) >= 20
+
+
+def test_position_tokens_may_be_spelled_out(vocabulary: Vocabulary) -> None:
+    one = conversation(("user", [0, "Q"]), ("assistant", "A"), media=(picture(64, 64),))
+    spelled = Profile(
+        pixel=PIXEL_PRESETS["nano"], chat=ChatProfile(style="inference", position_tokens="string")
+    )
+    learned, string = (
+        next(encode.encode([one], p, vocabulary))
+        for p in (profile("nano", style="inference"), spelled)
+    )
+    assert vocabulary.decode(string.input_ids.tolist()) == vocabulary.decode(
+        learned.input_ids.tolist()
+    )
+    assert special.SPECIAL["<row_1_col_1>"] not in string.input_ids
+    assert len(string.input_ids) > len(learned.input_ids) + 4 * 5
+    assert next(encode.count([one], spelled, vocabulary)).tokens == len(string.input_ids)

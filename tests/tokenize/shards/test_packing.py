@@ -80,7 +80,7 @@ def test_samples_leave_no_later_than_the_window_after_their_own(
 
 
 def _published() -> Any:
-    path = Path(__file__).parents[2] / "benchmarks" / "tokenize" / "published.py"
+    path = Path(__file__).parents[3] / "benchmarks" / "tokenize" / "published.py"
     spec = importlib.util.spec_from_file_location("published", path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,6 +1,5 @@
-"""Token ids equal transformers' processor; golden strings for the three styles."""
+"""The rendered chat: golden strings for the three styles, and transformers' template and frames."""
 
-import random
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
@@ -11,88 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.support.conversations import clip, conversation, conversations, picture
 
 from smolmix import cost
 from smolmix.cost import Grid, clip_frames, frame_indices, image_grid
 from smolmix.profiles import PIXEL_PRESETS, ChatProfile, Profile, Style, profile
-from smolmix.sample import Media, Sample, turns_of
-from smolmix.tokenize.chat import encode, special
+from smolmix.tokenize.chat import special
 from smolmix.tokenize.chat.render import block_markup, markup, render
-from smolmix.tokenize.chat.tokenizer import Vocabulary
-
-TEXT = "What is in the picture ? 12 345 3.14 naïve 東京 😀 don't I'll x=y² ½ User: … end"
-WORDS = [
-    *TEXT.split(),
-    *(" two", "\n\n", "new\tline", "code(){return 0;}", "Assistant:", ""),
-]
-
-
-def conversation(*turns: tuple[str, object], media: tuple[Media, ...] = ()) -> Sample:
-    return Sample(
-        id="c/0", corpus="c", modality="image" if media else "text", category="vqa",
-        turns=turns_of(*turns),  # type: ignore[arg-type]
-        media=media, licence="cc0", source_file="f", source_row=0,
-    )  # fmt: skip
-
-
-def picture(width: int, height: int) -> Media:
-    return Media(kind="image", refs=(), width=width, height=height)
-
-
-def clip(frames: int, fps: float) -> Media:
-    return Media(kind="video", refs=(), width=64, height=48, frames=frames, fps=fps,
-                 duration_s=frames / fps)  # fmt: skip
-
-
-def _conversations() -> list[Sample]:
-    draw = random.Random(7)
-
-    def text() -> str:
-        return " ".join(draw.choice(WORDS) for _ in range(draw.randrange(1, 25)))
-
-    sizes = [(64, 64), (640, 480), (1000, 1414), (3000, 500), (1, 300)]
-    out = [
-        conversation(("user", "Hi"), ("assistant", "Hello there.")),
-        conversation(("system", "Be brief."), ("user", text()), ("assistant", "7")),
-        conversation(("user", [0, "What is this?"]), ("assistant", "A cat"),
-                     media=(picture(640, 480),)),
-        conversation(("user", ["Look at ", 0, " and ", 1, ", compare"]), ("assistant", "Equal."),
-                     media=(picture(64, 64), picture(1000, 1414))),
-        conversation(("user", [0]), ("assistant", " leading space\nand lines\n"),
-                     media=(picture(200, 200),)),
-        conversation(("user", ["", 0, "\n\nquestion"]), ("assistant", "Ans:\n\n1. x"),
-                     media=(picture(300, 100),)),
-    ]  # fmt: skip
-    for i in range(18):
-        media = tuple(picture(*draw.choice(sizes)) for _ in range(i % 3))
-        turns: list[tuple[str, object]] = []
-        for t in range(1 + i % 4):
-            content: list[object] = [text()]
-            if t == 0:
-                content = [*range(len(media)), text()] if i % 2 else [text(), *range(len(media))]
-            turns += [("user", content), ("assistant", text())]
-        out.append(conversation(*turns, media=media))
-    return out
-
-
-@pytest.mark.parametrize("preset", sorted(PIXEL_PRESETS))
-def test_ids_equal_transformers(
-    preset: str, reference: Callable[[str], Any], vocabulary: Vocabulary
-) -> None:
-    made = reference(preset)
-    samples = _conversations()
-    for sample, ours in zip(samples, encode.encode(samples, made.profile, vocabulary), strict=True):
-        assert ours.input_ids.tolist() == made.ids(sample)
-        counted = next(encode.count([sample], made.profile, vocabulary))
-        assert counted.tokens == len(ours.input_ids)
-        assert counted.visual_tokens == cost.visual_tokens(sample.media, made.profile.pixel)
-        assert counted.tiles == cost.media_tiles(sample.media, made.profile.pixel)
-    assert len(samples) >= 20
 
 
 def test_the_template_string_equals_transformers(reference: Callable[[str], Any]) -> None:
     made = reference("nano")
-    for sample in _conversations():
+    for sample in conversations():
         ours = markup(render(sample, made.profile), made.profile)
         for medium in sample.media:
             grid = image_grid(medium.width, medium.height, made.profile.pixel)
@@ -213,20 +142,3 @@ def test_system_prompts_are_configurable_by_category() -> None:
         pixel=PIXEL_PRESETS["nano"], chat=ChatProfile(style="paper", system_prompt=False)
     )
     assert "System" not in markup(render(one, none), none)
-
-
-def test_position_tokens_may_be_spelled_out(vocabulary: Vocabulary) -> None:
-    one = conversation(("user", [0, "Q"]), ("assistant", "A"), media=(picture(64, 64),))
-    spelled = Profile(
-        pixel=PIXEL_PRESETS["nano"], chat=ChatProfile(style="inference", position_tokens="string")
-    )
-    learned, string = (
-        next(encode.encode([one], p, vocabulary))
-        for p in (profile("nano", style="inference"), spelled)
-    )
-    assert vocabulary.decode(string.input_ids.tolist()) == vocabulary.decode(
-        learned.input_ids.tolist()
-    )
-    assert special.SPECIAL["<row_1_col_1>"] not in string.input_ids
-    assert len(string.input_ids) > len(learned.input_ids) + 4 * 5
-    assert next(encode.count([one], spelled, vocabulary)).tokens == len(string.input_ids)
