@@ -24,7 +24,7 @@ from smolmix.profiles import profile
 from smolmix.workspace import Workspace
 
 COMPONENTS = 100
-PROFILE = profile("256m").name
+PROFILE = profile("256m")
 MODALITIES = ("image", "text", "video", "multi-image")
 TEXT = {"image": 200, "text": 800, "video": 300, "multi-image": 250}
 VISUAL = {"image": 866, "text": 0, "video": 3000, "multi-image": 2598}

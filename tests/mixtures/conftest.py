@@ -19,7 +19,7 @@ def corpus(workspace: Workspace) -> Corpus:
     """Return a function that writes one corpus: `corpus(name, rows, **columns)`."""
 
     def write(name: str, rows: int, **columns: Any) -> None:
-        write_corpus(workspace, name, rows, NANO.name, **columns)
+        write_corpus(workspace, name, rows, NANO, **columns)
 
     return write
 

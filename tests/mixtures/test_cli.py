@@ -30,10 +30,6 @@ def run(
     def call(*words: str) -> tuple[int, str, str]:
         place = [] if words[1] == "import" else ["--workspace", workspace.path]
         monkeypatch.setattr("sys.argv", ["smolmix", *words, *place])
-        # The vocabulary is not needed: the corpora here come with their counts.
-        monkeypatch.setattr(
-            "smolmix.pipelines.pretokenize.counts.ensure_counts", lambda *_, **__: None
-        )
         try:
             cli.main()
             code = 0
@@ -160,16 +156,15 @@ def test_a_subset_that_is_not_there_is_told_from_those_that_are(
 
 
 def test_a_corpus_that_is_not_curated_is_named_before_any_is_counted(
-    two: None, run: Run, spec_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    two: None, run: Run, spec_file: Callable[..., Path], workspace: Workspace
 ) -> None:
     path = spec_file(MIX + "  more: {corpus: moving-shapes}\n")
-    counted: list[object] = []
-    monkeypatch.setattr("smolmix.cli.mix._ensure_counts", lambda *given: counted.append(given))
+    workspace.child("counts").remove_tree()
     code, _, err = run("mix", "build", str(path))
     assert code == 1
     assert "not curated in" in err
     assert "moving-shapes" in err
-    assert counted == []
+    assert not workspace.child("counts").exists()
 
 
 def test_a_mixture_misspelt_gets_the_nearest(two: None, run: Run, workspace: Workspace) -> None:

@@ -1,23 +1,30 @@
 """Curated and counted corpora made of columns: what tests and benchmarks solve mixtures over.
 
-They have no turns and no media; everything a mixture looks at is there.
+The samples have no turns and no media, only the columns that mixtures read.
 """
 
+import io
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from smolmix.accounting import RowAccounting
+from smolmix.engine.run import run_stage
+from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.mixtures.candidates.pool import Pool, families
 from smolmix.mixtures.selection.hashing import hash_ids
 from smolmix.mixtures.spec.spec import Spec
-from smolmix.schema import COUNT_COLUMNS, SAMPLE_SCHEMA
-from smolmix.storage import Folder, digest_file, digest_json
-from smolmix.workspace import MANIFESTS, STAGE_FILE, FileEntry, Manifest, StageRecord, Workspace
+from smolmix.pipelines.pretokenize.counts import COUNTS_SCHEMA, STAGE
+from smolmix.profiles import Profile
+from smolmix.schema import SAMPLE_SCHEMA
+from smolmix.tokenize.chat.tokenizer import load
+from smolmix.workspace import Workspace
 
 _DEFAULTS: Mapping[str, Any] = {
     "split": "train",
@@ -53,59 +60,45 @@ def _column(name: str, given: Mapping[str, Any], rows: int) -> pa.Array:
     return pa.nulls(rows, kind)
 
 
-def _commit(folder: Folder, stage: str, tables: Mapping[str, pa.Table], info: Any) -> None:
-    units: dict[str, str] = {}
-    accounting = RowAccounting()
-    for unit, table in tables.items():
-        name = f"{unit}.parquet"
-        with folder.open(name, "wb") as stream:
-            pq.write_table(table, stream, compression="zstd", row_group_size=1 << 16)
-        with folder.open(name) as stream:
-            entry = FileEntry(
-                name=name, size=int(folder.fs.size(folder.at(name))), digest=digest_file(stream)
-            )
-        units[unit] = digest_json([(entry.name, entry.digest)])
-        one = RowAccounting(samples=table.num_rows, kept=table.num_rows)
-        manifest = Manifest(
-            stage=stage,
-            version=1,
-            unit=unit,
-            key=entry.digest,
-            inputs={},
-            files=(entry,),
-            accounting=one,
-            stats={},
-        )
-        folder.write_json(f"{MANIFESTS}/{unit}.json", manifest.to_json())
-        accounting = accounting + one
-    record = StageRecord(
-        stage=stage,
-        version=1,
-        units=units,
-        digest=digest_json(units),
-        accounting=accounting,
-        info=info,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """One part's table; its key is the digest of its values."""
+
+    table: pa.Table
+
+
+def _write(unit: Unit[_Rows], context: UnitContext) -> Result:
+    table = unit.payload.table
+    pq.write_table(
+        table, context.out / f"{unit.name}.parquet", compression="zstd", row_group_size=1 << 16
     )
-    folder.write_json(STAGE_FILE, asdict(record))
+    return Result(accounting=RowAccounting(samples=table.num_rows, kept=table.num_rows))
+
+
+def _digest(table: pa.Table) -> str:
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    return xxhash.xxh3_128_hexdigest(stream.getbuffer())
 
 
 def write_corpus(
     workspace: Workspace,
     corpus: str,
     rows: int,
-    profile: str,
+    profile: Profile,
     *,
     parts: int = 1,
     **columns: object,
 ) -> None:
-    """Write `curated/<corpus>` and `counts/<profile>/<corpus>`.
+    """Write `curated/<corpus>` and its counts, which `ensure_counts` accepts as they are.
 
     Args:
-        workspace: where to.
+        workspace: gets both.
         corpus: its id; ids of samples are `<corpus>/<number>` unless given.
         rows: samples.
-        profile: name of the profile of the counts.
-        parts: files the samples are cut into.
+        profile: of the counts.
+        parts: files the samples are divided into.
         columns: values of the record's and the counts' columns, one for all rows or one a row.
     """
     given: dict[str, Any] = {**_DEFAULTS, "corpus": corpus, **columns}
@@ -116,24 +109,47 @@ def write_corpus(
     visual = _filled(given["visual_tokens"], rows).cast(pa.int64())
     given["tokens"] = pa.compute.add(text, visual)
     samples = pa.table([_column(n, given, rows) for n in SAMPLE_SCHEMA.names], schema=SAMPLE_SCHEMA)
+    counted = [f for f in COUNTS_SCHEMA if f.name != "id"]
     counts = pa.table(
-        {
-            "id": samples["id"],
-            **{n: _filled(given.get(n, 0), rows).cast(pa.int64()) for n in COUNT_COLUMNS},
-        }
+        [samples["id"], *(_filled(given.get(f.name, 0), rows).cast(f.type) for f in counted)],
+        schema=COUNTS_SCHEMA,
     )
     cuts = [rows * i // parts for i in range(parts + 1)]
-    names = [f"part-{i:05d}" for i in range(parts)]
-
-    def cut(table: pa.Table) -> dict[str, pa.Table]:
-        return {
-            n: table.slice(a, b - a) for n, a, b in zip(names, cuts[:-1], cuts[1:], strict=True)
-        }
-
+    spans = list(pairwise(cuts))
     licence = str(given["licence"]) if isinstance(given["licence"], str) else ""
-    info = {"revision": "r1", "licence": licence}
-    _commit(workspace.curated(corpus), "curate", cut(samples), info)
-    _commit(workspace.counts(profile, corpus), "counts", cut(counts), {"profile": profile})
+    curated = run_stage(
+        Stage(name="curate", version=1, run=_write),
+        [
+            Unit(
+                name=f"part-{i:05d}",
+                inputs={"rows": _digest(samples.slice(a, b - a))},
+                params={},
+                payload=_Rows(table=samples.slice(a, b - a)),
+            )
+            for i, (a, b) in enumerate(spans)
+        ],
+        folder=workspace.curated(corpus),
+        options=RunOptions(quiet=True),
+        info={"revision": "r1", "licence": licence},
+    )
+    # Under the key of the real stage, so that nothing counts them again.
+    made_with = {"profile": asdict(profile), "vocabulary": load(profile.chat.tokenizer).digest}
+    units = [
+        Unit(
+            name=name,
+            inputs={"curated": digest},
+            params=made_with,
+            payload=_Rows(table=counts.slice(a, b - a)),
+        )
+        for (name, digest), (a, b) in zip(curated.record.units.items(), spans, strict=True)
+    ]
+    run_stage(
+        Stage(name=STAGE.name, version=STAGE.version, run=_write),
+        units,
+        folder=workspace.counts(profile.name, corpus),
+        options=RunOptions(quiet=True),
+        info={"corpus": corpus, **made_with},
+    )
 
 
 def pool_of(spec: Spec, components: Mapping[str, Mapping[str, Any]]) -> Pool:

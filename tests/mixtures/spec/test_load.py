@@ -113,6 +113,6 @@ def test_a_missing_file_names_the_shipped_mixtures() -> None:
 
 
 def test_the_documented_mixture_is_one() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "mixtures.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "mixtures.md").read_text()
     example = text.split("```yaml\n")[1].split("```")[0]
     assert len(parse_spec(yaml.safe_load(example), "docs").spec.components) == 5
