@@ -1,46 +1,44 @@
-"""Any mixture: caps hold at every prefix, shares are met or the spec is refused."""
+"""Any feasible mixture: it is never refused, caps hold at every prefix, shares are met.
 
+Every example is feasible by construction, so every example is compared; each test counts them.
+"""
+
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.feasible import MODALITIES, Columns, Feasible, corpora, feasible
 from tests.support.synthetic import pool_of
 
-from smolmix.errors import InfeasibleError
 from smolmix.mixtures.candidates.grouping import Ordered, stratify
 from smolmix.mixtures.solve.rounding import SHARE_TOLERANCE
 from smolmix.mixtures.solve.solve import Mix, arrange, solve_spec
 from smolmix.mixtures.spec.load import parse_spec
 from smolmix.mixtures.spec.spec import Spec
 
-MODALITIES = ("image", "multi-image", "text", "video")
-Columns = dict[str, dict[str, Any]]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solved:
+    """A solved mixture, and its samples in order."""
 
-@dataclass(frozen=True)
-class Built:
     spec: Spec
-    columns: Columns
     mix: Mix
     ids: list[str]
-    strata: list[int]
+    strata: list[int]  # of each sample
     ordered: Ordered
 
     @property
     def cot(self) -> list[str]:
+        """Return the kind of chain of thought of each sample."""
         return [self.mix.candidates.strata[s].tags["cot"] for s in self.strata]
 
-    def picked(self) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for one in self.ids:
-            found[one] = found.get(one, 0) + 1
-        return found
 
-
-def make(raw: dict[str, Any], columns: Columns) -> Built:
+def solved(raw: dict[str, Any], columns: Columns) -> Solved:
     spec = parse_spec(raw, "t.yaml").spec
     pool = pool_of(spec, columns)
     candidates, ordered = stratify(spec, pool, "t.yaml")
@@ -49,83 +47,32 @@ def make(raw: dict[str, Any], columns: Columns) -> Built:
     size = np.diff(ordered.starts)
     rows = ordered.rows[ordered.starts[stratum] + within % size[stratum]]
     ids = pool.ids.combine_chunks().to_pylist()
-    return Built(spec, columns, mix, [ids[int(r)] for r in rows], stratum.tolist(), ordered)
+    return Solved(
+        spec=spec,
+        mix=mix,
+        ids=[ids[int(r)] for r in rows],
+        strata=stratum.tolist(),
+        ordered=ordered,
+    )
 
 
-@st.composite
-def corpora(draw: st.DrawFn) -> Columns:
-    columns: Columns = {}
-    for i in range(draw(st.integers(1, 6))):
-        rows = draw(st.integers(1, 300))
-        seed = draw(st.integers(0, 1 << 20))
-        rng = np.random.default_rng(seed)
-        modality = draw(st.sampled_from(MODALITIES))
-        mixed = draw(st.booleans())
-        columns[f"c{i}"] = {
-            "rows": rows,
-            "modality": modality,
-            "cot": rng.choice(["none", "declared", "detected"], rows, p=[0.8, 0.1, 0.1]).tolist()
-            if mixed
-            else draw(st.sampled_from(["none", "declared"])),
-            "text_tokens": rng.integers(1, draw(st.sampled_from([50, 1000])), rows).tolist(),
-            "duration_s": rng.uniform(1, 600, rows).tolist() if modality == "video" else 0.0,
-        }
-    return columns
+def for_all(examples: int, drawn: st.SearchStrategy[Any], check: Callable[[Any], None]) -> None:
+    """Run the check on that many examples at least; none may be skipped."""
+    compared = 0
+
+    @settings(max_examples=examples, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @given(drawn)
+    def run(example: Any) -> None:
+        nonlocal compared
+        check(example)
+        compared += 1
+
+    run()
+    assert compared >= examples
 
 
-@st.composite
-def constraints(draw: st.DrawFn, columns: Columns) -> dict[str, Any]:
-    there = sorted({c["modality"] for c in columns.values()})
-    raw: dict[str, Any] = {
-        "name": "t",
-        "seed": draw(st.integers(0, 5)),
-        "unit": draw(st.sampled_from(["samples", "tokens", "text_tokens"])),
-        "components": {name: {"corpus": name} for name in columns},
-        "total": draw(st.sampled_from(["max", 20, 100, 400, {"tokens": 5000}])),
-        "caps": {
-            "cot": draw(st.sampled_from([1.0, 0.2, 0.05, 0.01])),
-            "cot_detected": draw(st.sampled_from([1.0, 0.3, 0.02])),
-            "epochs": draw(st.integers(1, 3)),
-        },
-    }
-    if len(there) > 1 and draw(st.booleans()):
-        left = 1.0
-        chosen: dict[str, Any] = {}
-        for modality in there[:-1]:
-            share = round(draw(st.floats(0.0, left)), 2)
-            left -= share
-            kind = draw(st.sampled_from(["fixed", "min", "max"]))
-            chosen[modality] = share if kind == "fixed" else {kind: share}
-        raw["shares"] = {"modality": chosen}
-    for name in columns:
-        if draw(st.integers(0, 5)) == 0:
-            raw["components"][name]["take"] = draw(st.sampled_from(["all", "37.5%"]))
-    if "video" in there and draw(st.booleans()):
-        raw["caps"]["duration_s"] = {"mean": 210, "within": 20}
-    return raw
-
-
-def built(columns: Columns, raw: dict[str, Any]) -> Built | None:
-    try:
-        found = make(raw, columns)
-    except InfeasibleError as error:
-        text = str(error)
-        assert text.startswith("t.yaml: ")
-        assert any(word in text for word in ("in conflict", "too few", "no sample", "caps"))
-        event("refused")
-        return None
-    event("built")
-    return found
-
-
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
-@given(st.data())
-def test_every_wish_is_kept_or_refused_with_a_reason(data: st.DataObject) -> None:
-    columns = data.draw(corpora())
-    raw = data.draw(constraints(columns))
-    found = built(columns, raw)
-    if found is None:
-        return
+def _is_right(one: Feasible) -> None:
+    found = solved(one.raw, one.columns)
     spec, mix = found.spec, found.mix
     count = len(found.ids)
     assert count == int(mix.drawn.sum()) > 0
@@ -134,76 +81,100 @@ def test_every_wish_is_kept_or_refused_with_a_reason(data: st.DataObject) -> Non
     for cap, kind in ((spec.caps.cot, "declared"), (spec.caps.cot_detected, "detected")):
         seen = np.cumsum([k == kind for k in found.cot])
         assert np.all(seen <= cap.max * np.arange(1, count + 1) + 1e-9)
-    times = found.picked()
-    assert max(times.values()) <= spec.caps.epochs
-    for one in mix.achieved:
-        if one.kind == "share":
-            assert one.error <= max(SHARE_TOLERANCE, one.within) + 1e-9
-        if one.kind == "total":
-            assert one.low - one.within <= one.value <= one.high
+    assert max(Counter(found.ids).values()) <= spec.caps.epochs
+    for achieved in mix.achieved:
+        if achieved.kind == "share":
+            assert achieved.error <= max(SHARE_TOLERANCE, achieved.within) + 1e-9
+        if achieved.kind == "total":
+            assert achieved.low - achieved.within <= achieved.value <= achieved.high
+        if achieved.kind == "mean":
+            assert achieved.error <= achieved.within
     for i, stratum in enumerate(mix.candidates.strata):
-        rows = found.ordered.starts[i + 1] - found.ordered.starts[i]
-        assert rows == stratum.available
+        assert found.ordered.starts[i + 1] - found.ordered.starts[i] == stratum.available
         assert mix.drawn[i] <= stratum.limit
+        assert stratum.fixed is None or mix.drawn[i] == stratum.fixed
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(st.data())
-def test_the_same_wishes_give_the_same_mixture_whatever_the_order(data: st.DataObject) -> None:
-    columns = data.draw(corpora())
-    raw = data.draw(constraints(columns))
-    first = built(columns, raw)
-    names = list(columns)
-    turned = {**raw, "components": {n: raw["components"][n] for n in reversed(names)}}
-    again = built({n: columns[n] for n in reversed(names)}, turned)
-    assert (first is None) == (again is None)
-    if first is not None and again is not None:
-        assert first.ids == again.ids
+def test_a_feasible_mixture_is_solved_and_every_constraint_holds() -> None:
+    for_all(150, feasible(), _is_right)
 
 
-def _nested(small: Built, large: Built) -> None:
-    """Assert that of each stratum one mixture's selection hold the other's."""
-    tags = [(s.component, tuple(s.tags.items())) for s in large.mix.candidates.strata]
+@pytest.mark.nightly
+def test_thousands_of_feasible_mixtures_are_solved() -> None:
+    for_all(5000, feasible(), _is_right)
+
+
+def test_without_a_total_a_mixture_is_at_least_as_large_as_any_known_one() -> None:
+    def check(one: Feasible) -> None:
+        found = solved({**one.raw, "total": "max"}, one.columns)
+        candidates = found.mix.candidates
+        known = float(candidates.total(found.spec.unit, np.array(one.point)).sum())
+        value = float(candidates.total(found.spec.unit, found.mix.drawn).sum())
+        rounding = len(candidates.strata) * float(candidates.means(found.spec.unit).max())
+        assert value >= 0.99 * known - rounding
+
+    for_all(100, feasible(units=["samples"]), check)
+
+
+def test_the_order_of_components_changes_nothing() -> None:
+    def check(one: Feasible) -> None:
+        first = solved(one.raw, one.columns)
+        names = list(reversed(one.columns))
+        turned = {**one.raw, "components": {n: one.raw["components"][n] for n in names}}
+        second = solved(turned, {n: one.columns[n] for n in names})
+        assert first.ids == second.ids
+
+    for_all(60, feasible(), check)
+
+
+def _nested(first: Solved, second: Solved) -> None:
+    """Assert that of each stratum one selection includes the other."""
+    tags = [(s.component, tuple(s.tags.items())) for s in second.mix.candidates.strata]
     where = {tag: i for i, tag in enumerate(tags)}
-    counts_a, counts_b = small.picked(), large.picked()
-    for i, stratum in enumerate(small.mix.candidates.strata):
+    copies_a, copies_b = Counter(first.ids), Counter(second.ids)
+    for i, stratum in enumerate(first.mix.candidates.strata):
         j = where[(stratum.component, tuple(stratum.tags.items()))]
-        ids_a = {x for x, s in zip(small.ids, small.strata, strict=True) if s == i}
-        ids_b = {x for x, s in zip(large.ids, large.strata, strict=True) if s == j}
-        low, high = (counts_a, counts_b)
-        if small.mix.drawn[i] > large.mix.drawn[j]:
+        ids = {x for x, s in zip(first.ids, first.strata, strict=True) if s == i}
+        ids |= {x for x, s in zip(second.ids, second.strata, strict=True) if s == j}
+        low, high = copies_a, copies_b
+        if first.mix.drawn[i] > second.mix.drawn[j]:
             low, high = high, low
-        assert all(low.get(x, 0) <= high.get(x, 0) for x in ids_a | ids_b)
+        assert all(low[x] <= high[x] for x in ids)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(st.data())
-def test_adding_a_corpus_moves_no_pick_of_the_others(data: st.DataObject) -> None:
-    columns = data.draw(corpora())
-    raw = data.draw(constraints(columns))
-    first = built(columns, raw)
-    more: Columns = {**columns, "added": {"rows": 90, "modality": "image", "text_tokens": 30}}
-    raw = {**raw, "components": {**raw["components"], "added": {"corpus": "added"}}}
-    second = built(more, raw)
-    if first is not None and second is not None:
-        _nested(first, second)
+def test_adding_a_corpus_moves_no_selected_sample_of_the_others() -> None:
+    def check(one: Feasible) -> None:
+        more: Columns = {
+            **one.columns,
+            "added": {"rows": 90, "modality": "image", "text_tokens": 30},
+        }
+        components = {**one.raw["components"], "added": {"corpus": "added"}}
+        _nested(solved(one.raw, one.columns), solved({**one.raw, "components": components}, more))
+
+    for_all(60, feasible(), check)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(st.data())
-def test_a_larger_total_holds_the_smaller_mixture(data: st.DataObject) -> None:
-    columns = data.draw(corpora())
-    raw: dict[str, Any] = {
-        "name": "t",
-        "components": {name: {"corpus": name} for name in columns},
-        "caps": {"epochs": 2},
-    }
-    small = built(columns, {**raw, "total": data.draw(st.integers(1, 60))})
-    large = built(columns, {**raw, "total": data.draw(st.integers(61, 200))})
-    if small is None or large is None:
-        return
-    _nested(small, large)
-    assert np.all(small.mix.drawn <= large.mix.drawn + 1)
+@st.composite
+def two_totals(draw: st.DrawFn) -> tuple[Columns, int, int]:
+    columns = draw(corpora())
+    most = 2 * sum(int(c["rows"]) for c in columns.values())
+    small = draw(st.integers(1, most - 1))
+    return columns, small, draw(st.integers(small + 1, most))
+
+
+def test_a_larger_total_includes_the_smaller_mixture() -> None:
+    def check(drawn: tuple[Columns, int, int]) -> None:
+        columns, fewer, more = drawn
+        raw: dict[str, Any] = {
+            "name": "t",
+            "components": {name: {"corpus": name} for name in columns},
+            "caps": {"epochs": 2},
+        }
+        small, large = (solved({**raw, "total": n}, columns) for n in (fewer, more))
+        _nested(small, large)
+        assert np.all(small.mix.drawn <= large.mix.drawn + 1)
+
+    for_all(60, two_totals(), check)
 
 
 @pytest.mark.parametrize("unit", ["samples", "tokens"])
@@ -225,10 +196,10 @@ def test_shares_hold_at_every_prefix(unit: str) -> None:
         "shares": {"modality": {"text": 0.14, "video": 0.33}},
         "caps": {"cot": 0.01},
     }
-    found = make(raw, columns)
+    found = solved(raw, columns)
     modality = np.array([found.mix.candidates.strata[s].tags["modality"] for s in found.strata])
-    token = {f"{n}/{i}": t for n, c in columns.items() for i, t in enumerate(c["text_tokens"])}
-    weight = np.array([1 if unit == "samples" else token[i] + 20 for i in found.ids], np.float64)
+    tokens = {f"{n}/{i}": t for n, c in columns.items() for i, t in enumerate(c["text_tokens"])}
+    weight = np.array([1 if unit == "samples" else tokens[i] + 20 for i in found.ids], np.float64)
     checked = 0
     for name, share in (("text", 0.14), ("video", 0.33)):
         seen = np.cumsum(weight * (modality == name))
