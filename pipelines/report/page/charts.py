@@ -21,6 +21,7 @@ PALETTE = (
     "#7f8c8d",
 )
 _LOSSES = {"dedup": "duplicate", "decontaminate": "contaminated"}
+_FACET_NAMES = {"cot": "chain of thought"}
 _SLICES = 8  # of a stacked bar; one more slice holds the others
 _MANY = 18  # rows of a bar plot; the table below the plot has all rows
 
@@ -203,10 +204,11 @@ def side_by_side(facet: str, table: Sequence[Mapping[str, Any]], units: Sequence
             ],
         )
     )
+    name = _FACET_NAMES.get(facet, facet)
     return Plot(
         id=f"shares-{facet}",
-        title=f"Shares by {facet}",
-        about=f"One bar per unit, split by {facet}: shares of samples and of tokens differ.",
+        title=f"Shares by {name}",
+        about=f"One bar per unit, split by {name}: shares of samples and of tokens differ.",
         spec=_spec(chart, 34 * max(1, len(units))),
         rows=table,
     )

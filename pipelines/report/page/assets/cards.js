@@ -89,10 +89,15 @@ const smolmixCards = (() => {
     return one.kind === "image" ? image(one, index, pictures) : video(one, index, pictures);
   }
 
-  function turn(one) {
+  function mediumName(media, index) {
+    const one = media[index];
+    return `${one ? one.kind : "medium"} ${index + 1}`;
+  }
+
+  function turn(one, media) {
     const box = make("div", { class: "turn " + one.role, tabIndex: 0, role: "group", "aria-label": "Turn of the " + one.role }, make("b", {}, one.role));
     for (const part of one.parts) {
-      if (part.media !== undefined) box.append(make("span", { class: "badge" }, `image or clip ${part.media + 1}`));
+      if (part.media !== undefined) box.append(make("span", { class: "badge" }, mediumName(media, part.media)));
       else box.append(part.text + (part.more ? ` … (${part.more} more characters)` : ""));
     }
     return box;
@@ -153,7 +158,7 @@ const smolmixCards = (() => {
     if (card.answered) box.append(answered(card.answered));
     box.append(make("div", { class: "media" }, ...card.media.map((one, index) => medium(one, index, pictures))));
     if (card.media_more) box.append(make("p", { class: "about" }, `${card.media_more} more images or clips are not shown`));
-    card.turns.forEach((one) => box.append(turn(one)));
+    card.turns.forEach((one) => box.append(turn(one, card.media)));
     if (card.rendered) box.append(tokens(card.rendered));
     box.append(facts(card));
     return box;
