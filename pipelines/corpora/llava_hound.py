@@ -45,5 +45,5 @@ SOURCE = Source(
     rows_in=("llava_hound/*_processed.json",),
     media_in=("frames/train_300k/*.tar.gz",),
     rows=255_000,
-    unverified="the exact keys of the rows, and how frames lie inside the archives",
+    unverified="the exact keys of the rows, and the paths of frames inside the archives",
 )

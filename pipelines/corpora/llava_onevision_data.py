@@ -59,7 +59,7 @@ SOURCE = Source(
     warnings=(
         "tqa(cauldron,llava_format) has exactly as many rows as iconqa(cauldron,llava_format), "
         "18 times The Cauldron's tqa: probably the wrong file was uploaded. Compare before use.",
-        "ureader_* configs are marked 'need to re-upload' by the publisher and lie partly in "
+        "ureader_* configs are marked 'need to re-upload' by the publisher and partly stored in "
         "archives: what is parquet is read, and SmolVLM2 used ureader_cap and ureader_ie.",
         "The text configs are corpora of their own: ov-magpie-* and ov-mathqa.",
     ),

@@ -67,7 +67,7 @@ SOURCE = Source(
     subset_of=r"m4_instruct_(\w+)\.json",
     unverified="the total of rows, the type of sample_id, sizes of the zips",
     warnings=(
-        "`load_dataset` cannot open it: JSON beside zips, dreamsim_split being a split one.",
+        "`load_dataset` cannot open it: JSON next to zips, dreamsim_split being a split one.",
         "Rows whose placeholders and images differ in number are dropped with that reason.",
         "Video rows need the frames of llava-hound (train_300k): give them with --media.",
         "SmolVLM2 kept rows with fewer than 5 images.",

@@ -56,7 +56,7 @@ SOURCE = Source(
     subset_of=r"(\w+)\.json$",
     rows=400_000,
     subsets=tuple(Subset(name=name, rows=rows) for name, rows in _ROWS.items()),
-    unverified="where the JSON files lie, further keys, total bytes",
+    unverified="the folder of the JSON files, further keys, total bytes",
     warnings=(
         "`load_dataset` sees a webdataset and loses the text.",
         "Wholly synthetic: videos are cut and pasted, questions generated from captions.",

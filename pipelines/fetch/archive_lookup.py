@@ -47,7 +47,7 @@ def files_with(
     Args:
         named: for each medium the names by which its row knows it, one a line.
         files: the listing.
-        downloader: reads ranges of them.
+        downloader: reads ranges of the archives.
         at_once: archives searched at the same time.
         say: called with a line for each archive that cannot be searched.
     """

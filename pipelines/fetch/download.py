@@ -206,7 +206,7 @@ class Downloader:
         """Send one request; append what arrives, or start again if the server cannot continue.
 
         Returns:
-            Whether the server stated the length, so that a short answer is no accident.
+            Whether the server stated the length, so that a short answer cannot be an accident.
         """
         have = _size(into)
         headers = self._headers(target.url)
@@ -258,7 +258,7 @@ class Downloader:
 
 
 def network_error() -> type[Exception]:
-    """Return the base class of what the hub library's HTTP client raises; it is no OSError."""
+    """Return the base class of what the hub library's HTTP client raises, not an OSError."""
     client = sys.modules.get("httpx2") or sys.modules.get("httpx")
     found: type[Exception] = OSError if client is None else client.HTTPError
     return found

@@ -51,7 +51,7 @@ def download_row_groups(
         into: the sparse file.
 
     Raises:
-        DataError: the server has no ranges, or the file is no parquet file.
+        DataError: the server does not support ranges, or the file is not a parquet file.
     """
     assert target.size is not None
     try:

@@ -1,4 +1,4 @@
-"""Which published files, and which rows of them, hold the media of a mixture's selection.
+"""Which published files, and which of their rows, hold the media of a mixture's selection.
 
 The text of a selected sample is in its curated part; only media are read from raw files. So a
 machine that has a lock and the curated parts needs a fraction of what the corpora publish.

@@ -37,7 +37,7 @@ class RowRange:
 
     @property
     def size(self) -> int | None:
-        """The number of rows, or None where nobody has counted them yet."""
+        """The number of rows, or None if they have not been counted yet."""
         return None if self.stop is None else self.stop - self.start
 
     def place(self, row: int) -> tuple[str, int]:

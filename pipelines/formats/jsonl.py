@@ -20,7 +20,7 @@ _CUT_BYTES = 64 << 20
 class JsonLines:
     """One JSON object a line: plain, gzip or zstd, by the file's first bytes.
 
-    Empty lines are no rows. A line that is no JSON object is an unreadable row.
+    Empty lines are skipped. A line without a JSON object is an unreadable row.
     """
 
     cut_bytes: int = _CUT_BYTES
@@ -64,7 +64,7 @@ def _lines(root: Folder, rows: RowRange) -> Iterator[bytes]:
     """Yield the lines of a range that are not empty.
 
     Raises:
-        DataError: a compressed file is cut or damaged: nobody can tell how much is missing.
+        DataError: a compressed file is cut or damaged: it is not known how much is missing.
     """
     (path,) = rows.paths
     try:

@@ -114,7 +114,7 @@ def _directory(stream: IO[bytes], where: str, starts: Sequence[int]) -> tuple[by
     at = tail.rfind(_END)
     if at < 0:
         raise DataError(
-            f"{where}: no zip directory at its end; the file is cut or is no zip; fetch again"
+            f"{where}: no zip directory at its end; the file is cut or not a zip; fetch again"
         )
     disk, _, count, size, offset = struct.unpack_from("<HHxxHII", tail, at + 4)
     start = tail_at + at - size

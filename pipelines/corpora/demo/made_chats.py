@@ -1,4 +1,4 @@
-"""Made chats: two kinds of short chat with nothing in common, for ablations of mixtures of text.
+"""Synthetic chats: two kinds of short chat with nothing in common, for ablations of text.
 
 Subset a: one or two tasks on a list of words. Subset b: a request for a story and the story.
 """
@@ -151,7 +151,7 @@ def _adapt(row: Row) -> Iterator[Sample]:
 
 SOURCE = Source(
     id="made-chats",
-    title="Made chats: tasks on words (a), little stories (b)",
+    title="Synthetic chats: tasks on words (a), little stories (b)",
     role="demo",
     modality="text",
     licence="Apache-2.0",
