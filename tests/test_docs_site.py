@@ -161,11 +161,10 @@ def test_every_option_of_the_documents_is_one_that_help_shows() -> None:
 
 def test_every_file_of_the_repository_that_documents_mention_exists() -> None:
     tops = "pipelines|mixtures|model|tokenize|src|tests|benchmarks|docs|examples"
+    mention = re.compile(rf"`((?:{tops})/[\w./-]+\.(?:py|yaml|jsonl|csv|js|css))`")
     checked, missing = 0, []
     for document in _documents():
-        for path in re.findall(
-            rf"`((?:{tops})/[\w./-]+\.(?:py|yaml|jsonl|csv|js|css))`", document.read_text()
-        ):
+        for path in mention.findall(document.read_text()):
             checked += 1
             if not (ROOT / path).exists():
                 missing.append(f"{document.relative_to(ROOT)}: {path}")
