@@ -136,7 +136,7 @@ def test_a_wrong_option_is_one_line_before_any_work(tmp_path: Path, call: str, s
         ("curate easy-vqa --against none.txt", "--contamination-set none.txt: no such file"),
         ("curate easy-vqa --against=none.txt", "--contamination-set none.txt: no such file"),
         ("tokenize none --tokens 512", "mixtures/none: no lock.json"),
-        ("evaluate none easy-vqa --against other", "curated/easy-vqa: not there"),
+        ("evaluate none easy-vqa --against other", "curated/easy-vqa: missing or not finished"),
         ("export none --out folder", "none: no plan"),
     ],
 )

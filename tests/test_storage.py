@@ -66,7 +66,7 @@ def test_a_missing_file_and_a_broken_one_are_named(folder: Folder) -> None:
 
 
 def test_a_stage_is_readable_only_when_whole(folder: Folder) -> None:
-    with pytest.raises(IncompleteError, match="not there or not whole"):
+    with pytest.raises(IncompleteError, match="missing or not finished"):
         stage_record(folder)
     run_stage(STAGE, UNITS, folder=folder, options=RunOptions(quiet=True))
     assert part_files(folder) == [f"part-{i:05d}.parquet" for i in range(3)]
@@ -105,7 +105,7 @@ def test_a_folder_that_is_not_there_names_those_that_are(folder: Folder) -> None
     assert folder.child("curated").folders() == ["docvqa", "easy-vqa"]
     with pytest.raises(IncompleteError) as caught:
         stage_record(folder.child("curated", "eazy-vqa"))
-    assert str(caught.value).endswith("; there are docvqa, easy-vqa; did you mean 'easy-vqa'?")
-    with pytest.raises(IncompleteError, match=r"; in it are docvqa, easy-vqa$"):
+    assert str(caught.value).endswith("; available: docvqa, easy-vqa; did you mean 'easy-vqa'?")
+    with pytest.raises(IncompleteError, match=r"; it contains docvqa, easy-vqa$"):
         stage_record(folder.child("curated"))
     assert folder.child("nowhere", "x").instead() == ""

@@ -1,7 +1,6 @@
 """What a sample costs, from sizes and durations alone: tiles, frames and visual tokens.
 
-These are the numbers tokenization will produce; `tests/` hold the two equal. Nothing here
-decodes a pixel.
+Tokenization produces exactly these numbers; tests compare the two. No pixel is decoded.
 
 Source: transformers' SmolVLM image and video processors (resize to the longest edge, pad the
 grid up to whole tiles, one global tile last; `sample_frames` over the whole clip).
@@ -104,7 +103,7 @@ def media_grid(media: Media, profile: PixelProfile) -> Grid:
 
 
 def frame_count(duration_s: float, frames: int, fps: float, profile: PixelProfile) -> int:
-    """Return how many frames are sampled from a clip; `frame_indices` says which."""
+    """Return how many frames `frame_indices` samples from a clip."""
     return len(frame_indices(duration_s, frames, fps, profile))
 
 
@@ -177,8 +176,12 @@ def tile_groups(kind: str, tiles: int, frame_average: int) -> list[int]:
 def visual_tokens(media: Iterable[Media], profile: PixelProfile, *, frame_average: int = 1) -> int:
     """Return the tokens of all media blocks, markers included, frame labels not.
 
-    Frame labels and intros are text and belong to the chat style; so does `frame_average`, the
-    number of consecutive frames that share a block.
+    Frame labels and intros are text and belong to the chat style.
+
+    Args:
+        media: of a sample.
+        profile: how images and clips are cut.
+        frame_average: consecutive frames that share a block; part of the chat style too.
     """
     total = 0
     for m in media:

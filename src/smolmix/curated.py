@@ -1,4 +1,4 @@
-"""Reads the parts of a corpus under `curated/` or `measured/`; nobody else knows their files.
+"""Reads the parts of a corpus under `curated/` or `measured/`; the only module that knows them.
 
 Both folders hold the same two files for each part: `part-00000.parquet`, its samples in
 `SAMPLE_SCHEMA`, and `part-00000.dropped.parquet`, what was dropped and why. A part's row numbers

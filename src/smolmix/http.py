@@ -27,7 +27,7 @@ class TryAgainError(Exception):
 
         Args:
             reason: for the message, if no later attempt succeeds.
-            wait_s: what the server asked for; None leaves the wait to `Retry`.
+            wait_s: how long the server said to wait; None leaves it to `Retry`.
             progress: part of the body arrived, so that attempts are counted from here.
             reply: what the server sent instead.
         """

@@ -1,4 +1,4 @@
-"""Bytes of a medium, wherever they lie: plain file, parquet cell, archive member."""
+"""Reads the bytes of a medium from a plain file, a Parquet cell or an archive member."""
 
 import posixpath
 import zipfile
@@ -23,7 +23,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 class MediaReader:
     """Reads media of one workspace; keeps the last few row groups and archives open.
 
-    Fastest when asked in the order in which the media lie in their files.
+    Fastest if media are read in the order in which their files store them.
     """
 
     def __init__(self, workspace: Folder):
@@ -38,7 +38,7 @@ class MediaReader:
         """Return the bytes the reference points at.
 
         Raises:
-            DataError: the file, row or member is not there.
+            DataError: the file, row or member does not exist or is damaged.
         """
         if ref.column is not None and ref.row is not None:
             return self._cell(ref)

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from smolmix.config import StrictModel
 from smolmix.errors import UsageError, nearest
 
 Style = Literal["inference", "released", "paper"]
@@ -53,7 +54,7 @@ class ChatProfile:
     style: Style = "released"
     position_tokens: Literal["learned", "string"] = "learned"
     loss: Literal["completion", "full"] = "completion"
-    tokenizer: str = "smollm2"  # digest of the vocabulary is recorded beside the ids
+    tokenizer: str = "smollm2"  # the vocabulary's digest is recorded with the ids
     system_prompt: bool = True  # off for ablation
     system_prompts: tuple[tuple[str, str], ...] = ()  # (category or "*", prompt): the style's own
     media_intro: bool = True  # intro and outro around media; off for ablation
@@ -73,11 +74,11 @@ class Profile:
 
     @property
     def name(self) -> str:
-        """Readable and unique, fit for a folder: preset, style and digest."""
+        """Name of a folder, readable and unique: preset, style and digest."""
         return f"{self.pixel.name}-{self.chat.style}-{self.digest()}"
 
     def digest(self) -> str:
-        """Twelve hex digits over the two halves, the storage codec and resize left out.
+        """Twelve hex digits over both halves, without the storage codec and resize.
 
         Token ids do not depend on how tiles are stored or how exactly they are resized.
         """
@@ -130,13 +131,11 @@ def chat_profile(style: Style, **changes: Any) -> ChatProfile:
     return _changed(ChatProfile(style=style), changes, ("style",))
 
 
-class ProfileChoice(BaseModel):
+class ProfileChoice(StrictModel):
     """A profile as specs and recipes write it: a preset, a style, and fields that differ.
 
     `256m`, or `{preset: nano, style: inference, pixel: {split: false}, chat: {loss: full}}`.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: str = "256m"
     style: Style = "released"
@@ -182,8 +181,7 @@ def _changed(half: _Half, changes: Mapping[str, Any], fixed: tuple[str, ...]) ->
     for name in changes:
         if name not in allowed:
             raise UsageError(
-                f"profile: {name!r} is no field here; allowed: {', '.join(allowed)}"
-                f"{nearest(name, allowed)}"
+                f"profile: no field {name!r}; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
             )
     try:
         return TypeAdapter(type(half)).validate_python(before | dict(changes))

@@ -48,7 +48,7 @@ class Meter:
         """Show what the caller measured itself, as one that resumed at a later step must.
 
         Args:
-            done: steps in all.
+            done: the number of steps done so far.
             rate: items per second.
             seconds_left: until the total.
             note: shown behind the time left.

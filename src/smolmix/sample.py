@@ -2,10 +2,10 @@
 
 A conversation's text and media are kept apart (a part is either text or an index into
 `media`), so text that happens to read `<image>` is never taken for an image.
-Media bytes are not in the record: `MediaRef` says where they lie under `raw/`.
+The record has no media bytes: a `MediaRef` names the file under `raw/` that holds them.
 
-Records are msgspec structs: what a frozen, slotted dataclass is, made in a tenth of the time, and
-`gc=False` keeps them out of the garbage collector's rounds (they are trees: no cycle can form).
+Records are msgspec structs: like frozen, slotted dataclasses, but created in a tenth of the time.
+`gc=False` exempts them from garbage collection: they are trees and cannot form a cycle.
 Change one with `msgspec.structs.replace`.
 """
 
@@ -40,7 +40,7 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 
 class MediaRef(Struct, frozen=True, kw_only=True, gc=False):
-    """Where the bytes of one medium lie.
+    """Where the bytes of one medium are stored.
 
     Exactly one form applies: a plain file (`uri` alone); a cell of a parquet file (`row`,
     `column`, and `index` where the cell is a list); a member of an archive (`member`, with
@@ -73,7 +73,7 @@ class Media(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that its row knows it by, where it is not fetched; none where it is here."""
+        """The names its row gives it, if it is not fetched; empty if it is."""
         first = self.refs[0].uri if self.refs else ""
         return tuple(first.removeprefix(FIND).split("\n")) if first.startswith(FIND) else ()
 
@@ -147,15 +147,15 @@ class Sample(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Dropped(Struct, frozen=True, kw_only=True, gc=False):
-    """A row or sample that left, and why. Nothing leaves without one."""
+    """A row or sample that was dropped, and why. Nothing is dropped without one."""
 
-    id: str  # the sample's id, or "<source_file>#<row>" where no sample came to be
+    id: str  # the sample's id, or "<source_file>#<row>" for a row that became no sample
     stage: str  # adapt | measure | filter | dedup | decontaminate | tokenize | ...
     reason: str  # a short fixed word: "image-truncated", "answer-empty", "plan-mismatch"
     detail: str = ""
     source_file: str = ""
     source_row: int = -1
-    kept_id: str = ""  # for duplicates: the copy that stays
+    kept_id: str = ""  # for duplicates: the copy that is kept
     rows: int = 0  # 1 when the whole source row was dropped before becoming samples
 
 

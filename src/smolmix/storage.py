@@ -1,8 +1,7 @@
-"""Where things lie: the workspace, its folders on disk or on any fsspec store, and manifests.
+"""Folders on a local disk or on any fsspec store, and digests of JSON and files.
 
-A stage's folder holds its units' files, one manifest a unit under `_manifests/`, and
-`stage.json`, written when every unit is whole. Readers trust only manifests: a file without one
-is not there. This holds on object stores too, where a rename is not atomic.
+A file appears under its name complete or not at all: by a rename on a local disk, as one upload
+elsewhere. Which files belong together is said by manifests (`smolmix.workspace`).
 """
 
 import errno
@@ -49,7 +48,7 @@ class Folder:
         self.path = path.rstrip("/") or "/"
 
     def __repr__(self) -> str:
-        """Return the folder's place as a person would write it."""
+        """Return the folder's URL as a user would write it."""
         return f"Folder({self.url!r})"
 
     @property
@@ -86,7 +85,7 @@ class Folder:
         return Path(self.path, name)
 
     def exists(self, name: str = "") -> bool:
-        """Whether the file, or the folder itself, is there."""
+        """Whether the file exists; without a name, whether the folder does."""
         return bool(self.fs.exists(self.at(name) if name else self.path))
 
     def open(self, name: str, mode: str = "rb") -> IO[Any]:
@@ -109,7 +108,7 @@ class Folder:
             raise DataError(f"{self.at(name)}: no such file") from error
 
     def write_bytes(self, name: str, data: bytes) -> None:
-        """Write a file whole: on a local disk by renaming, elsewhere as one upload."""
+        """Write a file: on a local disk by a rename, elsewhere as one upload."""
         path = self.at(name)
         if not self.is_local:
             self.fs.pipe_file(path, data)
@@ -138,7 +137,7 @@ class Folder:
             raise DataError(f"{self.at(name)}: not JSON ({error})") from error
 
     def put(self, source: Path, name: str) -> None:
-        """Move a local file into this folder under `name`, whole, from whatever disk."""
+        """Move a local file into this folder under `name`, from this disk or another."""
         path = self.at(name)
         self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         if self.is_local:
@@ -147,20 +146,20 @@ class Folder:
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                beside = f"{path.rsplit('/', 1)[0]}/.{source.name}.{os.getpid()}"
-                shutil.move(source, beside)
-                os.replace(beside, path)
+                copy = f"{path.rsplit('/', 1)[0]}/.{source.name}.{os.getpid()}"
+                shutil.move(source, copy)
+                os.replace(copy, path)
         else:
             self.fs.put_file(str(source), path)
             source.unlink()
 
     def remove(self, name: str) -> None:
-        """Delete a file if it is there."""
+        """Delete a file if it exists."""
         if self.fs.exists(self.at(name)):
             self.fs.rm_file(self.at(name))
 
     def remove_tree(self) -> None:
-        """Delete the folder and all below it if it is there."""
+        """Delete the folder and all below it, if it exists."""
         if self.fs.exists(self.path):
             self.fs.rm(self.path, recursive=True)
 
@@ -173,7 +172,7 @@ class Folder:
         return sorted(n for n in found if n.endswith(suffix) and not n.startswith("."))
 
     def folders(self) -> list[str]:
-        """Return the sorted names of the folders directly in this one, hidden ones left out."""
+        """Return the sorted names of the folders directly in this one, without hidden ones."""
         self.fs.invalidate_cache()
         if not self.fs.isdir(self.path):
             return []
@@ -183,13 +182,13 @@ class Folder:
         return sorted(n for n in names if not n.startswith(("_", ".")))
 
     def instead(self) -> str:
-        """Return what can be named in place of this folder, to end a message with.
+        """Return the end of a message: the folders that could have been named instead of this one.
 
-        Folders in it, where it is there, else those beside it; empty where there are none.
+        Those in it if it exists, else those next to it; empty if there are none of either.
         """
         if inside := self.folders():
-            return f"; in it are {', '.join(inside)}"
-        beside = Folder(self.path.rsplit("/", 1)[0] or "/", self.fs).folders()
-        if not beside or self.exists():
+            return f"; it contains {', '.join(inside)}"
+        siblings = Folder(self.path.rsplit("/", 1)[0] or "/", self.fs).folders()
+        if not siblings or self.exists():
             return ""
-        return f"; there are {', '.join(beside)}{nearest(self.name, beside)}"
+        return f"; available: {', '.join(siblings)}{nearest(self.name, siblings)}"

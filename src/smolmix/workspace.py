@@ -15,7 +15,7 @@ STAGE_FILE = "stage.json"
 
 
 class Workspace(Folder):
-    """The one folder everything lives under; each stage writes only its own folder."""
+    """The folder that holds everything; each stage writes only to its own folder in it."""
 
     def raw(self, corpus: str) -> Folder:
         """`raw/<corpus>`: files as published, one folder per revision."""
@@ -26,7 +26,7 @@ class Workspace(Folder):
         return self.child("measured", corpus)
 
     def curated(self, corpus: str) -> Folder:
-        """`curated/<corpus>`: the samples a policy keeps, and what left and why."""
+        """`curated/<corpus>`: the samples a policy keeps, and what it dropped and why."""
         return self.child("curated", corpus)
 
     def counts(self, profile: str, corpus: str) -> Folder:
@@ -46,7 +46,7 @@ class Workspace(Folder):
         return self.child("reports", name)
 
     def corpora(self, stage: str = "curated") -> list[str]:
-        """Return the corpora that have a whole output of `stage` (raw: that were fetched)."""
+        """Return the corpora whose `stage` is finished (for raw: all that were fetched)."""
         here = self.child(stage)
         if not self.fs.exists(here.path):
             return []
@@ -75,10 +75,10 @@ class Manifest:
     version: int
     unit: str
     key: str  # digest of inputs, parameters and stage version
-    inputs: Mapping[str, str]  # what each part of the key was, to say what changed
+    inputs: Mapping[str, str]  # what each part of the key was, to name what changed
     files: tuple[FileEntry, ...]
     accounting: RowAccounting
-    stats: Mapping[str, Any]  # numbers the stage wants to show, deterministic
+    stats: Mapping[str, Any]  # deterministic numbers worth keeping
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as plain JSON values."""
@@ -95,22 +95,25 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRecord:
-    """`stage.json`: the stage is whole. Its digest is what a later stage depends on."""
+    """`stage.json`: the stage is finished. A later stage depends on its digest."""
 
     stage: str
     version: int
     units: Mapping[str, str]  # unit -> digest of its files
     digest: str
     accounting: RowAccounting
-    info: Mapping[str, Any]  # what the stage wants readers to know: profile, revision, licence...
+    info: Mapping[str, Any]  # for readers: profile, revision, licence...
 
 
 def read_manifest(folder: Folder, unit: str) -> Manifest | None:
-    """Return the unit's manifest, or None where the unit is not whole."""
+    """Return the unit's manifest; None if the unit is not finished, or by another smolmix."""
     name = f"{MANIFESTS}/{unit}.json"
     if not folder.exists(name):
         return None
-    return Manifest.from_json(folder.read_json(name))
+    try:
+        return Manifest.from_json(folder.read_json(name))
+    except (TypeError, KeyError):  # other fields: written by another version
+        return None
 
 
 def stage_record(folder: Folder) -> StageRecord:
@@ -121,19 +124,23 @@ def stage_record(folder: Folder) -> StageRecord:
     """
     if not folder.exists(STAGE_FILE):
         raise IncompleteError(
-            f"{folder.url}: not there or not whole; run the stage that writes it first"
+            f"{folder.url}: missing or not finished; run the stage that writes it first"
             f"{folder.instead()}"
         )
     value = folder.read_json(STAGE_FILE)
-    value["accounting"] = RowAccounting(**value["accounting"])
-    return StageRecord(**value)
+    try:
+        return StageRecord(**value | {"accounting": RowAccounting(**value["accounting"])})
+    except (TypeError, KeyError) as error:
+        raise IncompleteError(
+            f"{folder.at(STAGE_FILE)}: written by another version of smolmix; run its stage again"
+        ) from error
 
 
 def manifests(folder: Folder) -> Iterator[Manifest]:
-    """Yield the manifests of a whole stage, in order of unit name.
+    """Yield the manifests of a finished stage, in order of unit name.
 
     Raises:
-        IncompleteError: the stage is not whole.
+        IncompleteError: the stage is not finished.
     """
     for unit in stage_record(folder).units:
         manifest = read_manifest(folder, unit)
@@ -143,12 +150,12 @@ def manifests(folder: Folder) -> Iterator[Manifest]:
 
 
 def part_files(folder: Folder, suffix: str = ".parquet", *, without: str = ".dropped") -> list[str]:
-    """Return the names of a whole stage's files ending in `suffix`, in order of unit.
+    """Return the names of a finished stage's files that end in `suffix`, in order of unit.
 
     Args:
         folder: the stage's folder.
-        suffix: `.parquet` for samples, `.dropped.parquet` for what left.
-        without: names containing this are left out unless `suffix` contains it.
+        suffix: `.parquet` for samples, `.dropped.parquet` for what was dropped.
+        without: names that contain this are excluded, unless `suffix` contains it.
     """
     skip = without if without not in suffix else None
     return [
@@ -160,12 +167,12 @@ def part_files(folder: Folder, suffix: str = ".parquet", *, without: str = ".dro
 
 
 def verify_files(folder: Folder) -> int:
-    """Re-read every file of a whole stage against its manifest; return how many were checked.
+    """Compare every file of a finished stage with its manifest; return how many were compared.
 
-    A damaged unit's manifest is withdrawn, so that running its stage again makes it anew.
+    A damaged unit's manifest is deleted, so that its stage writes the unit again.
 
     Raises:
-        IncompleteError: the stage is not whole.
+        IncompleteError: the stage is not finished.
         IntegrityError: files are missing or their bytes changed.
     """
     checked, damaged = 0, []
@@ -179,11 +186,11 @@ def verify_files(folder: Folder) -> int:
                     found = digest_file(stream)
                 if found == entry.digest:
                     continue
-                damage = f"digest {found}, its manifest says {entry.digest}"
+                damage = f"digest {found}, not {entry.digest} as in its manifest"
             damaged.append(f"{folder.at(entry.name)}: {damage}")
             folder.remove(f"{MANIFESTS}/{manifest.unit}.json")
     if damaged:
         folder.remove(STAGE_FILE)
         more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
-        raise IntegrityError(f"{damaged[0]}{more}; withdrawn: run its stage again to make it anew")
+        raise IntegrityError(f"{damaged[0]}{more}; run its stage again to rebuild it")
     return checked

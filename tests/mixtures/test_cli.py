@@ -171,4 +171,4 @@ def test_a_mixture_misspelt_gets_the_nearest(two: None, run: Run, workspace: Wor
     workspace.mixture("demo").write_json("lock.json", {})
     code, _, err = run("mix", "diff", "demoo", "demo")
     assert code == 2
-    assert err.endswith("; there are demo; did you mean 'demo'?\n")
+    assert err.endswith("; available: demo; did you mean 'demo'?\n")
