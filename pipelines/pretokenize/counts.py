@@ -2,8 +2,8 @@
 
 `counts/<profile>/<corpus>` has a table for each curated part, row for row with it, in
 `COUNTS_SCHEMA`. Mixtures are solved on these numbers, and tokenizing a sample yields exactly them.
-Media that are not fetched are left out of the counts and counted on their own: a mixture's spec
-sets their assumed cost.
+Media that are not fetched add nothing to these counts and are counted in columns of their own; a
+mixture's spec sets their assumed cost.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Tokenized sequences for those who train elsewhere: WebDataset tars, or parquet for `datasets`."""
+"""Exports packed sequences for other trainers, as WebDataset tars or as Parquet for `datasets`."""
 
 import io
 import json
@@ -36,9 +36,9 @@ PARQUET_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What was written."""
+    """The written files, and the number of sequences in them."""
 
-    files: tuple[str, ...]
+    files: tuple[str, ...]  # names in the output folder, in the plan's order
     sequences: int
 
 
@@ -51,20 +51,21 @@ def export(
     per_file: int = 500,
     codec: str = "png",
 ) -> Exported:
-    """Write every sequence of a plan, in its order, with its tiles as encoded images.
+    """Write every sequence of a plan, in order, with its tiles as encoded images.
 
     Args:
-        workspace: holds the shards.
-        folder: `sequences/<mixture>/<profile>-<budget>`.
-        out: a local folder, made if need be; files of an export before are replaced.
-        form: "webdataset" (per sequence `N.ids.npy`, `N.labels.npy`, `N.boundaries.npy`,
-            `N.tKKK.png`, `N.json`) or "parquet" (`PARQUET_SCHEMA`).
-        per_file: sequences in one file.
+        workspace: that holds the shards.
+        folder: `sequences/<mixture>/<profile>-<tokens>`.
+        out: a local folder, created if it does not exist; files of an earlier export are replaced.
+        form: "webdataset" (for each sequence `N.ids.npy`, `N.labels.npy`, `N.boundaries.npy`,
+            `N.tKKK.png` or `.jpg`, `N.json`) or "parquet" (`PARQUET_SCHEMA`).
+        per_file: sequences in a file.
         codec: of the tiles: png or jpeg:Q.
 
     Raises:
-        UsageError: `form` or `codec` is none of these.
-        IntegrityError: a shard is damaged.
+        UsageError: `form` or `codec` is unknown, or `out` cannot be created.
+        IncompleteError: the folder holds no complete plan.
+        IntegrityError: a shard is missing or damaged.
     """
     if form not in ("webdataset", "parquet"):
         raise UsageError(f"export to {form!r}: webdataset or parquet")
@@ -74,8 +75,8 @@ def export(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--output {out}: {error.strerror}; name a folder to be made") from error
-    (out / RECORD).unlink(missing_ok=True)  # not whole until it is there again
+        raise UsageError(f"--output {out}: {error.strerror}; name a folder that can be created") from error
+    (out / RECORD).unlink(missing_ok=True)  # written last: it marks the export complete
     write = _write_tar if form == "webdataset" else _write_parquet
     suffix = "tar" if form == "webdataset" else "parquet"
     files = []
@@ -87,7 +88,7 @@ def export(
         temporary.replace(path)
         files.append(path.name)
     for stale in set(out.glob("sequences-??????.*")) - {out / name for name in files}:
-        stale.unlink()  # of an export before, that had more files or another form
+        stale.unlink()  # of an earlier export with more files or in another form
     record = {"profile": dataset.record.profile.name, "sequences": len(dataset), "files": files}
     (out / RECORD).write_text(json.dumps(record, indent=1) + "\n")
     return Exported(files=tuple(files), sequences=len(dataset))
