@@ -75,7 +75,9 @@ def export(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--output {out}: {error.strerror}; name a folder that can be created") from error
+        raise UsageError(
+            f"--output {out}: {error.strerror}; name a folder that can be created"
+        ) from error
     (out / RECORD).unlink(missing_ok=True)  # written last: it marks the export complete
     write = _write_tar if form == "webdataset" else _write_parquet
     suffix = "tar" if form == "webdataset" else "parquet"
