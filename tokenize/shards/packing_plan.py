@@ -217,7 +217,7 @@ def write_plan(
         folder.put(table, _DROPPED_FILE)
     record = replace(record, plan_digest=digest, packing_digest=packing_digest(sequences))
     folder.write_json(_RECORD_FILE, json.loads(json.dumps(asdict(record))))
-    return record
+    return PackingRecord.read(folder)
 
 
 def _write_sequences(

@@ -66,9 +66,7 @@ def test_rows_of_tiles_come_back_byte_for_byte(tmp_path: Path) -> None:
         found = shard.row(i)
         assert tuple(bytes(b) for b in found.blobs) == wanted.blobs
         assert (found.digest, found.tiles, found.nbytes) == (wanted.digest, 3, 307)
-    assert pl.read_ipc(tmp_path / "s.arrow")["digest"].to_list() == [
-        r.digest for r in rows
-    ]
+    assert pl.read_ipc(tmp_path / "s.arrow")["digest"].to_list() == [r.digest for r in rows]
 
 
 def test_a_batch_ends_after_a_few_megabytes(tmp_path: Path) -> None:
