@@ -7,7 +7,6 @@ from PIL import Image
 
 from smolmix.errors import UsageError
 from smolmix.pipelines.curate import policy as policies
-from smolmix.pipelines.curate.measure.texts import language, words
 from smolmix.schema import SCHEMA_VERSION
 from smolmix.storage import digest_json
 from smolmix.workspace import MANIFESTS, Workspace, manifests, stage_record
@@ -96,23 +95,6 @@ def test_a_training_sample_equal_to_a_heldout_one_is_contamination(
     found = curated(corpus.write())
     assert found.dropped["aa-train"].reason == "contaminated-heldout"
     assert set(found.kept) == {"zz-held", "zy-held", "ab-train"}
-
-
-def test_punctuation_at_the_edge_of_words_vanishes_and_inside_it_stays() -> None:
-    assert words("Hello,  “world” — (yes)!") == ["Hello", "world", "yes"]
-    assert words("x = -3.5") != words("x = 3.5")
-    assert words("3.5") != words("35")
-    assert words("5!") != words("5")
-    assert words(r"\Delta") != words(r"\delta")
-    assert words("Is 4² even?") != words("Is 42 even?")  # raised, lowered, a fraction
-    assert words("CO₂") != words("CO2")
-    assert words("1½ cups") != words("11⁄2 cups")
-    assert words("ﬁve caf\u00e9s") == words("five cafe\u0301s")  # one text, composed otherwise
-
-
-def test_language_is_told_only_where_letters_suffice() -> None:
-    assert language("yes") == ""
-    assert language("Quelle est la couleur de cette image ?") == "fr"
 
 
 @pytest.mark.parametrize(
