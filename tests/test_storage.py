@@ -1,27 +1,18 @@
-"""Folders work alike on disk and on an object store, and readers trust only manifests."""
+"""Folders work alike on disk and on an object store; digests depend on content alone."""
 
+import io
 import tempfile
 import uuid
 from pathlib import Path
 
 import pytest
+import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
 
-from smolmix.accounting import RowAccounting
-from smolmix.engine.run import run_stage
-from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
-from smolmix.errors import DataError, IncompleteError, IntegrityError
-from smolmix.storage import Folder
-from smolmix.workspace import Workspace, part_files, stage_record, verify_files
-
-
-def _write(unit: Unit[None], context: UnitContext) -> Result:
-    (context.out / f"{unit.name}.parquet").write_bytes(unit.name.encode() * 100)
-    (context.out / f"{unit.name}.dropped.parquet").write_bytes(b"")
-    return Result(accounting=RowAccounting(samples=1, kept=1))
-
-
-STAGE = Stage(name="write", version=1, run=_write)
-UNITS = [Unit(name=f"part-{i:05d}", inputs={}, params={}, payload=None) for i in range(3)]
+from smolmix.errors import DataError, IncompleteError
+from smolmix.storage import Folder, digest_file, digest_json
+from smolmix.workspace import stage_record
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -65,39 +56,12 @@ def test_a_missing_file_and_a_broken_one_are_named(folder: Folder) -> None:
         folder.read_json("broken.json")
 
 
-def test_a_stage_is_readable_only_when_whole(folder: Folder) -> None:
-    with pytest.raises(IncompleteError, match="missing or not finished"):
-        stage_record(folder)
-    run_stage(STAGE, UNITS, folder=folder, options=RunOptions(quiet=True))
-    assert part_files(folder) == [f"part-{i:05d}.parquet" for i in range(3)]
-    assert part_files(folder, ".dropped.parquet") == [
-        f"part-{i:05d}.dropped.parquet" for i in range(3)
-    ]
-    assert verify_files(folder) == 6
-
-
-def test_a_changed_byte_is_found_and_repaired_by_running_again(folder: Folder) -> None:
-    run_stage(STAGE, UNITS, folder=folder, options=RunOptions(quiet=True))
-    folder.write_bytes("part-00001.parquet", b"x" + folder.read_bytes("part-00001.parquet")[1:])
-    with pytest.raises(IntegrityError, match=r"part-00001\.parquet: digest"):
-        verify_files(folder)
-    run_stage(STAGE, UNITS, folder=folder, options=RunOptions(quiet=True))
-    assert verify_files(folder) == 6
-
-
 def test_a_remote_folder_has_no_local_path() -> None:
     with pytest.raises(DataError, match="needs a local workspace"):
         Folder("memory://nowhere").local()
 
 
-def test_the_workspace_lists_whole_corpora_only(workspace: Workspace) -> None:
-    run_stage(STAGE, UNITS, folder=workspace.curated("b"), options=RunOptions(quiet=True))
-    workspace.curated("a").write_bytes("part-00000.parquet", b"no manifest")
-    assert workspace.corpora() == ["b"]
-    assert workspace.corpora("measured") == []
-
-
-def test_a_folder_that_is_not_there_names_those_that_are(folder: Folder) -> None:
+def test_a_missing_folder_names_those_that_exist(folder: Folder) -> None:
     folder.child("curated", "easy-vqa").write_bytes("a", b"a")
     folder.child("curated", "_hidden").write_bytes("a", b"a")
     folder.child("curated", "docvqa").write_bytes("a", b"a")
@@ -109,3 +73,27 @@ def test_a_folder_that_is_not_there_names_those_that_are(folder: Folder) -> None
     with pytest.raises(IncompleteError, match=r"; it contains docvqa, easy-vqa$"):
         stage_record(folder.child("curated"))
     assert folder.child("nowhere", "x").instead() == ""
+
+
+def test_equal_json_has_one_digest_and_other_json_another() -> None:
+    one = digest_json({"a": 1, "b": [1, 2], "é": None})
+    assert digest_json({"é": None, "b": [1, 2], "a": 1}) == one
+    assert digest_json({"a": 1, "b": [2, 1], "é": None}) != one
+    assert digest_json({"a": "1", "b": [1, 2], "é": None}) != one
+
+
+@given(st.binary(max_size=200))
+def test_a_streams_digest_is_that_of_its_bytes(data: bytes) -> None:
+    assert digest_file(io.BytesIO(data)) == xxhash.xxh3_128_hexdigest(data)
+
+
+def test_a_write_leaves_no_temporary_file(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    for text in (b"one", b"two"):
+        folder.write_bytes("a.bin", text)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+    assert folder.read_bytes("a.bin") == b"two"
+    folder.child("below").write_bytes("b.bin", b"b")
+    folder.remove_tree()
+    folder.remove_tree()
+    assert not tmp_path.exists()

@@ -46,7 +46,6 @@ from smolmix.workspace import (
     Manifest,
     StageRecord,
     read_manifest,
-    stage_record,
 )
 
 _SCRATCH = ".scratch"
@@ -205,8 +204,9 @@ def run_stage(
                 f"failed ({first}); the others are kept: run the same command again"
             )
         record = _record(folder, stage, units, info or {})
-        if not folder.exists(STAGE_FILE) or stage_record(folder) != record:
-            folder.write_json(STAGE_FILE, _stage_json(record))
+        value = _stage_json(record)
+        if not folder.exists(STAGE_FILE) or folder.read_json(STAGE_FILE) != value:
+            folder.write_json(STAGE_FILE, value)
     if wrong := record.accounting.imbalance():
         raise ConservationError(f"{folder.url}: {wrong}")
     summary = Summary(
