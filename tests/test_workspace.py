@@ -104,3 +104,11 @@ def test_each_stage_has_a_folder_of_its_own(workspace: Workspace) -> None:
     }  # fmt: skip
     assert len(folders) == 7
     assert all(f.startswith(workspace.path) for f in folders)
+
+
+def test_units_of_another_version_that_are_no_longer_wanted_are_removed(folder: Folder) -> None:
+    run_stage(STAGE, UNITS, folder=folder, options=RunOptions(quiet=True))
+    folder.write_json(f"{MANIFESTS}/part-00002.json", {"unit": "part-00002"})
+    run_stage(STAGE, UNITS[:2], folder=folder, options=RunOptions(quiet=True))
+    assert folder.child(MANIFESTS).names() == ["part-00000.json", "part-00001.json"]
+    assert list(stage_record(folder).units) == ["part-00000", "part-00001"]

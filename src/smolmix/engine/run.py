@@ -115,9 +115,10 @@ def _why(manifest: Manifest | None, parts: Mapping[str, str], present: frozenset
     return f"{missing[0]} is missing" if missing else ""
 
 
-def _remove_unit(folder: Folder, manifest: Manifest) -> None:
-    folder.remove(f"{MANIFESTS}/{manifest.unit}.json")
-    for entry in manifest.files:
+def _remove_unit(folder: Folder, name: str) -> None:
+    manifest = read_manifest(folder, name)
+    folder.remove(f"{MANIFESTS}/{name}.json")
+    for entry in manifest.files if manifest else ():
         folder.remove(entry.name)
 
 
@@ -189,9 +190,7 @@ def run_stage(
         if pending or stale:
             folder.remove(STAGE_FILE)
         for name in stale:
-            manifest = read_manifest(folder, name)
-            if manifest is not None:
-                _remove_unit(folder, manifest)
+            _remove_unit(folder, name)
         if folder.is_local:
             shutil.rmtree(folder.local(_SCRATCH), ignore_errors=True)
         failed = _run(stage, pending, folder, options, label)
