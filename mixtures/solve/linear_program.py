@@ -14,7 +14,7 @@ optimum, which HiGHS knows to a tolerance only, so it is given more room where i
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -229,7 +229,8 @@ def _shadow_prices(p: Program, candidates: Candidates, answer: Answer) -> dict[s
 
 
 def _positive(cost: Floats) -> Floats:
-    mean = float(cost.mean()) or 1.0
+    mean = float(cost.mean()) if len(cost) else 1.0
+    mean = mean or 1.0
     return np.maximum(cost / mean, 0.01)
 
 
@@ -242,6 +243,24 @@ def _settled(candidates: Candidates, constraints: Sequence[Constraint], drawn: F
         if max(value - constraint.high, constraint.low - value) > _SETTLED * size:
             return False
     return True
+
+
+def _largest(p: Program, cost: Floats) -> tuple[Answer, Program]:
+    """Return a solution with the largest total, and the program in the scale of that total.
+
+    HiGHS keeps constraints to 1e-7 of the largest limit. Where the largest total is far below that
+    limit, that is many samples; the program is solved again with limits near the total.
+    """
+    while True:
+        answer = optimise(p, -cost)
+        largest = float((p.limit * cost).max(initial=0.0))
+        if answer.drawn is None:
+            return answer, p
+        most = 2 * (float(answer.drawn @ cost) + 1e-6 * largest)
+        if largest <= 1e3 * most:
+            return answer, p
+        needed = np.minimum(p.limit, most / np.maximum(cost, 1e-9))
+        p = replace(p, limit=np.maximum(p.floor, needed))
 
 
 def _largest_evenly(
@@ -296,7 +315,7 @@ def solve(candidates: Candidates, constraints: Sequence[Constraint], unit: str) 
         p = program(candidates, constraints, costs)
         found: Floats | None
         if not has_total and (p.limit > p.floor).any():
-            largest = optimise(p, -costs[unit])
+            largest, p = _largest(p, costs[unit])
             if drawn is None and (largest.drawn is None or largest.drawn.sum() < 1):
                 raise InfeasibleError("no samples, or only none, meet the constraints")
             found = None
