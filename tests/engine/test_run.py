@@ -13,7 +13,7 @@ from ray import cloudpickle
 
 from smolmix.accounting import RowAccounting
 from smolmix.engine import ray_pool
-from smolmix.engine.run import run_stage
+from smolmix.engine.run import print_summary, run_stage
 from smolmix.engine.stage import Result, RunOptions, Stage, Summary, Unit, UnitContext
 from smolmix.errors import ConservationError, DataError, UsageError
 from smolmix.storage import Folder
@@ -243,3 +243,14 @@ def test_a_stage_that_keeps_nothing_or_filters_nothing_says_so(tmp_path: Path) -
 def test_two_units_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="two units are named part-00000"):
         _run(Folder(tmp_path), [*_units(1), *_units(1)])
+
+
+def test_a_summary_says_so_when_nothing_was_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    lost = RowAccounting(rows=3, rows_dropped={"json-broken": 3})
+    print_summary("curate mine", "", lost, 1.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "curate mine: 3 rows, dropped 3 json-broken (1.0 s)",
+        "note: curate mine kept none of 3 rows",
+    ]
+    print_summary("curate mine", "", RowAccounting(samples=2, kept=1, duplicates=1), 1.0)
+    assert "note" not in capsys.readouterr().err

@@ -142,16 +142,9 @@ def _record(
 
 
 def _notes(stage: Stage[P], accounting: RowAccounting) -> tuple[str, ...]:
-    notes = []
-    if (accounting.samples or accounting.rows) and not accounting.kept:
-        notes.append(
-            f"{stage.name} kept none of {accounting.samples:,} samples"
-            if accounting.samples
-            else f"{stage.name} kept none of {accounting.rows:,} rows"
-        )
     if stage.filters and accounting.samples and accounting.kept == accounting.samples:
-        notes.append(f"{stage.name} kept all {accounting.samples:,} samples: no filter dropped any")
-    return tuple(notes)
+        return (f"{stage.name} kept all {accounting.samples:,} samples: no filter dropped any",)
+    return ()
 
 
 def run_stage(
@@ -304,7 +297,8 @@ def _units_line(stage: Stage[P], summary: Summary) -> str:
 def print_summary(label: str, what: str, accounting: RowAccounting, seconds: float) -> None:
     """Print one line on standard error: what was done, and where every row and sample went.
 
-    A composite prints one line for its stages, which it runs with `RunOptions.for_steps`.
+    A second line says so if nothing was kept. A composite prints one summary for its stages, which
+    it runs with `RunOptions.for_steps`.
 
     Args:
         label: what ran on what, as in "curate easy-vqa".
@@ -325,3 +319,8 @@ def print_summary(label: str, what: str, accounting: RowAccounting, seconds: flo
     if dropped:
         parts.append("dropped " + ", ".join(f"{n:,} {why}" for why, n in sorted(dropped.items())))
     print(f"{label}: {', '.join(parts)} ({seconds:.1f} s)", file=sys.stderr)
+    if (accounting.samples or accounting.rows) and not accounting.kept:
+        total = (
+            f"{accounting.samples:,} samples" if accounting.samples else f"{accounting.rows:,} rows"
+        )
+        print(f"note: {label} kept none of {total}", file=sys.stderr)
