@@ -1,1 +1,1 @@
-"""Numbers about any stage's output, read lazily from its files."""
+"""Statistics of any stage's output, read lazily from its files."""

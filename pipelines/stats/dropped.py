@@ -1,4 +1,4 @@
-"""What left a corpus, by stage and reason, and examples of it."""
+"""What was dropped from a corpus, by stage and reason, with examples."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from smolmix.workspace import STAGE_FILE, Workspace
 
 
 def scan_dropped(workspace: Workspace, corpora: Sequence[str]) -> pl.LazyFrame:
-    """Return all that left the corpora while measuring and curating, with a `corpus` column."""
+    """Return what measuring and curating dropped from the corpora, with a `corpus` column."""
     frames = []
     for corpus in corpora:
         for folder in (workspace.measured(corpus), workspace.curated(corpus)):
@@ -26,7 +26,7 @@ def scan_dropped(workspace: Workspace, corpora: Sequence[str]) -> pl.LazyFrame:
 
 
 def reasons(frame: pl.LazyFrame, by: Sequence[str] = ("stage", "reason")) -> pl.DataFrame:
-    """Return how many rows and samples left for each reason, the commonest first."""
+    """Return how many rows and samples were dropped for each reason, the commonest first."""
     whole_row = pl.col("rows") > 0
     return (
         frame.group_by(by)
@@ -40,16 +40,16 @@ def reasons(frame: pl.LazyFrame, by: Sequence[str] = ("stage", "reason")) -> pl.
 
 
 def examples(frame: pl.LazyFrame, reason: str, limit: int) -> list[dict[str, Any]]:
-    """Return the first `limit` that left for a reason, by id.
+    """Return the first `limit` rows and samples that were dropped for a reason, by id.
 
     Raises:
-        UsageError: nothing left for that reason.
+        UsageError: nothing was dropped for that reason.
     """
     found = frame.filter(pl.col("reason") == reason).sort("id").head(limit).collect()
     if found.is_empty():
         known = frame.select(pl.col("reason").unique().sort()).collect()["reason"].to_list()
         raise UsageError(
-            f"--reason {reason}: nothing left for it; reasons are "
+            f"--reason {reason}: nothing was dropped for this reason; reasons are "
             f"{', '.join(known) or 'none'}{nearest(reason, known)}"
         )
     return found.to_dicts()

@@ -1,21 +1,151 @@
-"""Totals, groups and distributions of samples: what `stats` prints and the report draws."""
+"""Totals, groups and distributions of samples: what `stats` prints and the report shows.
 
-from collections.abc import Mapping
+A column is held as its distinct values and their counts, which gives exact quantiles and bins
+whatever the number of samples.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from smolmix.errors import UsageError, nearest
-from smolmix.pipelines.stats.measures import FACETS, Measures, with_tag
-from smolmix.pipelines.stats.values import (
-    Distribution,
-    ValueCounts,
-    distribution,
-    merged,
-    value_counts,
-)
+from smolmix.pipelines.stats.samples import FACETS, Measures, with_tag
 from smolmix.schema import COUNT_COLUMNS
+
+QUANTILES: tuple[float, ...] = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+_COUNT_DIRECTLY_BELOW = 1 << 24  # a table of this many int64 is 128 MB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueCounts:
+    """Distinct values, ascending, and their counts."""
+
+    values: NDArray[Any]
+    counts: NDArray[np.int64]
+
+    @property
+    def total(self) -> int:
+        """How many numbers there are."""
+        return int(self.counts.sum())
+
+    @property
+    def sum(self) -> float:
+        """The sum of all numbers."""
+        return float((self.values.astype(np.float64) * self.counts).sum())
+
+    @property
+    def mean(self) -> float:
+        """The mean, or 0 of nothing."""
+        return self.sum / self.total if self.total else 0.0
+
+    def quantile(self, q: float) -> float:
+        """Return the number at rank `floor(q * (n - 1))`, as polars' "lower" interpolation does."""
+        if not self.total:
+            return 0.0
+        rank = int(q * (self.total - 1))
+        return float(self.values[np.searchsorted(np.cumsum(self.counts), rank, side="right")])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """Counts between edges; a bin holds its lower edge and, the last one alone, its upper edge."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    log: bool  # edges grow by a factor, not by a step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """What one numeric column looks like."""
+
+    count: int
+    mean: float
+    quantiles: Mapping[str, float]  # "p0", "p5", ... "p100"
+    histogram: Histogram
+
+
+def value_counts(column: pl.Series) -> ValueCounts:
+    """Return the distinct values of a numeric column; nulls, NaN and infinities are ignored."""
+    column = column.drop_nulls()
+    if column.dtype.is_float():
+        column = column.filter(column.is_finite())
+    numbers = column.to_numpy()
+    if len(numbers) == 0:
+        return ValueCounts(values=np.zeros(0), counts=np.zeros(0, dtype=np.int64))
+    if column.dtype.is_integer() and numbers.min() >= 0 and numbers.max() < _COUNT_DIRECTLY_BELOW:
+        table = np.bincount(numbers.astype(np.int64, copy=False))
+        values = np.flatnonzero(table)
+        return ValueCounts(values=values, counts=table[values].astype(np.int64))
+    values, counts = np.unique(numbers, return_counts=True)
+    return ValueCounts(values=values, counts=counts.astype(np.int64))
+
+
+def merged(parts: Sequence[ValueCounts]) -> ValueCounts:
+    """Return the counts of several sets of numbers together."""
+    if not parts:
+        return value_counts(pl.Series([], dtype=pl.Int64))
+    values, place = np.unique(np.concatenate([p.values for p in parts]), return_inverse=True)
+    weights = np.concatenate([p.counts for p in parts])
+    counts = np.zeros(len(values), dtype=np.int64)
+    np.add.at(counts, place, weights)
+    return ValueCounts(values=values, counts=counts)
+
+
+def nice_edges(
+    low: float, high: float, bins: int, *, whole: bool
+) -> tuple[tuple[float, ...], bool]:
+    """Return round bin edges covering low to high, and whether they grow by a factor.
+
+    Numbers that span more than a factor of 20 and are not negative get edges at
+    0 and at 1, 2, 5 times powers of ten; others get equal steps of 1, 2 or 5 times a power
+    of ten. Whole numbers never get a step below 1.
+    """
+    if low >= 0 and high > 20 * max(low, 1.0):
+        top = 10.0 ** np.ceil(np.log10(high))
+        steps = [m * 10.0**e for e in range(int(np.log10(top)) + 1) for m in (1, 2, 5)]
+        edges = [0.0] + [s for s in steps if s <= top]
+        while len(edges) > 2 and edges[-2] > high:
+            edges.pop()
+        while len(edges) > 2 and edges[1] <= low:
+            edges.pop(0)
+        return tuple(edges), True
+    span = max(high - low, 1e-6, 1e-6 * abs(low))  # of one value, something to divide
+    raw = span / bins
+    magnitude = 10.0 ** np.floor(np.log10(raw))
+    step = float(next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= raw))
+    step = max(step, 1.0) if whole else step
+    first = float(np.floor(low / step) * step)
+    edges = [first]
+    while edges[-1] <= high:
+        edges.append(first + step * len(edges))
+    return tuple(round(e, 9) for e in edges), False
+
+
+def histogram(counted: ValueCounts, edges: tuple[float, ...], *, log: bool) -> Histogram:
+    """Return how many numbers fall between the edges."""
+    place = np.searchsorted(np.asarray(edges), counted.values, side="right") - 1
+    place = np.clip(place, 0, len(edges) - 2)
+    table = np.bincount(place, weights=counted.counts, minlength=len(edges) - 1)
+    return Histogram(edges=edges, counts=tuple(int(c) for c in table), log=log)
+
+
+def distribution(counted: ValueCounts, *, bins: int = 12) -> Distribution:
+    """Return count, mean, quantiles and a histogram with round edges."""
+    quantiles = {f"p{round(q * 100)}": counted.quantile(q) for q in QUANTILES}
+    whole = bool(np.all(counted.values == np.floor(counted.values)))
+    edges, log = nice_edges(quantiles["p0"], quantiles["p100"], bins, whole=whole)
+    return Distribution(
+        count=counted.total,
+        mean=counted.mean,
+        quantiles=quantiles,
+        histogram=histogram(counted, edges, log=log),
+    )
+
 
 _SUMS = (*COUNT_COLUMNS, "images", "videos", "bytes", "n_turns", "text_chars", "duration_s")
 _DRAWN = ("tokens", "text_tokens", "visual_tokens", "tiles", "n_turns", "answer_chars")
@@ -26,7 +156,7 @@ _BATCH = 200_000  # rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """One place in numbers."""
+    """The numbers of one corpus, mixture or workspace."""
 
     title: str
     totals: Mapping[str, float]
@@ -79,7 +209,7 @@ def summarise(measures: Measures, *, title: str, by: str = "corpus") -> Summary:
     if by not in columns:
         known = [c for c in columns if c not in ("id", "tags", "at")]
         raise UsageError(
-            f"--by {by}: no such column; there are {', '.join(known)} and tags.KEY"
+            f"--by {by}: no such column; columns are {', '.join(known)} and tags.KEY"
             f"{nearest(by, known)}"
         )
     sums = [c for c in _SUMS if c in columns]
@@ -89,7 +219,7 @@ def summarise(measures: Measures, *, title: str, by: str = "corpus") -> Summary:
         tags = frame.select(pl.col("tags").map.keys().explode().drop_nulls().unique().sort())
         there = [f"tags.{key}" for key in tags.collect()["tags"]]
         raise UsageError(
-            f"--by {by}: no sample has that tag; there are {', '.join(there) or 'none'}"
+            f"--by {by}: no sample has this tag; tags are {', '.join(there) or 'none'}"
             f"{nearest(by, there)}"
         )
     weight = "tokens" if "tokens" in sums else "text_tokens"

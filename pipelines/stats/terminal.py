@@ -5,8 +5,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from smolmix.pipelines.stats.summary import Summary
-from smolmix.pipelines.stats.values import Distribution
+from smolmix.pipelines.stats.summary import Distribution, Summary
 
 _BAR = " ▏▎▍▌▋▊▉█"
 _SPARK = "▁▂▃▄▅▆▇█"
@@ -15,7 +14,7 @@ _VALUES_SHOWN = 12
 
 
 def number(value: Any) -> str:
-    """Return a number as a person reads it: 12,345, 1.5, or – where there is none."""
+    """Return a number as people write it: 12,345 or 1.5, and – for None."""
     if value is None:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -42,20 +41,20 @@ def size(bytes_: float) -> str:
 def bar(share: float, width: int) -> str:
     """Return a bar of block characters, `share` of `width` cells long."""
     eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    whole, rest = divmod(eighths, 8)
-    return _BAR[8] * whole + (_BAR[rest] if rest else "")
+    full, rest = divmod(eighths, 8)
+    return _BAR[8] * full + (_BAR[rest] if rest else "")
 
 
 def spark(values: Sequence[float | None], width: int = 60) -> str:
-    """Return a line of at most `width` characters that follows the values, × where one lacks."""
+    """Return a line of at most `width` characters that follows the values, × for missing ones."""
     step = max(1, -(-len(values) // width))
     blocks = (
         [v for v in values[i : i + step] if v is not None] for i in range(0, len(values), step)
     )
     means = [sum(b) / len(b) if b else None for b in blocks]
-    there = [m for m in means if m is not None]
-    low = min(there, default=0.0)
-    scale = (max(there, default=0.0) - low) or 1.0
+    known = [m for m in means if m is not None]
+    low = min(known, default=0.0)
+    scale = (max(known, default=0.0) - low) or 1.0
     return "".join(
         "×" if m is None else _SPARK[round((m - low) / scale * (len(_SPARK) - 1))] for m in means
     )
@@ -101,7 +100,7 @@ def drawn(name: str, shape: Distribution, width: int = 40) -> list[str]:
 
 
 def summary_lines(summary: Summary) -> list[str]:
-    """Return a whole summary."""
+    """Return the lines of a summary."""
     totals = dict(summary.totals)
     lines = [plain(summary.title)]
     for name, value in totals.items():
@@ -119,12 +118,12 @@ def summary_lines(summary: Summary) -> list[str]:
         if name in (summary.by, "corpus") or not values:
             continue
         lines += ["", f"{name}, share of samples"]
-        whole = totals["samples"] or 1
+        total = totals["samples"] or 1
         shares = list(values.items())[:_VALUES_SHOWN]
         named = [(plain(word) or "(none)", row) for word, row in shares]
         wide = max(len(label) for label, _ in named)
         for label, row in named:
-            share = row["samples"] / whole
+            share = row["samples"] / total
             lines.append(f"  {label:<{wide}}  {bar(share, 30):<30} {100 * share:6.2f} %")
     if summary.distributions:
         lines += ["", "distributions"]
@@ -134,7 +133,7 @@ def summary_lines(summary: Summary) -> list[str]:
 
 
 def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as CSV with a header, or nothing of nothing."""
+    """Return rows as CSV with a header; no rows give an empty text."""
     rows = list(rows)
     if not rows:
         return ""

@@ -8,7 +8,7 @@ from smolmix.errors import IncompleteError, UsageError, nearest
 from smolmix.pipelines.report.browser.server import BrowseServer, Library
 from smolmix.pipelines.report.browser.text_index import TextIndex, build_index
 from smolmix.pipelines.report.figures.figures import recorded_profile
-from smolmix.pipelines.stats.measures import choose_profile
+from smolmix.pipelines.stats.samples import choose_profile
 from smolmix.storage import digest_json
 from smolmix.workspace import Workspace
 

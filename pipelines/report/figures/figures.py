@@ -13,8 +13,7 @@ from smolmix.mixtures.selection.lock import Lock
 from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.report.figures import across, constraints, flow, shapes, training
 from smolmix.pipelines.stats.dropped import reasons, scan_dropped
-from smolmix.pipelines.stats.measures import FACETS, profiles_counted, scan
-from smolmix.pipelines.stats.selection import selected_rows
+from smolmix.pipelines.stats.samples import FACETS, profiles_counted, scan, selected_rows
 from smolmix.profiles import ChatProfile, PixelProfile, Profile
 from smolmix.workspace import Workspace, stage_record
 

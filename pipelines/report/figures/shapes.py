@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from smolmix.cost import image_grid
-from smolmix.pipelines.stats.values import ValueCounts, distribution, histogram, value_counts
+from smolmix.pipelines.stats.summary import ValueCounts, distribution, histogram, value_counts
 from smolmix.profiles import PixelProfile
 
 DISTRIBUTIONS = ("tokens", "text_tokens", "visual_tokens", "tiles", "answer_chars", "n_turns")

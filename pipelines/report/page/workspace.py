@@ -8,7 +8,7 @@ from smolmix.mixtures.selection.lock import LOCK_FILE
 from smolmix.model.train.run_record import read_metrics, trained_runs
 from smolmix.pipelines.report.page.page import workspace_page
 from smolmix.pipelines.report.page.sections import Link, Section, Table
-from smolmix.pipelines.stats.others import raw_table
+from smolmix.pipelines.stats.folders import raw_table
 from smolmix.workspace import STAGE_FILE, Workspace, stage_record
 
 _NEXT = (  # the first empty stage decides which command is suggested

@@ -53,11 +53,10 @@ def stats(
     Example: smolmix stats curated/easy-vqa --by category
     """
     from smolmix.pipelines.stats import terminal
-    from smolmix.pipelines.stats.answer import answer, dropped_answer
-    from smolmix.pipelines.stats.places import locate
+    from smolmix.pipelines.stats.run import answer, dropped_answer, locate
 
     if reason is not None and not dropped:
-        raise UsageError("--reason: works only with --dropped; add it")
+        raise UsageError("--reason: works only with --dropped; add --dropped")
     if csv and json:
         raise UsageError("--csv, --json: both were given; choose one")
     open_workspace(workspace)

@@ -1,4 +1,4 @@
-"""Numbers of what holds no samples: raw files, any stage's folder, a training run."""
+"""Numbers of folders without samples: raw files, any stage's output, a training run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,14 +13,14 @@ from smolmix.curated import sources
 from smolmix.errors import DataError
 from smolmix.fetched import read_record
 from smolmix.model.train import run_record
-from smolmix.pipelines.stats.values import Distribution, distribution, value_counts
+from smolmix.pipelines.stats.summary import Distribution, distribution, value_counts
 from smolmix.storage import Folder
 from smolmix.tokenize.shards.packing_plan import PackingRecord, sequence_sizes
 from smolmix.workspace import STAGE_FILE, Workspace, manifests, stage_record
 
 
 def raw_table(workspace: Workspace, corpora: Sequence[str]) -> list[dict[str, Any]]:
-    """Return one row a fetched corpus: files, bytes, revision, licence, rows where known."""
+    """Return a row for each fetched corpus: files, bytes, revision, licence, known row count."""
     table = []
     for corpus in corpora:
         record = read_record(workspace, corpus)
@@ -69,7 +69,7 @@ def stage_numbers(folder: Folder, *, columns: bool = True) -> dict[str, Any]:
         columns: read them for their distributions.
 
     Raises:
-        IncompleteError: the stage is not whole.
+        IncompleteError: the stage has not finished.
     """
     record = stage_record(folder)
     files = [f for m in manifests(folder) for f in m.files]
@@ -105,15 +105,15 @@ def cache_numbers(folder: Folder) -> list[dict[str, Any]]:
         DataError: there is none.
     """
     pattern = f"{folder.path}/**/{STAGE_FILE}"
-    found = sorted(str(p).rsplit("/", 1)[0] for p in folder.fs.glob(pattern))
-    if not found:
-        raise DataError(f"{folder.url}: holds no stage that has finished{folder.instead()}")
+    folders = sorted(str(p).rsplit("/", 1)[0] for p in folder.fs.glob(pattern))
+    if not folders:
+        raise DataError(f"{folder.url}: holds no finished stage{folder.instead()}")
     rows = []
-    for path in found:
-        whole = stage_numbers(Folder(path, folder.fs), columns=False)
-        counts = {"kept": whole["accounting"]["kept"]}
+    for path in folders:
+        found = stage_numbers(Folder(path, folder.fs), columns=False)
+        counts = {"kept": found["accounting"]["kept"]}
         name = path.removeprefix(folder.path).strip("/")
-        rows.append({"folder": name, **counts, **{k: whole[k] for k in ("files", "bytes")}})
+        rows.append({"folder": name, **counts, **{k: found[k] for k in ("files", "bytes")}})
     return rows
 
 
@@ -134,7 +134,7 @@ def run_numbers(folder: Folder) -> dict[str, Any]:
     """
     metrics = run_record.read_metrics(folder)
     if not metrics:
-        raise DataError(f"{folder.url}: no metrics of a step; run `smolmix train` first")
+        raise DataError(f"{folder.url}: no metrics of any step; run `smolmix train` first")
     spent = run_record.totals(metrics, run_record.read_timing(folder))
     speed = spent.tokens_per_s
     losses: dict[str, list[float]] = {}

@@ -1,7 +1,7 @@
-"""Samples' measures and counts as one lazy frame, without opening turns or media.
+"""Measures and counts of samples as one lazy frame: of corpora, or of a mixture's selection.
 
-`counts/` holds one row for each curated row, in the same order, so the two are laid side by side
-instead of being joined.
+No turns or media are opened. `counts/` holds one row for each curated row, in the same order, so
+the two are put next to each other instead of being joined.
 """
 
 import os
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ import pyarrow.parquet as pq
 
 from smolmix import curated
 from smolmix.curated import sources
-from smolmix.errors import DataError, UsageError, nearest
+from smolmix.errors import DataError, UsageError, nearest, stale
+from smolmix.mixtures.selection.reader import current_selection
 from smolmix.schema import COUNT_COLUMNS
 from smolmix.storage import Folder
 from smolmix.workspace import STAGE_FILE, Workspace, manifests, part_files, stage_record
@@ -29,7 +31,7 @@ SAMPLE_NUMBERS = ("text_chars", "answer_chars", "n_turns", "n_media", "duration_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """The lazy frame and what it could not have."""
+    """The lazy frame, and notes on what is missing from it."""
 
     frame: pl.LazyFrame
     profile: str | None  # the counts' profile; None: samples were not counted
@@ -38,7 +40,7 @@ class Measures:
 
 
 def profiles_counted(workspace: Workspace, corpora: Sequence[str]) -> list[str]:
-    """Return the profiles for which every one of the corpora has whole counts."""
+    """Return the profiles for which all of the corpora are counted."""
     here = workspace.child("counts")
     if not corpora or not here.exists():
         return []
@@ -64,11 +66,14 @@ def choose_profile(
             )
         return matches[0], ()
     if not known:
-        note = "no counts yet: tokens are the text's own, tiles unknown; `smolmix mix build` counts"
+        note = (
+            "not counted yet: tokens are those of the text alone, tiles are unknown; "
+            "`smolmix mix build` counts"
+        )
         return None, (note,)
     if len(known) > 1:
         return known[0], (
-            f"counted for {', '.join(known)}; --counted-for chooses, this is {known[0]}",
+            f"counted for {', '.join(known)}; shown is {known[0]}, --counted-for chooses another",
         )
     return known[0], ()
 
@@ -111,7 +116,7 @@ def media_columns(
     Reads two or four leaves of the nested `media` column, not their references.
 
     Args:
-        folder: a whole stage's.
+        folder: of a finished stage.
         names: its parts.
         sizes: read widths and heights too; without, no sizes are returned.
     """
@@ -150,7 +155,7 @@ def _samples(
     if not names:
         return None
     columns = ["id", *FACETS, *SAMPLE_NUMBERS, "tags"]
-    beside: list[pl.LazyFrame] = []
+    counted_columns: list[pl.LazyFrame] = []
     seen = _no_sizes()
     if profile is None:
         columns.append("text_tokens")
@@ -159,19 +164,21 @@ def _samples(
         counted = part_files(counts)
         made = {m.unit: m.inputs.get("input curated") for m in manifests(counts)}
         if made != stage_record(folder).units:  # rows may be as many, and others
-            raise DataError(
-                f"{counts.url}: its rows are not those of {folder.url}; the corpus was curated "
-                "again since; run `smolmix mix build` or `smolmix tokenize` to count it again"
+            raise stale(
+                counts.url,
+                source=folder.url,
+                changed=f"{corpus} was curated again",
+                command="smolmix mix build SPEC",
             )
-        beside.append(pl.scan_parquet(sources(counts, counted)).select(COUNT_COLUMNS))
+        counted_columns.append(pl.scan_parquet(sources(counts, counted)).select(COUNT_COLUMNS))
     if media:
         extra, seen = media_columns(folder, names, sizes=sizes)
-        beside.append(extra.lazy())
-    # A folder holds one corpus: its name need not be read ten million times.
+        counted_columns.append(extra.lazy())
+    # A folder holds one corpus: its name need not be read for every row.
     scanned = curated.scan(folder, [c for c in columns if c != "corpus"])
     frame = scanned.with_columns(pl.lit(corpus).alias("corpus"))
-    if beside:
-        frame = pl.concat([frame, *beside], how="horizontal")
+    if counted_columns:
+        frame = pl.concat([frame, *counted_columns], how="horizontal")
     return frame, seen
 
 
@@ -187,16 +194,16 @@ def scan(
     """Return the measures of the corpora at one stage.
 
     Args:
-        workspace: where they lie.
+        workspace: holds them.
         stage: `measured` or `curated`; only curated samples have counts.
         corpora: their ids.
-        profile: counts to use: a profile's full name or its preset's; None takes the first whole.
+        profile: counts to use: a profile's full name or its preset's; None takes the first one.
         media: add `images`, `videos` and `bytes`, for which one nested column is read.
         sizes: with `media`, also find the distinct image sizes.
 
     Raises:
-        IncompleteError: a corpus is not whole at that stage.
-        DataError: counts do not belong to the curated rows.
+        IncompleteError: a corpus has not finished that stage.
+        StaleError: a corpus was curated again after it was counted.
         UsageError: `profile` names no counted profile.
     """
     chosen: str | None = None
@@ -223,7 +230,7 @@ def scan(
 
 
 def _not_fetched(workspace: Workspace, corpora: Sequence[str]) -> list[str]:
-    """Return a note for each corpus whose figures lack media that were not fetched."""
+    """Return a note for each corpus with media that are not fetched."""
     found = []
     for corpus in corpora:
         measured = workspace.measured(corpus)
@@ -232,7 +239,7 @@ def _not_fetched(workspace: Workspace, corpora: Sequence[str]) -> list[str]:
             if count:
                 found.append(
                     f"{corpus}: media of {count:,} measured samples are not fetched; their tokens, "
-                    "tiles, lengths and bytes are in none of these figures"
+                    "tiles, lengths and bytes are not included"
                 )
     return found
 
@@ -247,3 +254,62 @@ def with_tag(frame: pl.LazyFrame, column: str) -> pl.LazyFrame:
         return frame
     key = column.removeprefix("tags.")
     return frame.with_columns(pl.col("tags").map.get(key).alias(column))
+
+
+def selected_rows(workspace: Workspace, corpus: str, samples: pl.DataFrame) -> pl.DataFrame:
+    """Return a selection's samples of the corpus with `at`, the row over all curated parts.
+
+    Raises:
+        DataError: the selection names a part or row that does not exist.
+    """
+    folder = workspace.curated(corpus)
+    counts = curated.row_counts(folder)
+    starts = pl.DataFrame(
+        {
+            "part": list(counts),
+            "start": [0, *accumulate(counts.values())][:-1],
+            "rows": list(counts.values()),
+        },
+        schema={"part": pl.String, "start": pl.Int64, "rows": pl.Int64},
+    )
+    mine = samples.filter(pl.col("corpus") == corpus).join(
+        starts, on="part", how="left", maintain_order="left"
+    )
+    lost = mine.filter(pl.col("start").is_null() | (pl.col("row") >= pl.col("rows")))
+    if lost.height:
+        raise DataError(
+            f"{folder.url}: the selected sample {lost['id'][0]!r} is row {lost['row'][0]} of "
+            f"{lost['part'][0]}, which does not exist; run `smolmix mix build` again"
+        )
+    return mine.with_columns((pl.col("start") + pl.col("row")).cast(pl.UInt32).alias("at"))
+
+
+def scan_selection(
+    workspace: Workspace, name: str, *, profile: str | None = None, media: bool = True
+) -> Measures:
+    """Return one row for each sample drawn, copies included, with its measures and counts.
+
+    Args:
+        workspace: holds the mixture.
+        name: the mixture's name.
+        profile: counts to use, as for `scan`.
+        media: add `images`, `videos` and `bytes`.
+    """
+    samples = current_selection(workspace, name).samples
+    corpora: Sequence[str] = sorted(samples["corpus"].unique().to_list())
+    if not corpora:
+        return scan(workspace, "curated", (), profile=profile)
+    frames: list[pl.LazyFrame] = []
+    base: Measures | None = None
+    chosen = scan(workspace, "curated", corpora, profile=profile, media=False)
+    for corpus in corpora:
+        base = scan(workspace, "curated", [corpus], profile=chosen.profile, media=media)
+        wanted = selected_rows(workspace, corpus, samples).select("at", "repeat").lazy()
+        frames.append(base.frame.with_row_index("at").join(wanted, on="at").drop("at"))
+    assert base is not None
+    return Measures(
+        frame=pl.concat(frames, how="vertical"),
+        profile=chosen.profile,
+        sizes=base.sizes.clear(),
+        notes=chosen.notes,
+    )
