@@ -5,7 +5,8 @@
 are kept from call to call: another metric or a judge scores them without running the model again.
 """
 
-import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from smolmix.model.eval.results import (
 )
 from smolmix.model.train.run_record import predictions_file, read_predictions, scores_file
 from smolmix.profiles import Profile
+from smolmix.progress import Meter, progress
 from smolmix.sample import Media, Sample
 from smolmix.storage import Folder, digest_json
 from smolmix.tokenize.chat import tokenizer
@@ -86,10 +88,11 @@ def evaluate_corpus(
         return dict(stored)
     table = read_predictions(results, corpus) if stored.get("answers") == answers else None
     if table is None or _answers_of(table) != answers:
-        table = answer_corpus(
-            opened.model, opened.profile, workspace, corpus, limit=limit,
-            max_new_tokens=max_new_tokens, batching=batching, watch=_show,
-        )  # fmt: skip
+        with _progress(f"evaluate {corpus}") as watch:
+            table = answer_corpus(
+                opened.model, opened.profile, workspace, corpus, limit=limit,
+                max_new_tokens=max_new_tokens, batching=batching, watch=watch,
+            )  # fmt: skip
     table = scored(without_verdicts(table), metrics)
     result = {
         "corpus": corpus,
@@ -260,7 +263,15 @@ def _write(results: Folder, corpus: str, table: pa.Table, result: dict[str, Any]
     results.write_json(scores_file(corpus), result)
 
 
-def _show(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(f"\r{done} of {total} questions answered", end=end, file=sys.stderr, flush=True)
+@contextmanager
+def _progress(title: str) -> Iterator[Watch]:
+    """Show the questions that are answered; their number is known at the first call."""
+    meter: Meter | None = None
+    with ExitStack() as shown:
+
+        def watch(done: int, total: int) -> None:
+            nonlocal meter
+            meter = meter or shown.enter_context(progress(title, total, unit="questions"))
+            meter.advance(done - meter.done)
+
+        yield watch
