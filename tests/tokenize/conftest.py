@@ -1,4 +1,4 @@
-"""transformers' SmolVLM processor, which is the reference, without torchvision."""
+"""transformers' SmolVLM processor as the reference (without torchvision), and tokenized samples."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.small_workspace import fill
 from transformers import AutoTokenizer
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor
 
-from smolmix.profiles import profile
+from smolmix.engine.stage import RunOptions
+from smolmix.pipelines.pretokenize.run import Tokenized, tokenize_mixture
+from smolmix.profiles import Profile, profile
 from smolmix.sample import Sample
 from smolmix.tokenize.chat import processor_files, tokenizer
+from smolmix.workspace import Workspace
 
 
 class _Processor(SmolVLMProcessor):
@@ -92,3 +96,18 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Refer
 @pytest.fixture(scope="session")
 def vocabulary() -> tokenizer.Vocabulary:
     return tokenizer.load()
+
+
+@pytest.fixture
+def nano() -> Profile:
+    return profile("nano", style="inference")
+
+
+@pytest.fixture
+def filled(workspace: Workspace) -> Workspace:
+    return fill(workspace)
+
+
+@pytest.fixture
+def tokenized(filled: Workspace, nano: Profile) -> Tokenized:
+    return tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))

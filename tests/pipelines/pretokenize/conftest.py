@@ -3,6 +3,8 @@
 import pytest
 from tests.support.small_workspace import fill
 
+from smolmix.engine.stage import RunOptions
+from smolmix.pipelines.pretokenize.run import Tokenized, tokenize_mixture
 from smolmix.profiles import Profile, profile
 from smolmix.workspace import Workspace
 
@@ -15,3 +17,8 @@ def nano() -> Profile:
 @pytest.fixture
 def filled(workspace: Workspace) -> Workspace:
     return fill(workspace)
+
+
+@pytest.fixture
+def tokenized(filled: Workspace, nano: Profile) -> Tokenized:
+    return tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))

@@ -10,28 +10,24 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from smolmix.engine.stage import RunOptions
 from smolmix.errors import UsageError
 from smolmix.pipelines.pretokenize.export import export
-from smolmix.pipelines.pretokenize.run import tokenize_mixture
-from smolmix.profiles import Profile
+from smolmix.pipelines.pretokenize.run import Tokenized
 from smolmix.tokenize.loader import SequenceDataset
 from smolmix.workspace import Workspace
 
 
 @pytest.fixture
-def dataset(filled: Workspace, nano: Profile) -> SequenceDataset:
-    return SequenceDataset(
-        filled, tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True)).folder
-    )
+def dataset(filled: Workspace, tokenized: Tokenized) -> SequenceDataset:
+    return SequenceDataset(filled, tokenized.folder)
 
 
 def test_parquet_is_loaded_by_datasets_with_the_same_content(
-    dataset: SequenceDataset, filled: Workspace, tmp_path: Path
+    dataset: SequenceDataset, filled: Workspace, tokenized: Tokenized, tmp_path: Path
 ) -> None:
     import datasets
 
-    out = export(filled, dataset._folder, tmp_path / "out", "parquet", per_file=7)
+    out = export(filled, tokenized.folder, tmp_path / "out", "parquet", per_file=7)
     assert out.sequences == len(dataset)
     assert len(out.files) == -(-len(dataset) // 7)
     files = [str(tmp_path / "out" / f) for f in out.files]
@@ -50,9 +46,9 @@ def test_parquet_is_loaded_by_datasets_with_the_same_content(
 
 
 def test_webdataset_tars_hold_one_group_of_members_a_sequence(
-    dataset: SequenceDataset, filled: Workspace, tmp_path: Path
+    dataset: SequenceDataset, filled: Workspace, tokenized: Tokenized, tmp_path: Path
 ) -> None:
-    out = export(filled, dataset._folder, tmp_path, "webdataset", per_file=10, codec="jpeg:90")
+    out = export(filled, tokenized.folder, tmp_path, "webdataset", per_file=10, codec="jpeg:90")
     seen: dict[str, dict[str, bytes]] = {}
     for name in out.files:
         with tarfile.open(tmp_path / name) as tar:
@@ -69,33 +65,33 @@ def test_webdataset_tars_hold_one_group_of_members_a_sequence(
 
 
 def test_an_export_leaves_nothing_of_one_before(
-    dataset: SequenceDataset, filled: Workspace, tmp_path: Path
+    dataset: SequenceDataset, filled: Workspace, tokenized: Tokenized, tmp_path: Path
 ) -> None:
     place = tmp_path / "out"
     place.mkdir()
     (place / "mine.txt").write_text("kept")
-    export(filled, dataset._folder, place, "webdataset", per_file=1)
-    export(filled, dataset._folder, place, "parquet", per_file=1)
-    out = export(filled, dataset._folder, place, "parquet", per_file=10)
+    export(filled, tokenized.folder, place, "webdataset", per_file=1)
+    export(filled, tokenized.folder, place, "parquet", per_file=1)
+    out = export(filled, tokenized.folder, place, "parquet", per_file=10)
     assert len(out.files) < len(dataset)
     assert {p.name for p in place.iterdir()} == {*out.files, "export.json", "mine.txt"}
 
 
 def test_an_unknown_form_or_codec_is_refused(
-    dataset: SequenceDataset, filled: Workspace, tmp_path: Path
+    dataset: SequenceDataset, filled: Workspace, tokenized: Tokenized, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="webdataset or parquet"):
-        export(filled, dataset._folder, tmp_path, "csv")  # type: ignore[arg-type]
+        export(filled, tokenized.folder, tmp_path, "csv")  # type: ignore[arg-type]
     for codec in ("raw", "source", "jpeg:abc", "jpeg:101", "webp"):
         with pytest.raises(UsageError, match=r"codec .*jpeg:1 to jpeg:100"):
-            export(filled, dataset._folder, tmp_path, "parquet", codec=codec)
+            export(filled, tokenized.folder, tmp_path, "parquet", codec=codec)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match=r"--output .*file: File exists; name a folder"):
-        export(filled, dataset._folder, tmp_path / "file", "parquet")
+        export(filled, tokenized.folder, tmp_path / "file", "parquet")
 
 
 def test_shards_are_read_by_pyarrow_polars_and_datasets(
-    dataset: SequenceDataset, filled: Workspace, tmp_path: Path
+    dataset: SequenceDataset, filled: Workspace, tokenized: Tokenized, tmp_path: Path
 ) -> None:
     import datasets
 

@@ -114,7 +114,8 @@ def test_only_complete_plans_are_listed(workspace: Workspace, folder: Folder) ->
 
 
 def test_another_version_is_refused_with_both_numbers(folder: Folder) -> None:
-    write_plan(folder, SEQUENCES, TILES, [], record_of(version=1))
+    write_plan(folder, SEQUENCES, TILES, [], record_of())
+    folder.write_json("plan.json", folder.read_json("plan.json") | {"version": 1})
     with pytest.raises(
         UsageError, match=f"plan version 1; this smolmix reads version {PLAN_VERSION}"
     ):
