@@ -22,7 +22,7 @@ POLICIES = Path(__file__).resolve().parent / "policies"
 DEFAULT = "default"
 _HOLDS = "a policy has filters, dedup or decontaminate; the policy `none` keeps everything"
 _GROUPS = ("all", "text", "image", "multi-image", "video")
-# A rule over images also holds for samples of several.
+# Rules on images also apply to samples with several images.
 _APPLIES = {
     "text": ("all", "text"),
     "image": ("all", "image"),
@@ -32,7 +32,7 @@ _APPLIES = {
 
 
 class PolicyFile(StrictModel):
-    """What the YAML file of a policy holds."""
+    """The keys of a policy's YAML file."""
 
     filters: dict[str, list[dict[str, Any]]] = Field(default={})
     dedup: Dedup = Dedup()
@@ -43,7 +43,7 @@ class PolicyFile(StrictModel):
 class Policy:
     """A policy as read, its rules built."""
 
-    name: str
+    name: str  # of its file, without the folder: digests do not depend on where it is
     rules: Mapping[str, tuple[Rule, ...]]  # by group: all, text, image, multi-image, video
     dedup: Dedup
     decontaminate: Decontaminate
@@ -113,13 +113,13 @@ def parse(text: str, where: str) -> Policy:
     """Return the policy that YAML text describes.
 
     Raises:
-        UsageError: the text is not YAML, or holds a key, rule or threshold that is not known.
+        UsageError: the text is not YAML, or a key, rule or threshold is unknown.
     """
     return parse_mapping(mapping_in(text, where, _HOLDS), where)
 
 
 def parse_mapping(value: Mapping[str, Any], where: str) -> Policy:
-    """Return the policy that a parsed file holds; `where` is said in messages.
+    """Return the policy of a parsed file; `where` names the file in messages.
 
     Raises:
         UsageError: a key, rule or threshold is not known, or a value is not allowed.
@@ -140,7 +140,7 @@ def parse_mapping(value: Mapping[str, Any], where: str) -> Policy:
         for entry in entries:
             entry.pop("source", None)
     return Policy(
-        name=where,
+        name=where.rsplit("/", 1)[-1],
         rules=rules,
         dedup=file.dedup,
         decontaminate=file.decontaminate,

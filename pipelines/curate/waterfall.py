@@ -9,7 +9,7 @@ from smolmix.workspace import Workspace, manifests, stage_record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waterfall:
-    """Where a corpus's rows and samples went; every line adds up."""
+    """How many rows and samples of a corpus were dropped for which reason; the lines add up."""
 
     corpus: str
     policy: str
@@ -20,7 +20,7 @@ class Waterfall:
     dropped: dict[str, int]  # by the policy: reason -> samples
     duplicates: dict[str, int]  # reason -> samples
     kept: int
-    merged: int = 0  # samples whose turns live on in another one
+    merged: int = 0  # samples merged into another one
     turns_dropped: dict[str, int] = field(default_factory=dict)
     not_fetched: int = 0  # samples whose media are not fetched
     dense_buckets: dict[str, dict[str, int]] = field(default_factory=dict)  # kind of medium ->
@@ -39,7 +39,7 @@ class Waterfall:
         steps += [(f"- {r}", n, "") for r, n in self.dropped.items()]
         steps += [(f"- {r}", n, "") for r, n in self.duplicates.items()]
         if self.merged:
-            steps.append((f"- {MERGED}", self.merged, "into conversations that are kept"))
+            steps.append((f"- {MERGED}", self.merged, "into other conversations"))
         share = f"{self.kept / self.samples:.2%} of samples" if self.samples else ""
         steps.append(("kept", self.kept, share))
         width = max(len(name) for name, _, _ in steps)
@@ -67,7 +67,7 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
     """Return the waterfall of a curated corpus.
 
     Args:
-        workspace: where it lies.
+        workspace: where it was curated.
         corpus: its id.
         curated: its curated folder where that is not `curated/<corpus>`.
     """

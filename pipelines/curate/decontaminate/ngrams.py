@@ -16,8 +16,8 @@ from smolmix.pipelines.curate.dedup.text.shingles import Hashes, runs, whole, wo
 from smolmix.pipelines.curate.settings import Decontaminate
 from smolmix.sample import Sample
 
-MIN_WORDS = 4  # shorter benchmark texts are not looked for
-MIN_WORDS_WITH_MEDIA = 20  # a short question means nothing without its picture
+MIN_WORDS = 4  # shorter benchmark texts are not searched
+MIN_WORDS_WITH_MEDIA = 20  # a short question alone does not identify a benchmark sample
 
 
 def words_of(sample: Sample) -> Hashes:
@@ -30,9 +30,9 @@ class Index:
     """The n-grams of some benchmarks' texts."""
 
     ids: NDArray[np.str_]  # of the texts
-    counts: NDArray[np.int64]  # n-grams of each text, boilerplate left out
+    counts: NDArray[np.int64]  # n-grams of each text, without boilerplate
     grams: NDArray[np.uint64]  # sorted, one entry for each (n-gram, text)
-    texts: NDArray[np.int64]  # which text, beside `grams`
+    texts: NDArray[np.int64]  # the text of each entry of `grams`
     wholes: NDArray[np.uint64]  # sorted
     whole_texts: NDArray[np.int64]
 
@@ -82,7 +82,7 @@ class Index:
             return cls(**{name: arrays[name] for name in arrays.files})
 
     def match(self, said: Hashes, settings: Decontaminate) -> tuple[str, str] | None:
-        """Return (id, how) of the benchmark text most of whose n-grams the words hold, or None."""
+        """Return (id, how) of the benchmark text with the largest share of n-grams, or None."""
         at = np.searchsorted(self.wholes, np.uint64(whole(said))) if len(self.wholes) else 0
         if at < len(self.wholes) and self.wholes[at] == whole(said):
             return str(self.ids[self.whole_texts[at]]), "the whole text"

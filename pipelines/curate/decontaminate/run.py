@@ -52,10 +52,10 @@ class Benchmarks:
 
 
 def check_files(files: Sequence[str]) -> None:
-    """Refuse files that hold no texts.
+    """Refuse files that contain no texts.
 
     Raises:
-        UsageError: a file is not there, or is neither .txt nor .jsonl.
+        UsageError: a file does not exist, or is neither .txt nor .jsonl.
     """
     wanted = 'a .txt of one text a line, or a .jsonl of {"text": ..., "id": ...}'
     for name in files:
@@ -71,7 +71,7 @@ def benchmarks_for(workspace: Workspace, corpus: str, files: Sequence[str] = ())
     """Return every measured corpus of role benchmark but `corpus` itself, and the files.
 
     Raises:
-        UsageError: a file is not there, or is neither .txt nor .jsonl.
+        UsageError: a file does not exist, or is neither .txt nor .jsonl.
     """
     check_files(files)
     corpora = [
@@ -80,7 +80,7 @@ def benchmarks_for(workspace: Workspace, corpus: str, files: Sequence[str] = ())
         if stage_record(workspace.measured(c)).info.get("role") == "benchmark"
     ]
     if corpus in corpora:
-        return Benchmarks()  # a benchmark is not cleaned of another
+        return Benchmarks()  # one benchmark is not searched for another
     return Benchmarks(corpora=tuple(corpora), files=tuple(map(str, files)))
 
 

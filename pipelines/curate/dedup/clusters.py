@@ -12,14 +12,14 @@ SUFFIX = ".clusters.parquet"
 
 
 class UnionFind:
-    """Joins names; the smallest name of a set stands for it."""
+    """Joins names into sets; the smallest name represents its set."""
 
     def __init__(self) -> None:
         """Start with every name alone."""
         self._parent: dict[str, str] = {}
 
     def find(self, name: str) -> str:
-        """Return the name that stands for this one's set."""
+        """Return the name that represents this one's set."""
         root = name
         while (up := self._parent.get(root, root)) != root:
             root = up
@@ -35,7 +35,7 @@ class UnionFind:
         self._parent[second] = first
 
     def sets(self) -> dict[str, str]:
-        """Return every joined name and the one that stands for it."""
+        """Return every joined name and the one that represents it."""
         return {name: self.find(name) for name in sorted(self._parent)}
 
 
@@ -43,7 +43,7 @@ class Clusters:
     """Which media digests show the same picture or clip."""
 
     def __init__(self, canonical: Mapping[str, str], details: Mapping[str, str] | None = None):
-        """Take a map from digest to the digest that stands for it, lone ones left out."""
+        """Take a map from each clustered digest to the one that represents it."""
         self.canonical = canonical
         self._details = details or {}
 

@@ -34,7 +34,7 @@ from smolmix.workspace import manifests, part_files, stage_record
 SUFFIX = ".merged.parquet"
 MERGED = "merged"
 SAME_QUESTION = "same-question"
-PARTITION_ROWS = 200_000  # held as Arrow tables: about 1 KB a row
+PARTITION_ROWS = 200_000  # in memory as Arrow tables: about 1 KB a row
 _SCHEMA = SAMPLE_SCHEMA.append(pa.field("part", pa.string())).append(pa.field("row", pa.int64()))
 _ROWS = 1000
 _HEX = 8  # last digits of a digest, which say which partition

@@ -1,7 +1,7 @@
 """Several conversations over the same media as one: each medium once, then all questions.
 
-Only what a mixture could not tell apart is joined: one subset, category, licence and finding on
-chain of thought, one system turn, the same media in the same order, and, unless the policy says
+Only samples that a mixture cannot distinguish are joined: one subset, category, licence, finding
+on chain of thought and system turn, the same media in the same order, and, unless the policy says
 otherwise, the same tags. No question is asked twice in one conversation.
 """
 
@@ -27,8 +27,8 @@ class Joined:
     head: Sample  # the first by id: the conversation takes its id and its place
     pairs: list[_Pair]
     into: list[tuple[Sample, int]] = field(default_factory=list)  # (sample, its first turn, from 1)
-    repeated: list[Sample] = field(default_factory=list)  # ask nothing that was not asked before
-    pairs_dropped: int = 0  # of samples in `into`: asked and answered alike before
+    repeated: list[Sample] = field(default_factory=list)  # all their questions were asked before
+    pairs_dropped: int = 0  # of samples in `into`: same question and answer as before
     text_tokens: int = 0
 
     @property
@@ -51,10 +51,10 @@ def _pairs(sample: Sample) -> list[_Pair]:
 
 
 def key(sample: Sample, settings: Merge) -> Hashable | None:
-    """Return what samples share that may be joined; None where this one stays by itself.
+    """Return what samples that may be joined have in common; None where this one is not joined.
 
-    It does where its media stand amid its text or in a later turn (a question may say "the second
-    one"), where its first question is its picture alone, and where roles do not alternate.
+    It is not joined if its media are inside its text or in a later turn (a question may say "the
+    second one"), if its first question has no text, or if roles do not alternate.
     """
     body = sample.turns[len(_system(sample)) :]
     roles = [t.role for t in body]
@@ -88,9 +88,8 @@ def _without_media(turn: Turn) -> Turn:
 def join(samples: Sequence[Sample], settings: Merge) -> Iterator[Joined]:
     """Yield the conversations that samples of one key become.
 
-    A question of its own that the conversation asks already leaves with its sample; inside a
-    longer sample a pair leaves only where its answer is the same too: what follows may build on
-    it.
+    A sample of one question is dropped if the conversation asks it already. In a longer sample, a
+    pair is dropped only if its answer is the same too, because later turns may refer to it.
 
     Args:
         samples: of one `key`, in order of id.

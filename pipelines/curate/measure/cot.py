@@ -1,4 +1,4 @@
-"""Whether an answer thinks aloud before it answers: the finding and its evidence.
+"""Chain of thought: whether an answer reasons before it answers, and the evidence.
 
 The detector reads assistant turns only. One strong sign is enough (reasoning tags, "step by
 step", a boxed or marked final answer after working); weaker signs (connectives, numbered steps,

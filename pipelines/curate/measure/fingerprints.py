@@ -1,4 +1,4 @@
-"""Perceptual hashes of a picture: they propose duplicates, they never decide.
+"""Perceptual hashes of a picture; they propose duplicates and never decide.
 
 A 64-bit pHash within 4 bits finds 64 % of 2 % crops and none of 5 % crops, and gives a false
 neighbour to 43 % of text pages. So each picture is hashed under several small crops of itself,
@@ -72,7 +72,7 @@ def phashes(image: Image.Image) -> list[int]:
 
 
 def phash(image: Image.Image) -> tuple[int, int]:
-    """Return the 64-bit hashes of the whole picture and of its mirror image."""
+    """Return the 64-bit hashes of the full picture and of its mirror image."""
     cut = grey(image).resize((HASH_PX, HASH_PX), Image.Resampling.BOX)
     coefficients = _DCT @ np.asarray(cut) @ _DCT.T
     return _bits(coefficients), _bits(coefficients * _MIRROR)

@@ -12,7 +12,7 @@ from PIL.Image import DecompressionBombError, DecompressionBombWarning
 from smolmix.pipelines.curate.measure import structure
 from smolmix.tokenize.tiles.image import DECODER_ERRORS, FORMATS
 
-DECODE_PX = 256  # a JPEG is decoded at the smallest scale that leaves both edges this long
+DECODE_PX = 256  # a JPEG is decoded at the smallest scale with both edges at least this long
 _ORIENTATION = 0x0112
 Image.init()  # registers every format: `open` otherwise knows only the common ones
 
@@ -37,9 +37,9 @@ def _error(reason: str, detail: object) -> str:
 
 
 def read_image(data: bytes, *, decode: bool = True, decode_px: int = DECODE_PX) -> ImageFacts:
-    """Return the image's facts, with its pixels where `decode` asks for them.
+    """Return the image's facts, with its pixels if `decode`.
 
-    Never raises for what the bytes hold: a error says what is wrong.
+    Never raises for what the bytes hold: an error says what is wrong.
     """
     if not data:
         return ImageFacts(error=_error("empty", "0 bytes"))
@@ -114,7 +114,7 @@ def _pixels(image: Image.Image, data: bytes, decode_px: int) -> Image.Image:
     """Return frame 0 as RGB on white; JPEGs strictly and at reduced scale."""
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
         try:
-            # libjpeg warns and goes on where Pillow stays silent; strict makes that an error.
+            # libjpeg only warns, and Pillow ignores the warning; strict makes it an error.
             array = simplejpeg.decode_jpeg(
                 data, min_height=decode_px, min_width=decode_px, min_factor=1.0, strict=True
             )

@@ -17,12 +17,12 @@ from smolmix.pipelines.curate.measure.media_features import MediaFeatures
 from smolmix.pipelines.curate.measure.videos import probes, read_video
 from smolmix.sample import Media, MediaRef
 
-NOT_FETCHED = "named-"  # how the digest of a medium starts whose bytes were not there
-_CACHED = 4096  # measured media kept by reference: samples that share one usually lie together
+NOT_FETCHED = "named-"  # how the digest of a medium that is not fetched starts
+_CACHED = 4096  # measured media kept by reference: samples that share a medium are usually close
 
 
 def _hashes(image: Image.Image) -> tuple[int, ...]:
-    """Return the hashes of a picture and its crops; of a small one, of the whole alone."""
+    """Return the hashes of a picture and its crops; of a small one, only of the full picture."""
     if max(image.size) < fingerprints.THUMBNAIL_PX:
         return fingerprints.phash(image)
     return tuple(fingerprints.phashes(image))
@@ -38,7 +38,7 @@ class MediaMeasurer:
         self._cache: OrderedDict[tuple[str, tuple[MediaRef, ...]], tuple[Media, str]] = (
             OrderedDict()
         )
-        self.features: dict[str, MediaFeatures] = {}  # by digest, in the order met
+        self.features: dict[str, MediaFeatures] = {}  # by digest, in the order of first use
 
     def measure(self, media: Media, blobs: Mapping[MediaRef, bytes]) -> tuple[Media, str]:
         """Return the medium with its facts, and its error or an empty string.
@@ -46,7 +46,7 @@ class MediaMeasurer:
         One that is not fetched has no facts and no features: nothing sampled at it.
         """
         if media.names:
-            # Not here. Its name stands for its bytes, so that rows that show others stay apart.
+            # Not fetched. Its name represents its bytes, so that rows with other media differ.
             named = xxhash.xxh3_128_hexdigest(media.refs[0].uri.encode())
             return replace(media, digest=f"{NOT_FETCHED}{named}"), ""
         key = media.kind, media.refs

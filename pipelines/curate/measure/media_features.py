@@ -27,7 +27,7 @@ class MediaFeatures(Struct, frozen=True, kw_only=True, gc=False):
     width: int
     height: int
     duration_s: float
-    refs: tuple[MediaRef, ...]  # where its bytes were first met
+    refs: tuple[MediaRef, ...]  # where its bytes were first found
     mode: str = ""  # Pillow's word for the pixels: RGB, L, CMYK, ...
     orientation: int = 1  # EXIF
     animated: int = 1  # frames of an image file

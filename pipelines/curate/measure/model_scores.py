@@ -89,7 +89,7 @@ class Relevance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A scorer by name: how it is made, how it is run."""
+    """How a scorer is made and run."""
 
     make: Callable[[], Scorer]
     version: int  # raise it when the scores change
@@ -102,7 +102,7 @@ SCORERS: dict[str, Entry] = {"relevance": Entry(make=Relevance, version=1)}
 
 @lru_cache(maxsize=2)
 def scorer(name: str) -> Scorer:
-    """Return the scorer, made once in this process: a worker keeps it from unit to unit."""
+    """Return the scorer, made once in each process and kept from unit to unit."""
     return SCORERS[name].make()
 
 

@@ -1,7 +1,7 @@
 """Stage "measure": raw rows to samples with every measure, before any policy.
 
-Writes `measured/<corpus>/part-NNNNN.parquet`, what could not be adapted beside it, and the
-features of its media, so that trying another policy opens no media again.
+Writes `measured/<corpus>/part-00000.parquet`, what could not be adapted, and the features of its
+media, so that another policy opens no media again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -160,7 +160,7 @@ def measure_corpus(
     options: RunOptions = IN_THIS_PROCESS,
     decode: bool = True,
 ) -> Summary:
-    """Measure a fetched corpus into `measured/<corpus>`; what is whole already is skipped.
+    """Measure a fetched corpus into `measured/<corpus>`; complete parts are skipped.
 
     Args:
         source: the corpus.

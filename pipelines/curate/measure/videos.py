@@ -27,7 +27,7 @@ class VideoFacts:
     height: int = 0
     frames: int = 0
     fps: float = 0.0
-    duration_s: float = 0.0  # frames / fps, as transformers reckons it
+    duration_s: float = 0.0  # frames / fps, as transformers computes it
     sampled: tuple[Image.Image, ...] = ()  # RGB frames, longest edge at most `decode_px`
 
 
@@ -37,9 +37,9 @@ def _error(reason: str, detail: object) -> str:
 
 
 def read_video(data: bytes, *, decode: bool = True, decode_px: int = DECODE_PX) -> VideoFacts:
-    """Return the video's facts, with frames from start to end where `decode` asks for them.
+    """Return the video's facts, with frames from start to end if `decode`.
 
-    Never raises for what the bytes hold: a error says what is wrong.
+    Never raises for what the bytes hold: an error says what is wrong.
     """
     if not data:
         return VideoFacts(error=_error("empty", "0 bytes"))
@@ -107,7 +107,7 @@ def _facts(container: Any, decode_px: int) -> VideoFacts:
 
 def _cut(container: Any, stream: Any, packets: int, end: float) -> str:
     if stream.frames and packets < _COMPLETE * stream.frames:
-        return f"{packets} of {stream.frames} frames are there"
+        return f"{packets} of {stream.frames} frames are present"
     length = float(container.duration / av.time_base) if container.duration else 0.0
     start = float(container.start_time / av.time_base) if container.start_time else 0.0
     if not stream.frames and length > 1 and end - start < _COMPLETE * length - 1:
@@ -139,7 +139,7 @@ def _sample_frames(
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield frames; a packet that cannot be decoded is passed over."""
+    """Yield frames; a packet that cannot be decoded is skipped."""
     for packet in container.demux(stream):
         try:
             yield from packet.decode()

@@ -37,7 +37,7 @@ class Rule(ABC):
 
     A rule is a subclass with a `name`, which policies use and which is also the reason written
     with each sample it drops. Annotated fields are its thresholds. The first line of its docstring
-    says what holds of a sample that passes. Defining the class is enough to register it.
+    says what is true of a sample that passes. Defining the class registers it.
     """
 
     name: ClassVar[str] = ""  # a class without a name is a base of others

@@ -87,7 +87,7 @@ def test_curate_across_two_corpora_and_against_a_file(
     for fall in json.loads(done.stdout):
         assert fall["kept"] == 2
         assert fall["dropped"] == {"contaminated-text": 1, "image-blank": 1}
-    assert "copies across corpora, left out of a mixture of them: 1 duplicate-exact" in done.stderr
+    assert "duplicates between corpora: 1 duplicate-exact" in done.stderr
     folder = set_folder(workspace, ["mine", "yours"])
     (name,) = part_files(folder)
     (removal,) = pq.read_table(folder.local(name)).to_pylist()

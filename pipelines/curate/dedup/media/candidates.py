@@ -76,7 +76,7 @@ def _load(media: MediaTables, payload: CandidateInput, kind: str) -> Table:
     if not hashes:
         return Table(digests=np.zeros(0, "S32"), hashes=np.zeros((0, 0), np.uint64))
     most = max(hashes)
-    # Popped, so that no more than two copies of either are held at once.
+    # Popped, so that at most two copies of either are in memory.
     names, first = np.unique(np.concatenate(digests.pop(most)), return_index=True)
     return Table(digests=names, hashes=np.concatenate(hashes.pop(most))[first])
 

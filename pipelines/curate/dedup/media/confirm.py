@@ -108,7 +108,7 @@ class _Comparer:
         self.opened = 0
 
     def _frames(self, medium: MediaFeatures) -> list[Image.Image]:
-        """Return the stored thumbnails; the last few media's stay decoded."""
+        """Return the stored thumbnails; those of the last few media are cached decoded."""
         if medium.digest not in self._thumbnails:
             found = self._thumbnails[medium.digest] = fingerprints.pictures(medium.thumbnails)
             self._held_px += _px(found)
@@ -147,17 +147,17 @@ class _Comparer:
         return read_image(self._read(medium.refs[0]), decode_px=_DECODE_PX).pixels
 
     def _read(self, ref: MediaRef) -> bytes:
-        """Return the bytes of a medium that was there when it was measured.
+        """Return the bytes of a medium that existed when it was measured.
 
         Raises:
-            DataError: it is there no more: whether it is a copy cannot be told.
+            DataError: it is gone, so whether it is a copy cannot be decided.
         """
         self.opened += 1
         try:
             return self._reader.read(ref)
         except (DataError, OSError) as error:
             raise DataError(
-                f"{error}; it was there when it was measured: fetch its corpus again to compare it"
+                f"{error}; it existed when it was measured; fetch its corpus again to compare it"
             ) from error
 
     def videos(self, one: str, other: str, mirrored: bool) -> str:
@@ -201,7 +201,7 @@ class _Comparer:
         return f"{'mirrored, ' if mirrored else ''}{len(alike)} of {len(pairs)} frames alike"
 
     def shown(self, one: str, other: str, mirrored: bool) -> str:
-        """Return how a clip shows a picture, or ""; which of the two is which does not matter."""
+        """Return how a clip shows a picture, or ""; either of the two may be the clip."""
         picture, clip = sorted(
             (self._features[one], self._features[other]), key=lambda k: k.kind != "image"
         )
@@ -305,7 +305,7 @@ def find(
     """Find media that show the same picture or clip; None where there are none to compare.
 
     Args:
-        steps: how steps run; the result is shared by policies that compare alike.
+        steps: how steps run; policies that compare in the same way share the result.
         name: of the corpus, or of the set of corpora.
         media: the media to compare.
         dedup: how they are compared.

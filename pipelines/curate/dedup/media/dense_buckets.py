@@ -30,7 +30,7 @@ from smolmix.storage import Folder
 from smolmix.workspace import manifests, part_files, stage_record
 
 _WHOLE = fingerprints.CROPS[:1]
-_COARSER = 4  # a clip's eight descriptors are one: its products must stay as small as a picture's
+_COARSER = 4  # eight descriptors of a clip are joined; its products must not exceed a picture's
 
 _Crops = tuple[tuple[float, float, float, float], ...]
 
@@ -167,7 +167,7 @@ def _batch(
     mirrored: NDArray[np.bool_] | None = None,
     rank: NDArray[np.uint8] | None = None,
 ) -> pa.RecordBatch:
-    """Return proposals, by default of pictures that are alike as they are."""
+    """Return candidate pairs, by default not mirrored and of the first rank."""
     return pa.record_batch(
         [
             pa.array(np.where(one < other, one, other), pa.string()),
@@ -181,9 +181,9 @@ def _batch(
 
 
 def _alike(items: list[_Item]) -> tuple[list[_Item], list[tuple[str, str]]]:
-    """Return the items whose thumbnails differ, and pairs of the others with the one that stands.
+    """Return the items whose thumbnails differ, and pairs of each other item with its equal.
 
-    Pixel-exact copies are so found however many there are.
+    So copies with equal pixels are all found, however many there are.
     """
     first: dict[object, _Item] = {}
     pairs = set[tuple[str, str]]()
@@ -237,7 +237,7 @@ STAGE = Stage(name="dense-buckets", version=1, run=_run)
 def units(
     pairs: Folder, media: MediaTables, dedup: Dedup, against: MediaTables | None
 ) -> list[Unit[DenseBucketInput]]:
-    """Return one unit a kind of medium that was proposed."""
+    """Return one unit for each kind of medium that has candidates."""
     kinds = sorted({str(m.stats["kind"]) for m in manifests(pairs)})
     return [
         Unit(

@@ -56,7 +56,7 @@ class Column:
 
 
 class Search:
-    """One band's pairs of two columns; counted when made, written afterwards."""
+    """One band's pairs of two columns; counted on construction, written afterwards."""
 
     def __init__(self, one: Column, other: Column, *, band: int, max_bits: int, limit: int):
         """Count with how many media each hash pairs its own.

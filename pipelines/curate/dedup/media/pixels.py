@@ -1,10 +1,10 @@
-"""Whether two pictures are one picture: the comparison of pixels that decides.
+"""The comparison of pixels that decides whether two pictures are the same.
 
 `register` finds by how much one picture was cropped against the other; `residual` then compares
-them window by window: the energy of the difference against the energy of what is shown there.
-First on the stored thumbnails, which opens no media and settles nearly all proposals, then on
+them window by window: the energy of the difference against the energy of the pictures.
+First on the stored thumbnails, which opens no media and decides nearly all candidates, then on
 the media at up to 768 px. Measured on photographs, pages, forms, charts and formulas: a copy
-that was scaled, cropped and recompressed leaves at most 0.6 in its worst window at 768 px, one
+that was scaled, cropped and recompressed has at most 0.6 in its worst window at 768 px; one
 changed field of a form at least 1.3.
 """
 
@@ -26,11 +26,11 @@ MAX_SMALL_CHROMA_RESIDUAL = 0.9  # red and blue stripes have one mean, and may h
 MAX_COLOUR_GAP = 28.0  # levels of mean chroma in a window; JPEG at quality 40 moves 15
 _PROFILE_PX = 128
 _STEP = 0.005
-_TRIED = 3  # crops of each axis that are tried in the plane: lines of text look alike shifted
+_TRIED = 3  # crops of each axis that are tried in the plane: shifted lines of text are similar
 _REFINE_PX = 128
 _FINE_PX = 384
 _SURE = 0.35  # a straight comparison of thumbnails this good needs no registration
-_HOPELESS = 1.75  # times the limit: registered, and still another picture; copies leave up to 1.31
+_HOPELESS = 1.75  # times the limit: registered, and still another picture; copies have at most 1.31
 _WINDOW_PX = 8
 _EDGES = 1.25  # what windows at the edges, counted once where others are twice, may add to a mean
 _FLOOR = 10.0  # levels: noise that counts as nothing
@@ -155,7 +155,7 @@ def residual(
     """Return how two YCbCr pictures differ in their worst windows.
 
     Returns:
-        The luma's energy of difference relative to what is shown there, and the largest gap of
+        The energy of the luma's difference relative to the luma's own, and the largest gap of
         mean chroma, in levels.
     """
     first, second = crop.boxes()
@@ -171,7 +171,7 @@ def residual(
 
 
 def _plane_residual(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Return the worst window's energy of difference relative to what is shown there."""
+    """Return the worst window's energy of difference relative to the pictures' own energy."""
     shown = []
     for plane in (one, other):
         mean = _windows(plane, _WINDOW_PX)
@@ -208,9 +208,9 @@ def _compared(
 
 
 def least_residual(one: Image.Image, other: Image.Image) -> float:
-    """Return what the worst window of two YCbCr pictures of one size cannot stay below.
+    """Return a lower bound of the residual of two YCbCr pictures of one size.
 
-    The mean over all windows: what windows show adds up to no more than both pictures' variance.
+    It is the mean over all windows, whose own energy is at most both pictures' variance.
     """
     a, b = (np.asarray(p.getchannel(0), dtype=np.float32) for p in (one, other))
     shown = float(a.var() + b.var()) + _FLOOR**2

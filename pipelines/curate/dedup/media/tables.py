@@ -32,7 +32,7 @@ class MediaTables:
             yield from media_features.read_batches(Folder(url), columns)
 
     def count(self, kinds: Iterable[str]) -> int:
-        """Return how many media of these kinds there are, copies counted again."""
+        """Return how many media of these kinds there are, counting copies."""
         wanted = set(kinds)
         return sum(
             sum(k in wanted for k in batch.column("kind").to_pylist())

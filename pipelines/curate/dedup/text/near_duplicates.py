@@ -1,4 +1,4 @@
-"""Near duplicates among texts: bands of MinHash signatures propose, whole signatures decide.
+"""Near duplicates among texts: bands of MinHash signatures propose, full signatures decide.
 
 Step "text-bands", one unit a band, writes the pairs that share a band; step "text-pairs", one
 unit a partition of the pairs, keeps those whose signatures are similar enough, each once; step

@@ -1,6 +1,6 @@
-"""Words and runs of words as 64-bit hashes: what MinHash signs, and contamination looks up.
+"""Words and runs of words as 64-bit hashes, for MinHash and the search for contamination.
 
-A word's hash is odd when the word holds a digit, so a text's numbers can be compared alone.
+A word's hash is odd when the word has a digit, so the numbers of texts can be compared separately.
 """
 
 from collections.abc import Sequence
@@ -88,14 +88,14 @@ class Words:
         return Words(hashes=total[whole_runs], offsets=offsets)
 
     def numbers(self) -> Hashes:
-        """Return a 64-bit key of each text's multiset of words that hold a digit."""
+        """Return a 64-bit key of each text's multiset of words with a digit."""
         digits = np.where(self.hashes & np.uint64(1) == 1, _mixed(self.hashes), 0)
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(digits, dtype=np.uint64)])
         return np.asarray(sums[self.offsets[1:]] - sums[self.offsets[:-1]])
 
 
 def _mixed(hashes: Hashes) -> Hashes:
-    """Return hashes whose sums tell one multiset from another."""
+    """Return hashes whose sums distinguish multisets."""
     found = (hashes ^ (hashes >> np.uint64(32))) * np.uint64(_BASE)
     return np.asarray(found ^ (found >> np.uint64(29)))
 
@@ -113,5 +113,5 @@ def runs(said: Hashes, size: int) -> Hashes:
 
 
 def whole(said: Hashes) -> int:
-    """Return the hash of a whole text."""
+    """Return the hash of a full text."""
     return xxhash.xxh3_64_intdigest(said.tobytes())
