@@ -12,12 +12,10 @@ from functools import cache
 from importlib.resources import files
 
 from smolmix.pipelines.formats.parquet import Parquet
-from smolmix.pipelines.sources.chat import messages_of, turns_with_media
+from smolmix.pipelines.sources.chat import messages_of, turns_with_media, without_noise
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Hub, Source, Subset
 from smolmix.sample import Sample
-
-_NOISE = "QA_GT_caption_based_noisy"  # a marker LLaVA-NeXT strips when training
 
 
 @cache
@@ -30,10 +28,7 @@ def _categories() -> dict[str, tuple[int, str]]:
 
 def _adapt(row: Row) -> Iterator[Sample]:
     images = [row.cell("image")] if row.values.get("image") is not None else []
-    messages = [
-        (role, text.replace(_NOISE, "").strip())
-        for role, text in messages_of(row, row.list("conversations"))
-    ]
+    messages = without_noise(messages_of(row, row.list("conversations")))
     yield row.sample(
         key=row.values.get("id"),
         turns=turns_with_media(messages, len(images)),

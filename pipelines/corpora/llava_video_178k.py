@@ -9,12 +9,11 @@ Source: the card of lmms-lab/LLaVA-Video-178K.
 from collections.abc import Iterator
 
 from smolmix.pipelines.formats.json_array import JsonArray
-from smolmix.pipelines.sources.chat import ANY, messages_of, turns_with_media
+from smolmix.pipelines.sources.chat import ANY, messages_of, turns_with_media, without_noise
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Hub, Source, Subset
 from smolmix.sample import Sample
 
-_NOISE = "QA_GT_caption_based_noisy"
 _TASKS = {"_cap_": "caption", "_mc_": "multiple-choice", "_oe_": "vqa"}
 _LENGTHS = ("0_30_s", "30_60_s", "1_2_m", "2_3_m")
 # The card's configs point at `*_activitynet`, a folder that does not exist: it is `…qa`.
@@ -28,10 +27,7 @@ def _adapt(row: Row) -> Iterator[Sample]:
     folders = [row.subset]
     if isinstance(source := row.values.get("data_source"), str):
         folders += [source, f"{source}qa"]
-    messages = [
-        (role, text.replace(_NOISE, "").strip())
-        for role, text in messages_of(row, row.list("conversations"))
-    ]
+    messages = without_noise(messages_of(row, row.list("conversations")))
     yield row.sample(
         key=row.values.get("id"),
         # `<image>` in a question stands for the video.

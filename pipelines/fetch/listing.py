@@ -161,7 +161,7 @@ def _hub(source: Source, repo: str, revision: str, under: str) -> tuple[str, lis
 
 
 def _xet(repo: str, entry: "RepoFile", commit: str) -> XetFile | None:
-    """Return where a file is in Xet storage, or None: not there, or no `hf_xet` installed."""
+    """Return where a file is in Xet storage, or None if it is elsewhere or `hf_xet` is missing."""
     if not entry.xet_hash or importlib.util.find_spec("hf_xet") is None:
         return None
     return XetFile(endpoint=endpoint(), repo=repo, revision=commit, path=entry.path)

@@ -59,13 +59,13 @@ def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -
         ):
             continue
         name = f"{root}/{place}"
-        with theirs.open(place) as stream, tempfile.TemporaryDirectory() as scratch:
-            if theirs.is_local and workspace.is_local:
-                _link(Path(path), workspace.local(name))
-                sha256 = digests(Path(path))[0]
-            else:
+        if theirs.is_local and workspace.is_local:
+            _link(Path(path), workspace.local(name))
+            sha256 = digests(Path(path))[0]
+        else:
+            with tempfile.TemporaryDirectory(prefix="smolmix-") as scratch:
                 copy = Path(scratch, "file")
-                copy.write_bytes(stream.read())
+                theirs.fs.get_file(path, str(copy))
                 sha256 = digests(copy)[0]
                 workspace.put(copy, name)
         size = int(theirs.fs.size(path))

@@ -21,6 +21,9 @@ _ROLES: dict[str, Role] = {
 IMAGE = ("<image>",)
 ANY = ("<image>", "<video>")
 
+# A marker in sets of LLaVA-NeXT, which removes it when training.
+_NOISE = "QA_GT_caption_based_noisy"
+
 Message = tuple[Role, str]
 
 
@@ -57,6 +60,11 @@ def messages_of(row: Row, entries: Iterable[Any]) -> list[Message]:
     if not ordered:
         raise RowError("no-turns", "no question with an answer")
     return [system, *ordered] if system else ordered
+
+
+def without_noise(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages without the marker that LLaVA-NeXT removes when training."""
+    return [(role, text.replace(_NOISE, "").strip()) for role, text in messages]
 
 
 def pairs_of(row: Row, entries: Iterable[Any]) -> list[Message]:

@@ -35,16 +35,6 @@ class RawUnit:
     absent: Absent = "media-missing"
 
     @property
-    def start(self) -> int:
-        """The first row, counted in its file."""
-        return self.rows.start
-
-    @property
-    def stop(self) -> int | None:
-        """The row after the last, if it is known already."""
-        return self.rows.stop
-
-    @property
     def params(self) -> dict[str, Any]:
         """Which rows of the files it reads, as JSON values."""
         return {

@@ -1,4 +1,4 @@
-"""Archives that hold a named medium are found from afar, and no other is asked for."""
+"""Archives that hold a named medium are found without downloading them or any other."""
 
 import io
 import tarfile

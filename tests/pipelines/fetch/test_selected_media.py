@@ -109,7 +109,7 @@ def test_only_row_groups_and_archives_that_hold_the_selection_are_fetched(
     assert "/b.tar.gz" not in asked
     assert "/a.tar.gz" in asked
     spans = [r for m, p, r in site.requests if m == "GET" and p.endswith("x.parquet")]
-    assert all(spans), "a parquet file is asked for by range only"
+    assert all(spans), "a parquet file is requested by range only"
     entry = here.raw("served").read_json("fetch.json")["files"][-1]
     assert entry["row_groups"] == [1, 6]
     used = here.local("raw/served/v1/x.parquet").stat().st_blocks * 512

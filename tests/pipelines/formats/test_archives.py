@@ -1,4 +1,4 @@
-"""Archives are read where they lie or rewritten once, and never lead out of their folder."""
+"""Archives are read by position or rewritten once, and never lead out of their folder."""
 
 import gzip
 import io
