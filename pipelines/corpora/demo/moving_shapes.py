@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smolmix.pipelines.corpora.demo.files import add, mp4
+from smolmix.pipelines.corpora.demo.questions import about_medium
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source, Subset
-from smolmix.sample import Sample, turns_of
+from smolmix.sample import Sample
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -117,13 +118,7 @@ def write(folder: Path) -> None:
 
 
 def _adapt(row: Row) -> Iterator[Sample]:
-    video = row.text("video")
-    yield row.sample(
-        key=video.removesuffix(".mp4"),
-        turns=turns_of(("user", [0, row.text("question")]), ("assistant", row.text("answer"))),
-        media=(row.find(video, kind="video"),),
-        category="vqa",
-    )
+    return about_medium(row, "video", kind="video", category="vqa")
 
 
 SOURCE = Source(

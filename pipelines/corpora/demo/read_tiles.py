@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from smolmix.pipelines.corpora.demo.files import add
+from smolmix.pipelines.corpora.demo.questions import about_medium
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source, Subset
-from smolmix.sample import Sample, turns_of
+from smolmix.sample import Sample
 
 IMAGES = {"train": 4_000, "heldout": 500}
 _EDGES_PX = (96, 108, 120)  # below the edge from which curation looks for near duplicates
@@ -95,14 +96,7 @@ def write(folder: Path) -> None:
 
 
 def _adapt(row: Row) -> Iterator[Sample]:
-    image = row.text("image")
-    yield row.sample(
-        key=f"{image.removesuffix('.png')}",
-        turns=turns_of(("user", [0, row.text("question")]), ("assistant", row.text("answer"))),
-        media=(row.find(image),),
-        category="ocr",
-        tags={"question": row.subset},
-    )
+    return about_medium(row, "image", kind="image", category="ocr", tags={"question": row.subset})
 
 
 SOURCE = Source(

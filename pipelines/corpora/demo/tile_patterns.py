@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from smolmix.pipelines.corpora.demo.files import add
+from smolmix.pipelines.corpora.demo.questions import about_medium
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source, Subset
-from smolmix.sample import Sample, turns_of
+from smolmix.sample import Sample
 
 IMAGES = {"train": 5_000, "heldout": 500}
 _EDGE_PX = 64
@@ -102,14 +103,7 @@ def write(folder: Path) -> None:
 
 
 def _adapt(row: Row) -> Iterator[Sample]:
-    image = row.text("image")
-    yield row.sample(
-        key=image.removesuffix(".png"),
-        turns=turns_of(("user", [0, row.text("question")]), ("assistant", row.text("answer"))),
-        media=(row.find(image),),
-        category="vqa",
-        tags={"question": row.subset},
-    )
+    return about_medium(row, "image", kind="image", category="vqa", tags={"question": row.subset})
 
 
 SOURCE = Source(

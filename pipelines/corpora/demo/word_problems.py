@@ -9,10 +9,11 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from smolmix.pipelines.corpora.demo.questions import with_reasoning
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source, Subset
-from smolmix.sample import Sample, turns_of
+from smolmix.sample import Sample
 
 COUNT = 2_000
 _NAMES = ("Ada", "Ben", "Chen", "Dina", "Emeka", "Fay", "Goran", "Hana", "Ivo", "Juno")
@@ -100,17 +101,7 @@ def write(folder: Path) -> None:
 
 
 def _adapt(row: Row) -> Iterator[Sample]:
-    answer = row.text("answer")
-    reasoning = row.text("reasoning", required=False)
-    yield row.sample(
-        turns=turns_of(
-            ("user", row.text("question")),
-            ("assistant", f"{reasoning} The answer is {answer}." if reasoning else answer),
-        ),
-        category="math",
-        cot="declared" if reasoning else "none",
-        cot_evidence="field reasoning" if reasoning else "",
-    )
+    return with_reasoning(row)
 
 
 SOURCE = Source(
