@@ -66,7 +66,7 @@ def checkpoints(run: Path) -> list[tuple[int, Path]]:
 def remove_checkpoints(run: Path, *, keep: int = 0) -> None:
     """Remove all but the last `keep` checkpoints of a run; the final one stays."""
     found = checkpoints(run)
-    for _, old in found[: len(found) - keep]:
+    for _, old in found[: max(0, len(found) - keep)]:
         shutil.rmtree(old)
 
 

@@ -1,78 +1,13 @@
-"""Tiny packed sequences of every modality, without any corpus."""
+"""Fixtures of several files of tests below."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
 import pytest
+from tests.support import sequences
+from tests.support.sequences import Document, documents_of_every_modality
+from tests.support.toy import answered_workspace
 
-from smolmix.model.arch.presets import IMAGE_ID, LM_NANO, PRESETS, SIGLIP_NANO, ModelPreset
 from smolmix.workspace import Workspace
-
-Document = dict[str, Any]
-
-# The nano architecture, as small as it gets: for tests that train.
-PRESETS["tiny"] = ModelPreset(
-    name="tiny",
-    vision=replace(SIGLIP_NANO, hidden=16, layers=1, heads=2, mlp=32),
-    lm=replace(LM_NANO, hidden=16, layers=2, heads=2, kv_heads=1, mlp=32),
-    shuffle=2,
-    tied=True,
-)
-
-
-def make_document(rng: np.random.Generator, *, tiles: int, text: int, modality: str) -> Document:
-    """A document of `tiles` tiles of 4 tokens, then text whose second half is supervised."""
-    visual = np.full(tiles * 4, IMAGE_ID)
-    words = rng.integers(3, 2000, text)
-    ids = np.concatenate([[1], visual, words])
-    labels = np.full(len(ids), -100)
-    labels[-(text // 2) :] = ids[-(text // 2) :]
-    pixels = rng.integers(0, 256, (tiles, 3, 32, 32), dtype=np.uint8)
-    return {"ids": ids, "labels": labels, "tiles": pixels, "modality": modality}
-
-
-def packed(documents: list[Document]) -> dict[str, Any]:
-    """The documents laid end to end, as the loader yields them."""
-    return {
-        "input_ids": np.concatenate([d["ids"] for d in documents]).astype(np.int64),
-        "labels": np.concatenate([d["labels"] for d in documents]).astype(np.int64),
-        "position_ids": np.concatenate([np.arange(len(d["ids"])) for d in documents]),
-        "tiles": np.concatenate([d["tiles"] for d in documents]),
-        "modalities": [d["modality"] for d in documents],
-        "corpora": [f"c-{d['modality']}" for d in documents],
-    }
-
-
-def documents_of_every_modality(seed: int = 0) -> list[Document]:
-    rng = np.random.default_rng(seed)
-    kinds = (
-        ("image", 5, 12), ("text", 0, 40), ("multi-image", 10, 14), ("video", 3, 11),
-        ("image", 1, 8),
-    )  # fmt: skip
-    return [make_document(rng, tiles=n, text=t, modality=m) for m, n, t in kinds]
-
-
-class MemorySequences:
-    """Sequences drawn from a seed, in one global order whatever the number of ranks."""
-
-    def __init__(self, *, rank: int = 0, size: int = 1, limit: int | None = None):
-        self.rank, self.size, self.limit = rank, size, limit
-        self.next = 0
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        while self.limit is None or self.next < self.limit:
-            number = self.next * self.size + self.rank  # in the global order
-            documents = documents_of_every_modality(number)
-            self.next += 1
-            yield packed(documents if number % 3 else documents[1:2])  # some have no image
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"next": self.next}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.next = state["next"]
 
 
 @pytest.fixture
@@ -83,23 +18,20 @@ def documents() -> list[Document]:
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A held-out corpus, and two checkpoints that are right about some of it."""
-    from tests.model.toy import answered_workspace
-
     return answered_workspace(tmp_path_factory.mktemp("answered"))
 
 
 @pytest.fixture
 def ray_here() -> Iterator[None]:
-    """A local Ray of three CPUs whose workers need not find this file."""
+    """A local Ray of three CPUs whose workers need not find the tests."""
     import ray
-    import tests.model.conftest as shared
     from ray import cloudpickle
 
     from smolmix.engine import ray_pool
 
     ray.shutdown()
     ray_pool.start(3, None)
-    cloudpickle.register_pickle_by_value(shared)  # type: ignore[no-untyped-call]
+    cloudpickle.register_pickle_by_value(sequences)  # type: ignore[no-untyped-call]
     yield
-    cloudpickle.unregister_pickle_by_value(shared)  # type: ignore[no-untyped-call]
+    cloudpickle.unregister_pickle_by_value(sequences)  # type: ignore[no-untyped-call]
     ray.shutdown()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.model.conftest import Document, make_document, packed
+from tests.support.sequences import Document, make_document, packed
 from tests.support.small_workspace import (
     clip_medium,
     image_medium,

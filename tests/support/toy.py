@@ -8,6 +8,7 @@ import av
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
+import tests.support.sequences  # noqa: F401  # its tiny preset
 import torch
 from PIL import Image
 
@@ -18,10 +19,12 @@ from smolmix.model.arch.build import build
 from smolmix.model.arch.checkpoint import save
 from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.eval.load import Opened, open_checkpoint
+from smolmix.model.eval.prompts import Prompt, prompts
 from smolmix.model.eval.run import evaluate_corpus
 from smolmix.profiles import profile
 from smolmix.sample import Media, MediaRef, Sample, turns_of
 from smolmix.schema import to_table
+from smolmix.tokenize.chat import tokenizer
 from smolmix.workspace import Workspace
 
 NANO = profile("nano", style="inference")
@@ -84,6 +87,20 @@ def samples(workspace: Workspace, instead: Mapping[str, str]) -> list[Sample]:
         )  # fmt: skip
         out.append(one)
     return out
+
+
+def conversation(*exchanges: tuple[str, str]) -> Sample:
+    """A text sample of questions and answers."""
+    turns = [t for q, a in exchanges for t in turns_of(("user", q), ("assistant", a))]
+    return Sample(
+        id="talk/0", corpus="talk", modality="text", category="vqa", turns=tuple(turns),
+        licence="MIT", source_file="x", source_row=0,
+    )  # fmt: skip
+
+
+def prompt_of(sample: Sample) -> Prompt:
+    """The last prompt of a sample."""
+    return list(prompts([sample], NANO, tokenizer.load()))[-1]
 
 
 def _write(unit: Unit[list[Sample]], context: UnitContext) -> Result:

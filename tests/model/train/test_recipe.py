@@ -4,8 +4,7 @@ import pytest
 
 from smolmix.errors import UsageError
 from smolmix.mixtures.spec.load import read_spec
-from smolmix.model.train.optimizer import rate_factor
-from smolmix.model.train.recipe import RECIPES, Schedule, StageSpec, load_recipe, parse_recipe
+from smolmix.model.train.recipe import RECIPES, StageSpec, load_recipe, parse_recipe
 
 GOOD = """
 name: small
@@ -77,16 +76,6 @@ def test_a_wrong_recipe_is_refused_with_the_key_and_what_is_allowed(
 def test_a_missing_recipe_names_those_there_are() -> None:
     with pytest.raises(UsageError, match="did you mean 'demo'"):
         load_recipe("demoo")
-
-
-def test_schedule_rises_to_the_peak_and_falls_to_the_floor() -> None:
-    schedule = Schedule(kind="cosine", warmup=0.1, floor=0.05)
-    factors = [rate_factor(s, 100, schedule) for s in range(100)]
-    assert factors[:10] == pytest.approx([0.1 * (s + 1) for s in range(10)])
-    assert factors[9:] == sorted(factors[9:], reverse=True)
-    assert factors[-1] == pytest.approx(0.05)
-    assert rate_factor(99, 100, Schedule(kind="linear")) == pytest.approx(0)
-    assert rate_factor(99, 100, Schedule(kind="constant")) == 1
 
 
 def _stage(**fields: object) -> dict[str, object]:

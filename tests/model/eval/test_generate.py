@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.model.toy import LONGEST, NANO, predictions, samples
 from tests.support.clips import spliced
+from tests.support.toy import LONGEST, NANO, predictions, samples
 
 from smolmix.cli import app
 from smolmix.model.eval.ask import ask, video_media

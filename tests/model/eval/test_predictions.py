@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tests.model.toy import CHOICE, LONGEST, predictions
+from tests.support.toy import CHOICE, LONGEST, predictions
 
 from smolmix.model.eval.load import open_checkpoint
 from smolmix.model.eval.run import compare_on, evaluate_corpus

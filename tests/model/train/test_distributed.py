@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tests.model.conftest as shared
+import tests.support.sequences as shared
 
 from smolmix.errors import UsageError
 from smolmix.model.train.distributed import train_on_ray

@@ -9,8 +9,8 @@ import torch
 import torch.distributed as dist
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from tests.model import ranks
-from tests.model.conftest import documents_of_every_modality, packed
+from tests.support import ranks
+from tests.support.sequences import documents_of_every_modality, packed
 from tests.support.small_workspace import clip_medium, image_medium, put_curated, put_selection
 from tests.support.small_workspace import sample as made
 from torch.distributed.tensor import DTensor

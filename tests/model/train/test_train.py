@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.model.conftest import MemorySequences, documents_of_every_modality, packed
+from tests.support.sequences import MemorySequences, documents_of_every_modality, packed
 from transformers import AutoModelForImageTextToText
 from typer.testing import CliRunner
 
@@ -120,7 +120,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from smolmix.model.train.train import train
-    from tests.model.test_train import memory, recipe
+    from tests.model.train.test_train import memory, recipe
 
     def watch(stage, progress):
         if stage.name == sys.argv[2] and progress.step == int(sys.argv[3]):
@@ -147,16 +147,6 @@ def test_killed_and_resumed_is_bit_for_bit_the_undisturbed_run(
     assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
     whole, cut = (tmp_path / n / "final" / "model.safetensors" for n in ("whole", "cut"))
     assert whole.read_bytes() == cut.read_bytes()
-
-
-def test_half_a_checkpoint_is_never_seen(tmp_path: Path) -> None:
-    def fill(folder: Path) -> None:
-        (folder / "half").write_text("x")
-        raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError):
-        checkpoint.write_atomically(tmp_path / "checkpoint-7", fill)
-    assert run_record.checkpoints(tmp_path) == []
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.model.conftest import Document, documents_of_every_modality, packed
+from tests.support.sequences import Document, documents_of_every_modality, packed
 from torch.nn import functional
 from transformers import AutoModelForImageTextToText, SmolVLMForConditionalGeneration
 from transformers.models.smolvlm.modeling_smolvlm import SmolVLMVisionEmbeddings
@@ -13,7 +13,7 @@ from transformers.models.smolvlm.modeling_smolvlm import SmolVLMVisionEmbeddings
 from smolmix.model.arch.build import config
 from smolmix.model.arch.checkpoint import save
 from smolmix.model.arch.presets import LM_NANO, PRESETS, ModelPreset
-from smolmix.model.arch.varlen_attention import Documents, plain_attention
+from smolmix.model.arch.varlen_attention import plain_attention
 from smolmix.model.train.optimizer import freeze
 from smolmix.model.train.recipe import Rates
 from smolmix.model.train.step import (
@@ -161,15 +161,6 @@ def test_a_sequence_without_supervised_tokens_has_no_loss(
     losses = PackedModel(model)(pack(packed(documents[:1])))
     losses.sum().backward()
     assert losses.shape == (0,)
-
-
-@pytest.mark.parametrize("lengths", [[5], [7, 7, 7], [1, 100, 3, 90, 2, 2], list(range(1, 30))])
-def test_document_plan_places_every_token_once(lengths: list[int]) -> None:
-    plan = Documents.of_lengths(lengths)
-    assert plan.spans.tolist() == [0, *np.cumsum(lengths)]
-    if len(lengths) > 1:
-        assert plan.order is not None
-        assert sorted(plan.order.tolist()) == list(range(sum(lengths)))
 
 
 def test_position_ids_of_patches_are_the_identity() -> None:

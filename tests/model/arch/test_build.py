@@ -16,7 +16,6 @@ from smolmix.errors import UsageError
 from smolmix.model.arch import presets
 from smolmix.model.arch.build import GGUF, build, extended, gguf_folder
 from smolmix.model.arch.checkpoint import save
-from smolmix.model.arch.pairings import pairing_table
 from smolmix.model.arch.presets import LANGUAGE_MODELS, VISION_TOWERS
 from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.arch.varlen_attention import plain_attention
@@ -107,17 +106,6 @@ def test_checkpoint_is_built_from_again_with_the_same_logits(tmp_path: Path) -> 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a SmolVLM that can be opened"):
         build(ModelSpec(checkpoint=str(tmp_path)))
-
-
-def test_pairing_table_has_every_pairing_that_divides_and_the_released_totals() -> None:
-    rows = pairing_table()
-    assert {(r["vision"], r["shuffle"]) for r in rows} == {
-        ("siglip-b16-512", 2), ("siglip-b16-512", 4), ("siglip-so400m-14-384", 3),
-    }  # fmt: skip
-    released = {r["parameters"] for r in rows if r["note"].startswith("released")}
-    assert released == {256_484_928, 507_482_304, 2_246_784_880}
-    tokens = {r["tokens_per_image"] for r in rows if r["note"].startswith("released")}
-    assert tokens == {862, 1083}  # 1600 × 1200: facts of the released processors
 
 
 @pytest.mark.nightly

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from tests.model.conftest import Document, documents_of_every_modality, packed
-from tests.model.test_distributed import losses, opener, recipe
+from tests.model.train.test_distributed import losses, opener, recipe
+from tests.support.sequences import Document, documents_of_every_modality, packed
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForImageTextToText
@@ -172,7 +172,7 @@ TRAINED = """
     import os, signal, sys
     from pathlib import Path
     from smolmix.model.train import train
-    from tests.model.test_train import memory, recipe
+    from tests.model.train.test_train import memory, recipe
 
     def watch(stage, progress):
         if stage.name == "two" and progress.step == int(sys.argv[2]):

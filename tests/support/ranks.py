@@ -3,12 +3,14 @@
 import json
 import multiprocessing
 import os
+import pickle
 import signal
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import tests.model.conftest  # noqa: F401  # its tiny preset
+import tests.support.sequences  # noqa: F401  # its tiny preset
 import torch
 import torch.distributed as dist
 
@@ -19,7 +21,7 @@ from smolmix.model.train.train import OpenData, StageData, train
 from smolmix.workspace import Workspace
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["tests.model.ranks"])
+_SERVER.set_forkserver_preload(["tests.support.ranks"])
 
 
 class Noting:
@@ -96,6 +98,32 @@ def run(
     for process in started:
         process.join()
     return [process.exitcode for process in started]
+
+
+def _call(
+    rank: int, size: int, meeting: Path, function: Callable[[ProcessGroup], Any], out: Path
+) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
+    found = function(ProcessGroup(rank=rank, size=size))
+    (out / f"{rank}.pickle").write_bytes(pickle.dumps(found))
+    dist.destroy_process_group()
+
+
+def on_ranks(function: Callable[[ProcessGroup], Any], ranks: int) -> list[Any]:
+    """Return what a module's function returns on each of so many ranks."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        started = [
+            _SERVER.Process(target=_call, args=(rank, ranks, out / "meeting", function, out))
+            for rank in range(ranks)
+        ]
+        for process in started:
+            process.start()
+        for process in started:
+            process.join()
+        assert [p.exitcode for p in started] == [0] * ranks
+        return [pickle.loads((out / f"{rank}.pickle").read_bytes()) for rank in range(ranks)]
 
 
 def metrics(workspace: Workspace, recipe: Recipe) -> list[dict[str, Any]]:

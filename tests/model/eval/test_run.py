@@ -16,11 +16,8 @@ from smolmix.model.arch.build import build
 from smolmix.model.arch.checkpoint import save
 from smolmix.model.arch.spec import ModelSpec
 from smolmix.model.eval.ask import ask
-from smolmix.model.eval.baseline import QuestionOnly
-from smolmix.model.eval.bootstrap import interval
 from smolmix.model.eval.generate import generate
 from smolmix.model.eval.load import open_checkpoint
-from smolmix.model.eval.metrics import exact_match
 from smolmix.model.eval.prompts import PromptTiles, prompts
 from smolmix.model.eval.run import compare_on, evaluate_corpus
 from smolmix.model.train.run_record import read_predictions
@@ -138,13 +135,6 @@ def test_batched_answers_are_those_of_each_prompt_alone(curated: Workspace) -> N
     assert len({tuple(a) for a in alone}) > 1
 
 
-def test_a_prompt_ends_where_the_answer_begins() -> None:
-    (one,) = prompts([sample(0, "what color?", "red", "train")], NANO, tokenizer.load())
-    text = tokenizer.load().decode(one.input_ids.tolist())
-    assert text.endswith("what color?<end_of_utterance>\nAssistant:")
-    assert one.expected == "red"
-
-
 def test_answers_stream_for_words_images_and_video(
     curated: Workspace, checkpoint: str, tmp_path: Path
 ) -> None:
@@ -165,24 +155,6 @@ def test_answers_stream_for_words_images_and_video(
     assert list(ask(opened, "what?", video=str(clip), max_new_tokens=3))
     with pytest.raises(UsageError, match="name an image or video file"):
         list(ask(opened, "what?", images=[str(tmp_path / "none.png")]))
-
-
-def test_baseline_takes_the_most_common_answer_and_breaks_ties_by_the_alphabet() -> None:
-    training = [sample(i, "q?", a, "train") for i, a in enumerate(["b", "a", "a", "b"])]
-    (asked,) = prompts([sample(9, "q?", "b", "heldout")], NANO, tokenizer.load())
-    assert QuestionOnly(training).answer(asked) == "a"
-    (new,) = prompts([sample(9, "new?", "b", "heldout")], NANO, tokenizer.load())
-    assert QuestionOnly(training).answer(new) == "a"
-
-
-def test_exact_match_overlooks_case_and_spaces_only() -> None:
-    assert exact_match(" Red ", "red") == 1
-    assert exact_match("red.", "red") == 0
-
-
-def test_interval_holds_the_mean() -> None:
-    low, high = interval(np.array([1.0] * 80 + [0.0] * 20)) or (1.0, 0.0)
-    assert 0.65 < low < 0.8 < high < 0.95
 
 
 def _answers_of(place: Workspace, name: str) -> list[str]:
