@@ -156,7 +156,7 @@ AttentionInterface.register(ATTENTION, attention)
 
 @contextmanager
 def plain_attention(model: Any, implementation: str = "sdpa") -> Iterator[None]:
-    """Use another attention in the language model within the block: padding masks need a plain one."""
+    """Use another attention of the language model in the block: padding masks need a plain one."""
     config = model.model.text_model.config
     before = config._attn_implementation
     config._attn_implementation = implementation
