@@ -478,16 +478,7 @@ def test_each_pattern_finds_its_sense_and_lets_others_through(word: Word) -> Non
         assert allowed or not regex.search(text), text
 
 
-# Documents that are still to be rewritten. Who rewrites one takes it off: the mark is strict.
-REWRITE = {"docs/python.md"}
-
-
-def _document(page: Text) -> object:
-    mark = pytest.mark.xfail(reason="is being rewritten in plain English")
-    return pytest.param(page, id=page.place, marks=mark if page.place in REWRITE else ())
-
-
-@pytest.mark.parametrize("page", [_document(page) for page in documents()])
+@pytest.mark.parametrize("page", list(documents()), ids=lambda page: page.place)
 def test_documents_use_plain_words(page: Text) -> None:
     assert page.text
     assert list(hits(iter([page]))) == []
@@ -496,7 +487,6 @@ def test_documents_use_plain_words(page: Text) -> None:
 def test_every_kind_of_document_is_checked() -> None:
     places = {page.place for page in documents()}
     assert places >= {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/glossary.md"}
-    assert places >= REWRITE
 
 
 def test_help_texts_use_plain_words() -> None:
@@ -504,7 +494,6 @@ def test_help_texts_use_plain_words() -> None:
     assert list(hits(help_texts())) == []
 
 
-@pytest.mark.xfail(reason="error messages are being rewritten in plain English")
 def test_error_messages_use_plain_words() -> None:
     assert sum(1 for _ in error_messages()) >= 200
     assert list(hits(error_messages())) == []

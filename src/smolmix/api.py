@@ -64,7 +64,7 @@ def register_corpus(source: "Source") -> None:
 def fetch_corpus(
     corpus: "str | Source", workspace: "str | Workspace", *, max_rows: int | None = None
 ) -> "Fetched":
-    """Download a corpus into `raw/<corpus>`, or the rest of it; return what is there.
+    """Download a corpus into `raw/<corpus>`, or what is missing of it; return its files and sizes.
 
     Args:
         corpus: an id of the catalogue, or an entry of your own from `read_catalogue`.
@@ -137,7 +137,7 @@ def read_spec(spec: str | Path) -> "Reading":
         spec: the file, or the name of a mixture that ships, such as `starter`.
 
     Raises:
-        UsageError: the file is missing, is not YAML, or is no mixture; one line for each error.
+        UsageError: the file is missing, is not YAML, or does not describe a mixture.
     """
     from smolmix.mixtures.spec.load import read_spec
 
