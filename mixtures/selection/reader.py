@@ -6,7 +6,7 @@ corpus is curated again, other samples may stand in those rows.
 """
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -44,16 +44,33 @@ class Selection:
     samples: pl.DataFrame  # sample (position from 0), id, corpus, part, row, repeat
 
 
-def _digest(stream: IO[bytes], seed: int) -> str:
-    """Return the digest of a selection's content, whatever the Parquet file looks like."""
-    state = xxhash.xxh3_128()
+def _pieces(stream: IO[bytes]) -> Iterator[pa.Table]:
+    """Yield a selection in tables of exactly `_ROWS` rows, but for the last one.
+
+    Batches of Parquet end where a row group does, which depends on how the file was written.
+    """
+    waiting = SELECTION_SCHEMA.empty_table()
     for batch in pq.ParquetFile(stream).iter_batches(batch_size=_ROWS):
-        corpus, part = (batch.column(c).cast(pa.string()) for c in ("corpus", "part"))
+        more = pa.Table.from_batches([batch]).cast(SELECTION_SCHEMA)
+        waiting = pa.concat_tables([waiting, more])
+        if waiting.num_rows >= _ROWS:
+            yield waiting.slice(0, _ROWS).combine_chunks()
+            waiting = waiting.slice(_ROWS)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()
+
+
+def _digest(stream: IO[bytes], seed: int) -> str:
+    """Return the digest of a selection's content, however its Parquet file was written."""
+    state = xxhash.xxh3_128()
+    for table in _pieces(stream):
+        corpus, part = (table[c].cast(pa.string()) for c in ("corpus", "part"))
+        place = pa.compute.binary_join_element_wise(corpus, part, "/")
         for column in (
-            hash_ids(batch.column("id"), seed),
-            hash_ids(pa.compute.binary_join_element_wise(corpus, part, "/"), 0),
-            batch.column("row").to_numpy().astype(np.int32),
-            batch.column("repeat").to_numpy().astype(np.int32),
+            hash_ids(pa.concat_arrays(table["id"].chunks), seed),
+            hash_ids(pa.concat_arrays(place.chunks), 0),
+            table["row"].to_numpy(),
+            table["repeat"].to_numpy(),
         ):
             state.update(np.ascontiguousarray(column).tobytes())
     return state.hexdigest()
