@@ -81,13 +81,13 @@ def run(url: str) -> dict[str, float]:
     planned = time.perf_counter()
     lock = build(spec, workspace)
     done = time.perf_counter()
-    wished = {"shares.modality.text": 0.14, "shares.modality.video": 0.33}
+    target = {"shares.modality.text": 0.14, "shares.modality.video": 0.33}
     return {
         "plan_s": planned - started,
         "build_s": done - planned,
         "peak_gb": peak_gb(),
         "samples": lock.samples,
-        "share_error_pp": 100 * max(abs(lock.achieved[k] - v) for k, v in wished.items()),
+        "share_error_pp": 100 * max(abs(lock.achieved[k] - v) for k, v in target.items()),
         "cot_share": lock.achieved["caps.cot"],
     }
 
@@ -98,7 +98,7 @@ def main() -> None:
         print(json.dumps(run(sys.argv[2])))
         return
     sizes = [int(n) for n in sys.argv[1:]] or [1_000_000, 3_000_000, 10_000_000]
-    print("| rows | drawn | plan s | build s | peak GB | worst share off, pp | CoT share |")
+    print("| rows | samples | plan s | build s | peak GB | worst share off, pp | CoT share |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for rows in sizes:
         with tempfile.TemporaryDirectory() as folder:

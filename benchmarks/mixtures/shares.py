@@ -3,16 +3,16 @@
     python benchmarks/mixtures/shares.py
 
 One pool: four modalities whose samples differ in tokens, 2 % of the text with declared chain of
-thought. Wished: 14 % text, 33 % video, 12.3 % multi-image of tokens, at most 0.05 % of samples
+thought. Targets: 14 % text, 33 % video, 12.3 % multi-image of tokens, at most 0.05 % of samples
 with chain of thought. Each way is given its own best weights:
 
 - weights of samples: what `datasets.interleave_datasets(probabilities=...)`, Ray Data's `mix` and a
-  weighted blend (as Energon's `blend`, written out here) take; the wished token shares divided by
+  weighted blend (as Energon's `blend`, written out here) take; the target token shares divided by
   the mean tokens of a sample, as a careful user would compute them;
 - smolmix: the spec.
 
 Measured on the drawn samples at every prefix from 1,000 drawn on: the worst share of tokens, the
-share of chain of thought, and how many samples are drawn twice while others are never drawn.
+share of chain of thought, and how many samples are used twice while others are never drawn.
 """
 
 import time
@@ -30,10 +30,10 @@ from smolmix.mixtures.candidates.grouping import stratify
 from smolmix.mixtures.solve.solve import arrange, solve_spec
 from smolmix.mixtures.spec.load import parse_spec
 
-WISHED = {"text": 0.14, "video": 0.33, "multi-image": 0.123, "image": 0.407}
+TARGET = {"text": 0.14, "video": 0.33, "multi-image": 0.123, "image": 0.407}
 ROWS = {"text": 60_000, "video": 40_000, "multi-image": 30_000, "image": 120_000}
 MEAN = {"text": 800, "video": 3000, "multi-image": 2600, "image": 1000}
-DRAWS = 60_000
+SAMPLES = 60_000
 FIRST = 1_000
 SEEDS = 5
 BLOCK = 250  # rows of a Ray Data block: smaller blocks mix finer and cost more
@@ -57,18 +57,18 @@ def make_pool() -> Pool:
 
 
 def weights(pool: Pool) -> dict[str, float]:
-    """Return probabilities of samples that give the wished shares of tokens in expectation."""
-    raw = {m: s / float(pool.tokens[m].mean()) for m, s in WISHED.items()}
+    """Return probabilities of samples that give the target shares of tokens in expectation."""
+    raw = {m: s / float(pool.tokens[m].mean()) for m, s in TARGET.items()}
     total = sum(raw.values())
     return {m: w / total for m, w in raw.items()}
 
 
-Draws = list[tuple[str, int]]
+Selected = list[tuple[str, int]]
 
 
-def by_interleave(pool: Pool, seed: int) -> Draws:
+def by_interleave(pool: Pool, seed: int) -> Selected:
     """Draw with `datasets.interleave_datasets`, each set shuffled first."""
-    names = list(WISHED)
+    names = list(TARGET)
     sets = [
         datasets.Dataset.from_dict({"m": [m] * ROWS[m], "i": list(range(ROWS[m]))}).shuffle(seed)
         for m in names
@@ -80,15 +80,15 @@ def by_interleave(pool: Pool, seed: int) -> Draws:
         seed=seed,
         stopping_strategy="all_exhausted",
     )
-    head = mixed.select(range(DRAWS))
+    head = mixed.select(range(SAMPLES))
     return list(zip(head["m"], head["i"], strict=True))
 
 
-def by_ray(pool: Pool, seed: int) -> Draws:
+def by_ray(pool: Pool, seed: int) -> Selected:
     """Draw with Ray Data's `mix` by rows, each set shuffled first, in small blocks."""
     import ray
 
-    names, w = list(WISHED), weights(pool)
+    names, w = list(TARGET), weights(pool)
     rng = np.random.default_rng(seed)
 
     def blocks(code: int, name: str) -> list[pa.Table]:
@@ -100,37 +100,37 @@ def by_ray(pool: Pool, seed: int) -> Draws:
 
     sets = [ray.data.from_arrow(blocks(c, m)) for c, m in enumerate(names)]
     mixed = sets[0].mix(*sets[1:], weights=[w[m] for m in names])
-    drawn: Draws = []
+    drawn: Selected = []
     for batch in mixed.iter_batches(batch_size=BLOCK, batch_format="numpy"):
         drawn.extend((names[m], int(i)) for m, i in zip(batch["m"], batch["i"], strict=True))
-        if len(drawn) >= DRAWS:
+        if len(drawn) >= SAMPLES:
             break
-    return drawn[:DRAWS]
+    return drawn[:SAMPLES]
 
 
-def by_blend(pool: Pool, seed: int) -> Draws:
+def by_blend(pool: Pool, seed: int) -> Selected:
     """Draw the set by weight and the sample by an endless shuffled pass, as weighted blends do."""
     rng = np.random.default_rng(seed)
-    names, w = list(WISHED), weights(pool)
+    names, w = list(TARGET), weights(pool)
 
     def endless(name: str) -> Iterator[int]:
         while True:
             yield from rng.permutation(ROWS[name]).tolist()
 
     streams = {m: endless(m) for m in names}
-    chosen = rng.choice(len(names), DRAWS, p=[w[m] for m in names])
+    chosen = rng.choice(len(names), SAMPLES, p=[w[m] for m in names])
     return [(names[c], next(streams[names[c]])) for c in chosen]
 
 
-def by_smolmix(pool: Pool, seed: int) -> Draws:
+def by_smolmix(pool: Pool, seed: int) -> Selected:
     """Draw what the spec's selection says."""
     spec: dict[str, Any] = {
         "name": "shares",
         "seed": seed,
         "unit": "tokens",
-        "total": {"samples": DRAWS},
-        "components": {m: {"corpus": m} for m in WISHED},
-        "shares": {"modality": {m: s for m, s in WISHED.items() if m != "image"}},
+        "total": {"samples": SAMPLES},
+        "components": {m: {"corpus": m} for m in TARGET},
+        "shares": {"modality": {m: s for m, s in TARGET.items() if m != "image"}},
         "caps": {"cot": 0.0005},
     }
     found = parse_spec(spec, "shares").spec
@@ -142,7 +142,7 @@ def by_smolmix(pool: Pool, seed: int) -> Draws:
             "visual_tokens": 0,
             "cot": np.where(pool.cot[m], "declared", "none").tolist(),
         }
-        for m in WISHED
+        for m in TARGET
     }
     samples = pool_of(found, columns)
     candidates, ordered = stratify(found, samples, "shares")
@@ -153,7 +153,7 @@ def by_smolmix(pool: Pool, seed: int) -> Draws:
     return list(zip(names.tolist(), samples.row[rows].tolist(), strict=True))
 
 
-def judge(pool: Pool, drawn: Draws) -> dict[str, float]:
+def judge(pool: Pool, drawn: Selected) -> dict[str, float]:
     """Return the worst share errors and what chain of thought came to."""
     names = np.array([m for m, _ in drawn])
     tokens = np.array([pool.tokens[m][i] for m, i in drawn], np.float64)
@@ -161,7 +161,7 @@ def judge(pool: Pool, drawn: Draws) -> dict[str, float]:
     at = np.arange(1, len(drawn) + 1)
     whole = np.cumsum(tokens)
     off = np.max(
-        [np.abs(np.cumsum(tokens * (names == m)) / whole - s) for m, s in WISHED.items()], axis=0
+        [np.abs(np.cumsum(tokens * (names == m)) / whole - s) for m, s in TARGET.items()], axis=0
     )
     counts = np.unique([f"{m}/{i}" for m, i in drawn], return_counts=True)[1]
     return {
@@ -178,7 +178,7 @@ def main() -> None:
     pool = make_pool()
     print(
         "| way | worst share off at the end, pp | at any prefix from 1,000 on, pp | "
-        "CoT at the end (cap 0.05 %) | CoT at worst prefix | drawn twice | seconds |"
+        "CoT at the end (cap 0.05 %) | CoT at worst prefix | used twice | seconds |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, way in (

@@ -29,16 +29,16 @@ def two(corpus: Corpus, workspace: Workspace) -> Workspace:
     return workspace
 
 
-def test_shares_and_total_are_reached(two: Workspace) -> None:
-    wished = spec(shares={"modality": {"text": 0.14}}, total=500)
-    lock = build(parse_spec(wished, "t.yaml"), two)
+def test_shares_and_total_are_achieved(two: Workspace) -> None:
+    raw = spec(shares={"modality": {"text": 0.14}}, total=500)
+    lock = build(parse_spec(raw, "t.yaml"), two)
     assert lock.samples == 500
     assert lock.achieved["shares.modality.text"] == pytest.approx(0.14, abs=1e-3)
 
 
 def test_without_a_total_the_mixture_is_as_large_as_possible(two: Workspace) -> None:
-    wished = spec(shares={"modality": {"text": 0.5}})
-    assert build(parse_spec(wished, "t.yaml"), two).samples == 600
+    raw = spec(shares={"modality": {"text": 0.5}})
+    assert build(parse_spec(raw, "t.yaml"), two).samples == 600
 
 
 def test_a_lock_is_reproduced_and_a_change_is_named(two: Workspace, corpus: Corpus) -> None:
@@ -51,10 +51,10 @@ def test_a_lock_is_reproduced_and_a_change_is_named(two: Workspace, corpus: Corp
         rebuild(first, two, "lock.json")
 
 
-def test_an_infeasible_wish_names_what_binds_and_the_nearest(two: Workspace) -> None:
-    wished = spec(shares={"modality": {"text": 0.5}}, total=1000)
+def test_an_infeasible_spec_names_the_conflict_and_the_nearest_total(two: Workspace) -> None:
+    raw = spec(shares={"modality": {"text": 0.5}}, total=1000)
     with pytest.raises(InfeasibleError) as caught:
-        build(parse_spec(wished, "t.yaml"), two)
+        build(parse_spec(raw, "t.yaml"), two)
     text = str(caught.value)
     assert "shares.modality.text" in text
     assert "total 600 samples" in text
@@ -62,9 +62,9 @@ def test_an_infeasible_wish_names_what_binds_and_the_nearest(two: Workspace) -> 
 
 
 def test_two_components_with_the_same_sample_are_refused(two: Workspace) -> None:
-    wished = spec(components={"a": {"corpus": "images"}, "b": {"corpus": "images"}})
+    raw = spec(components={"a": {"corpus": "images"}, "b": {"corpus": "images"}})
     with pytest.raises(UsageError, match="both hold images/0"):
-        build(parse_spec(wished, "t.yaml"), two)
+        build(parse_spec(raw, "t.yaml"), two)
 
 
 def test_a_build_killed_at_its_selection_leaves_the_lock_it_is_built_from(two: Workspace) -> None:

@@ -185,8 +185,8 @@ def test_a_components_category_is_a_label_for_its_samples(
 def test_an_id_that_is_there_twice_is_used_once(corpus: Corpus, workspace: Workspace) -> None:
     corpus("a", 4, id=["a/1", "a/2", "a/1", "a/3"])
     corpus("b", 3, parts=3, id=["b/1", "b/1", "b/1"])
-    wished = {n: {"corpus": n} for n in ("a", "b")}
-    lock, selection = mix(workspace, wished, caps={"epochs": 2})
+    raw = {n: {"corpus": n} for n in ("a", "b")}
+    lock, selection = mix(workspace, raw, caps={"epochs": 2})
     assert sorted(selection["id"].to_list()) == sorted(["a/1", "a/2", "a/3", "b/1"] * 2)
     assert lock.excluded == {"same id as an earlier sample": 3}
     assert set(selection.filter(pl.col("id") == "b/1")["part"]) == {"part-00000"}

@@ -51,11 +51,11 @@ def test_only_tags_that_a_share_names_make_strata() -> None:
 
 
 def test_a_take_fixes_the_samples_of_its_strata_and_flexible_bounds_them() -> None:
-    taken = {"a": {"corpus": "a", "take": 30}, "b": {"corpus": "b"}}
+    taken: dict[str, dict[str, Any]] = {"a": {"corpus": "a", "take": 30}, "b": {"corpus": "b"}}
     _, fixed, _ = grouped(components=taken)
     assert sum(s.fixed for s in fixed.strata if s.component == "a") == 30
     assert all(s.fixed is None for s in fixed.strata if s.component == "b")
-    taken["a"]["flexible"] = True  # type: ignore[assignment]
+    taken["a"]["flexible"] = True
     _, bounded, _ = grouped(components=taken)
     assert sum(s.limit for s in bounded.strata if s.component == "a") == 30
     assert all(s.fixed is None for s in bounded.strata)

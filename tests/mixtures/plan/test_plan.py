@@ -84,7 +84,7 @@ def test_the_published_clips_alone_allow_tens_of_thousands(tmp_path: Path) -> No
     assert 10_000 < (found.samples.value or 0) < 40_000
 
 
-def test_an_infeasible_wish_shows_both_ways_out(tmp_path: Path) -> None:
+def test_an_infeasible_spec_shows_both_ways_out(tmp_path: Path) -> None:
     path = tmp_path / "big.yaml"
     path.write_text("name: big\nextends: smolvlm2-by-the-paper\ntotal: 3353849\n")
     with pytest.raises(InfeasibleError) as caught:

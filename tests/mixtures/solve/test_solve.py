@@ -1,4 +1,4 @@
-"""Wishes at the edge of what can be: what is tolerated, what is refused, and what is said then."""
+"""Specs at the edge of what is feasible: what is tolerated, what is refused, and how."""
 
 from typing import Any
 
