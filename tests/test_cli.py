@@ -240,6 +240,43 @@ def test_a_typo_is_answered_before_anything_heavy_is_imported(
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        ("train my-recpie.yaml", "did you mean 'my-recipe.yaml'?"),
+        ("train folder/my-recpie.yaml", "did you mean 'folder/my-recipe.yaml'?"),
+        ("mix plan my-mixtrue.yaml", "did you mean 'my-mixture.yaml'?"),
+        ("mix plan my-mixture.yaml", "did you mean 'my-pictures'?"),
+        ("curate my-pictres --workers 0", "did you mean 'my-pictures'?"),
+        ("report my-mixtrue", "did you mean 'my-mixture'?"),
+        ("mix diff my-mixtrue my-mixture", "did you mean 'my-mixture'?"),
+        ("stats runs/my-runn", "did you mean 'runs/my-run'?"),
+    ],
+)
+def test_the_users_own_files_corpora_mixtures_and_runs_are_suggested(
+    tmp_path: Path, call: str, hint: str
+) -> None:
+    for name in ("mixtures/my-mixture", "runs/my-run"):
+        (tmp_path / "workspace" / name).mkdir(parents=True)
+    for name in ("lock.json", "selection.parquet"):
+        (tmp_path / "workspace/mixtures/my-mixture" / name).write_text("{}")
+    (tmp_path / "folder").mkdir()
+    for name in ("my-recipe.yaml", "folder/my-recipe.yaml"):
+        (tmp_path / name).write_text("name: x")
+    (tmp_path / "my-mixture.yaml").write_text(
+        "name: m\ntotal: max\ncomponents: {a: {corpus: my-pictres}}\n"
+    )
+    (tmp_path / "rows.jsonl").write_text("{}")
+    (tmp_path / "own.yaml").write_text(
+        "corpora: [{id: my-pictures, path: ., format: llava, licence: MIT}]"
+    )
+    corpora = smolmix.read_catalogue(tmp_path / "own.yaml")
+    smolmix.fetch_corpus(corpora["my-pictures"], str(tmp_path / "workspace"))
+    done = _smolmix(*call.split(), cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert hint in done.stderr
+
+
 def test_training_on_what_is_not_tokenized_names_the_commands_that_are_missing(
     tmp_path: Path,
 ) -> None:

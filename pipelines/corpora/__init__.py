@@ -114,7 +114,8 @@ def source_of(corpus: str, workspace: Workspace | None = None) -> Source:
     record = read_record(workspace, corpus) if workspace is not None else None
     if record is not None and record.catalogue:
         return source_from(record.catalogue)
+    known = {*SOURCES, *(workspace.corpora("raw") if workspace is not None else ())}
     raise UsageError(
-        f"corpus {corpus!r}: not in the catalogue{nearest(corpus, SOURCES)}; "
+        f"corpus {corpus!r}: not in the catalogue{nearest(corpus, known)}; "
         "`smolmix corpora` lists them"
     )

@@ -369,7 +369,8 @@ def _catalogue(workspace: "Workspace | None", corpora: Iterable[str]) -> "Catalo
     from smolmix.pipelines.corpora import SOURCES, source_of
 
     sources = dict(SOURCES)
-    for name in set(corpora) - set(SOURCES):
+    own = workspace.corpora("raw") if workspace is not None else ()
+    for name in {*corpora, *own} - set(SOURCES):  # own ones that are not used are suggested
         with contextlib.suppress(UsageError):  # check_corpora names the component as well
             sources[name] = source_of(name, workspace)
     return {

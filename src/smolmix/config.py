@@ -5,6 +5,7 @@ the same answer everywhere. A line number is looked up only for an error, in the
 that were merged with those of another file (`extends`) still have the line that wrote them.
 """
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -95,6 +96,14 @@ def mapping_in(text: str, where: str, holds: str) -> dict[str, Any]:
     return value
 
 
+def _similar(path: Path, shipped: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the closest of the user's files and those that ship."""
+    known = {name: name for name in shipped}
+    known |= {file.stem: str(file) for file in sorted(path.parent.glob("*.y*ml"))}
+    match = difflib.get_close_matches(path.stem, sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {known[match[0]]!r}?" if match else ""
+
+
 def read_mapping(path: str | Path, holds: str, shipped: Iterable[str] = ()) -> dict[str, Any]:
     """Return the mapping in a YAML file.
 
@@ -111,8 +120,7 @@ def read_mapping(path: str | Path, holds: str, shipped: Iterable[str] = ()) -> d
     except FileNotFoundError as error:
         names = sorted(shipped)
         ours = f"write one, or name one that ships: {', '.join(names)}" if names else holds
-        hint = nearest(Path(path).stem, names)
-        raise UsageError(f"{path}: no such file; {ours}{hint}") from error
+        raise UsageError(f"{path}: no such file; {ours}{_similar(Path(path), names)}") from error
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8"
