@@ -25,7 +25,7 @@ MEDIA_FACTS_VERSION = 2
 TOKEN_COLUMNS = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens")
 COUNT_COLUMNS = (*TOKEN_COLUMNS, "tiles", "frames")
 
-_REF = pa.struct(
+MEDIA_REF = pa.struct(
     [
         ("uri", pa.string()),
         ("row", pa.int64()),
@@ -40,7 +40,7 @@ _REF = pa.struct(
 _MEDIA = pa.struct(
     [
         ("kind", pa.string()),
-        ("refs", pa.list_(_REF)),
+        ("refs", pa.list_(MEDIA_REF)),
         ("digest", pa.string()),
         ("format", pa.string()),
         ("width", pa.int32()),
@@ -156,7 +156,7 @@ def _turns_column(samples: Sequence[Sample]) -> pa.ListArray:
 
 def _media_column(samples: Sequence[Sample]) -> pa.ListArray:
     media = [m for s in samples for m in s.media]
-    refs = _struct(_REF, _columns_of(_REF_FIELDS, [r for m in media for r in m.refs]))
+    refs = _struct(MEDIA_REF, _columns_of(_REF_FIELDS, [r for m in media for r in m.refs]))
     columns: dict[str, Any] = {**_columns_of(_MEDIA_FIELDS, media)}
     columns["refs"] = _lists([len(m.refs) for m in media], refs)
     return _lists([len(s.media) for s in samples], _struct(_MEDIA, columns))

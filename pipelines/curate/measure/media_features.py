@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from smolmix.sample import Media, MediaRef
+from smolmix.schema import MEDIA_REF
 from smolmix.storage import Folder
 from smolmix.workspace import part_files
 
@@ -44,17 +45,6 @@ class MediaFeatures(Struct, frozen=True, kw_only=True, gc=False):
         return Media(kind=self.kind, refs=self.refs, digest=self.digest)  # type: ignore[arg-type]
 
 
-_REF = pa.struct(
-    [
-        ("uri", pa.string()),
-        ("row", pa.int64()),
-        ("column", pa.string()),
-        ("index", pa.int32()),
-        ("member", pa.string()),
-        ("offset", pa.int64()),
-        ("bytes", pa.int64()),
-    ]
-)
 SCHEMA = pa.schema(
     [
         ("digest", pa.string()),
@@ -62,7 +52,7 @@ SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("duration_s", pa.float64()),
-        ("refs", pa.list_(_REF)),
+        ("refs", pa.list_(MEDIA_REF)),
         ("mode", pa.string()),
         ("orientation", pa.int32()),
         ("animated", pa.int32()),
