@@ -1,4 +1,4 @@
-"""The sequences train a SmolVLM with the Hugging Face Trainer, without the rest of smolmix."""
+"""Batches for the Hugging Face Trainer: joined without padding, and a SmolVLM learns from them."""
 
 import warnings
 from pathlib import Path
@@ -9,9 +9,10 @@ import torch
 from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration, Trainer, TrainingArguments
 
 from smolmix.engine.stage import RunOptions
+from smolmix.errors import UsageError
 from smolmix.pipelines.pretokenize.run import tokenize_mixture
 from smolmix.profiles import Profile
-from smolmix.tokenize.collate import collate
+from smolmix.tokenize.collate import collate, normalise
 from smolmix.tokenize.loader import SequenceDataset
 from smolmix.workspace import Workspace
 
@@ -32,6 +33,42 @@ def _tiny() -> SmolVLMForConditionalGeneration:
     )  # fmt: skip
     torch.manual_seed(0)
     return SmolVLMForConditionalGeneration(config)
+
+
+def item(tokens: int, tiles: int, groups: list[int]) -> dict[str, Any]:
+    return {
+        "input_ids": torch.arange(tokens),
+        "labels": torch.full((tokens,), -100),
+        "position_ids": torch.arange(tokens),
+        "tiles": torch.full((tiles, 3, 2, 2), 255, dtype=torch.uint8),
+        "tile_groups": torch.tensor(groups, dtype=torch.long),
+    }
+
+
+def test_sequences_are_joined_end_to_end_without_a_mask() -> None:
+    batch = collate([item(3, 2, [1, 1]), item(2, 1, [1])])
+    assert set(batch) == {"input_ids", "labels", "position_ids", "pixel_values", "use_cache"}
+    assert batch["input_ids"].tolist() == [[0, 1, 2, 0, 1]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1]]  # restarts at each document
+    assert batch["labels"].shape == (1, 5)
+    assert batch["pixel_values"].shape == (1, 3, 3, 2, 2)
+    assert batch["pixel_values"].dtype == torch.float32
+    assert not batch["use_cache"]
+
+
+def test_text_alone_has_no_pixels() -> None:
+    assert "pixel_values" not in collate([item(4, 0, [])])
+
+
+def test_tiles_are_scaled_to_minus_one_to_one() -> None:
+    tiles = torch.tensor([0, 127, 255], dtype=torch.uint8)
+    assert normalise(tiles).tolist() == pytest.approx([-1, 127 / 127.5 - 1, 1])
+    assert normalise(tiles, torch.bfloat16).dtype == torch.bfloat16
+
+
+def test_averaged_frames_are_refused() -> None:
+    with pytest.raises(UsageError, match="frame_average 1"):
+        collate([item(4, 3, [2, 1])])
 
 
 @pytest.mark.parametrize("rows", [1, 2])
