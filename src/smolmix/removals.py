@@ -97,10 +97,10 @@ def set_folder(workspace: Workspace, corpora: Iterable[str]) -> Folder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossCorpusRemovals:
-    """The copies that a mixture of a set of corpora leaves out."""
+    """The copies that are dropped from a mixture of a set of corpora."""
 
     table: pa.Table  # in `SCHEMA`
-    digest: str = ""  # "" where nobody looked for copies across these corpora
+    digest: str = ""  # "" if these corpora were never compared
 
     @property
     def ids(self) -> pa.Array:
@@ -109,7 +109,7 @@ class CrossCorpusRemovals:
 
 
 def across_corpora(workspace: Workspace, corpora: Iterable[str]) -> CrossCorpusRemovals:
-    """Return the removals across exactly these corpora; none where nobody looked for them.
+    """Return the removals across exactly these corpora; empty if they were never compared.
 
     A copy is removed only where the other copy is in the mixture too, so the removals of a larger
     or smaller set do not count.

@@ -1,7 +1,7 @@
 """Folders on a local disk or on any fsspec store, and digests of JSON and files.
 
 A file appears under its name complete or not at all: by a rename on a local disk, as one upload
-elsewhere. Which files belong together is said by manifests (`smolmix.workspace`).
+elsewhere. Manifests (`smolmix.workspace`) list which files belong together.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""A whole stage, as short as one is: what to write to add another."""
+"""A complete stage, as short as one is: what to write to add another."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -22,7 +22,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-u
 
 def _model(place: str) -> str:
     """Return this process's model, and leave a file for each one that was loaded."""
-    held: Any = sys  # outlives this function, which travels to the worker anew with each job
+    held: Any = sys  # outlives this function, which is sent to the worker again with each job
     if not hasattr(held, "_model_of_the_test"):
         held._model_of_the_test = uuid.uuid4().hex
         Path(place, held._model_of_the_test).touch()

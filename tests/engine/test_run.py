@@ -1,4 +1,4 @@
-"""The engine commits whole units, survives deaths, and accounts for every row."""
+"""The engine commits complete units, survives dying workers, and accounts for every row."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def _run(
     )
 
 
-def test_whole_units_are_skipped_and_changed_ones_redone(
+def test_complete_units_are_skipped_and_changed_ones_done_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Folder(tmp_path / "out")
@@ -175,7 +175,9 @@ def test_a_unit_that_waits_for_a_worker_is_not_late(tmp_path: Path) -> None:
         ray.shutdown()
 
 
-def test_without_row_counts_a_deadly_unit_fails_and_the_others_are_kept(tmp_path: Path) -> None:
+def test_without_row_counts_a_unit_that_kills_workers_fails_and_the_others_are_kept(
+    tmp_path: Path,
+) -> None:
     folder = Folder(tmp_path / "out")
     units = [
         *_units(2),

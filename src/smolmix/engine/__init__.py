@@ -2,7 +2,7 @@
 
 `stage` has the types (`Stage`, `Unit`, `Result`, `RunOptions`), `run` runs a stage and commits its
 units, `ray_pool` runs jobs on Ray, `lock` keeps two runs apart. See tests/engine/test_new_stage.py
-for a whole stage.
+for a complete stage.
 """
 
 from smolmix.engine.lock import locked
