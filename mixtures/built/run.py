@@ -183,7 +183,7 @@ def _tables(measured: Solved, stratum: Ints, within: Ints) -> Iterator[pa.Table]
     Args:
         measured: the candidates.
         stratum: (samples drawn,) each position's stratum.
-        within: (samples drawn,) which of its stratum's drawn stands there.
+        within: (samples drawn,) which of the stratum's samples it gets.
     """
     pool, ordered = measured.pool, measured.ordered
     size = np.diff(ordered.starts)

@@ -106,11 +106,11 @@ def lines(lock: Lock) -> list[str]:
         available = lock.available.get(name, group.available)
         out.append(f"{name:34} {available:10,} {group.drawn:10,} {share:>8} {tokens:>8}")
     for family in ("modality",):
-        said = [
+        parts = [
             f"{k} {100 * a:.2f} % ({100 * b:.2f} % of tokens)"
             for k, (a, b) in shares(lock.solution, family).items()
         ]
-        out.append(f"{family}: {', '.join(said)}")
+        out.append(f"{family}: {', '.join(parts)}")
     out.append(cot_line(lock))
     mean = mean_duration_s(lock.solution)
     if mean is not None:
@@ -131,13 +131,13 @@ def cot_line(lock: Lock) -> str:
     """Return both kinds of chain of thought next to their caps."""
     groups, shares = by_family(lock.solution, "cot"), cot_shares(lock.solution)
     caps = lock.spec.get("caps", {})
-    said = []
+    parts = []
     for kind, key in (("declared", "cot"), ("detected", "cot_detected")):
         group = groups.get(kind, Totals())
         cap = caps.get(key)
         cap = cap.get("max") if isinstance(cap, dict) else cap
         limit = f"cap {cap}" if cap is not None else "no cap"
-        said.append(
+        parts.append(
             f"{kind} {group.drawn:,} of {group.available:,} ({100 * shares[kind]:.4f} %, {limit})"
         )
-    return f"chain of thought: {'; '.join(said)}"
+    return f"chain of thought: {'; '.join(parts)}"

@@ -42,7 +42,7 @@ def verify_mixture(folder: Folder, workspace: Workspace) -> dict[str, int]:
     """Return how many samples were checked, copies counted (`samples_drawn`) and not.
 
     Raises:
-        DataError: there is no built mixture.
+        DataError: the folder holds no built mixture.
         StaleError: a corpus was curated again since.
         IntegrityError: the selection is not that of the lock, or breaks the spec.
     """

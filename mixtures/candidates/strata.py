@@ -66,7 +66,7 @@ class Candidates:
         return one.component if family == "component" else one.tags.get(family, "")
 
     def means(self, quantity: str) -> Floats:
-        """Return (strata,) the mean of a sample over the whole stratum."""
+        """Return (strata,) the mean over all samples of the stratum."""
         if quantity == "samples":
             return np.ones(len(self.strata))
         return np.array([s.means.get(quantity, 0.0) for s in self.strata], np.float64)

@@ -102,7 +102,7 @@ def read_lock(folder: Folder, name: str = LOCK_FILE) -> Lock:
     """Return the lock in a mixture's folder.
 
     Raises:
-        DataError: there is none, or it cannot be read.
+        DataError: the file is missing or cannot be read.
     """
     return Lock.from_json(folder.read_json(name), folder.at(name))
 

@@ -104,10 +104,10 @@ def _complete(found: list[Constraint]) -> list[Constraint]:
 
     Fixed shares that leave nothing free, or that come to more than 1, have to add up to 1.
     """
-    fixed = [w for w in found if w.low == w.high]
-    if len(fixed) != len(found) or len({w.unit for w in fixed}) != 1:
+    fixed = [c for c in found if c.low == c.high]
+    if len(fixed) != len(found) or len({c.unit for c in fixed}) != 1:
         return found
-    sum_, times = sum(w.low for w in fixed), sum(w.members.astype(int) for w in fixed)
+    sum_, times = sum(c.low for c in fixed), sum(c.members.astype(int) for c in fixed)
     off = sum_ - 1
     if (
         not 1e-12 < abs(off) <= ROUNDED + 1e-9
@@ -115,7 +115,7 @@ def _complete(found: list[Constraint]) -> list[Constraint]:
         or (off < 0 and np.any(times < 1))
     ):
         return found
-    return [replace(w, low=w.low / sum_, high=w.high / sum_) for w in fixed]
+    return [replace(c, low=c.low / sum_, high=c.high / sum_) for c in fixed]
 
 
 def _check_mean(constraint: Constraint, candidates: Candidates) -> None:

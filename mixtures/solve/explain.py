@@ -22,7 +22,7 @@ def _conflict(
     """Return constraints that cannot hold together, though any of them less could."""
     kept = list(constraints)
     for constraint in constraints:
-        without = [w for w in kept if w is not constraint]
+        without = [c for c in kept if c is not constraint]
         if not _feasible(candidates, without, costs):
             kept = without
     return kept
@@ -32,11 +32,11 @@ def _relaxed(
     candidates: Candidates, constraints: Sequence[Constraint], costs: dict[str, Floats]
 ) -> list[str]:
     """Return what each constraint would have to become, with the least change in total."""
-    total = next((w for w in constraints if w.kind == "total"), None)
+    total = next((c for c in constraints if c.kind == "total"), None)
     unit = total.unit if total is not None else "samples"
     size = total.low if total is not None else _scale(candidates, costs[unit])
-    soft = [w for w in constraints if w.kind in ("share", "mean")]
-    hard = [w for w in constraints if w.kind not in ("share", "mean", "total")]
+    soft = [c for c in constraints if c.kind in ("share", "mean")]
+    hard = [c for c in constraints if c.kind not in ("share", "mean", "total")]
     n = len(candidates.strata)
     p = program(candidates, hard, costs)
     blocks, low, high = (
@@ -107,7 +107,7 @@ def _extremes(
     candidates: Candidates, constraints: Sequence[Constraint], costs: dict[str, Floats], unit: str
 ) -> tuple[float, float]:
     """Return the smallest and the largest total that the other constraints allow, or zeros."""
-    p = program(candidates, [w for w in constraints if w.kind != "total"], costs)
+    p = program(candidates, [c for c in constraints if c.kind != "total"], costs)
     found = [optimise(p, sign * costs[unit]).drawn for sign in (1, -1)]
     least, most = (0.0 if d is None else float(d @ costs[unit]) for d in found)
     return least, most
@@ -121,9 +121,9 @@ def explain(candidates: Candidates, constraints: Sequence[Constraint], unit: str
         constraints: of the spec; nothing meets them all.
         unit: what "as large as possible" counts.
     """
-    units = {"samples", unit, *(w.unit for w in constraints)}
+    units = {"samples", unit, *(c.unit for c in constraints)}
     costs = {u: candidates.means(u) for u in units}
-    total = next((w for w in constraints if w.kind == "total"), None)
+    total = next((c for c in constraints if c.kind == "total"), None)
     lines = ["no mixture satisfies it"]
     if int(candidates.limit.sum()) == 0:
         return "no mixture satisfies it: no sample is available; loosen where, caps or subset"
@@ -138,9 +138,9 @@ def explain(candidates: Candidates, constraints: Sequence[Constraint], unit: str
         )
     binding = _conflict(candidates, tested, costs)
     if binding:
-        named = [str(w) for w in binding if not (total is None and w.key == "total")]
+        named = [str(c) for c in binding if not (total is None and c.key == "total")]
         lines.append(f"in conflict: {'; '.join(named) or 'what the components take'}")
-        lines.append(f"available: {'; '.join(_available(candidates, w, costs) for w in binding)}")
+        lines.append(f"available: {'; '.join(_available(candidates, c, costs) for c in binding)}")
     taken = sum(s.fixed or 0 for s in candidates.strata)
     if taken:
         lines.append(f"`take` fixes {taken:,} samples; `flexible: true` makes it an upper bound")

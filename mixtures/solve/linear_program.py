@@ -236,7 +236,7 @@ def _positive(cost: Floats) -> Floats:
 
 def _settled(candidates: Candidates, constraints: Sequence[Constraint], drawn: Floats) -> bool:
     """Whether the constraints hold for what these samples really cost."""
-    totals = {u: candidates.total(u, drawn) for u in {"samples", *(w.unit for w in constraints)}}
+    totals = {u: candidates.total(u, drawn) for u in {"samples", *(c.unit for c in constraints)}}
     for constraint in constraints:
         value = constraint.value(totals)
         size = 1.0 if constraint.kind in ("share", "cap") else constraint.high

@@ -40,10 +40,10 @@ class _Totals:
 
     def __init__(self, candidates: Candidates, constraints: Sequence[Constraint], drawn: Ints):
         self.candidates, self.constraints = candidates, constraints
-        self.units = sorted({"samples", *(w.unit for w in constraints)})
+        self.units = sorted({"samples", *(c.unit for c in constraints)})
         self.drawn = drawn.copy()
         self.inside = np.array(
-            [w.members for w in constraints], np.float64
+            [c.members for c in constraints], np.float64
         )  # (constraints, strata)
         self.refresh()
 
@@ -55,12 +55,12 @@ class _Totals:
         }
         self.totals = at
         constraints = self.constraints
-        self.part = np.array([float(at[w.unit][w.members].sum()) for w in constraints])
-        self.whole = np.array([self._whole(w, at) for w in constraints])
-        self.part_more = np.array([more[w.unit] for w in constraints]) * self.inside
-        self.part_less = np.array([less[w.unit] for w in constraints]) * self.inside
-        self.whole_more = np.array([self._whole_step(w, more) for w in constraints])
-        self.whole_less = np.array([self._whole_step(w, less) for w in constraints])
+        self.part = np.array([float(at[c.unit][c.members].sum()) for c in constraints])
+        self.whole = np.array([self._whole(c, at) for c in constraints])
+        self.part_more = np.array([more[c.unit] for c in constraints]) * self.inside
+        self.part_less = np.array([less[c.unit] for c in constraints]) * self.inside
+        self.whole_more = np.array([self._whole_step(c, more) for c in constraints])
+        self.whole_less = np.array([self._whole_step(c, less) for c in constraints])
         self.step = {u: float(np.maximum(more[u], less[u]).max(initial=0.0)) for u in self.units}
 
     @staticmethod
@@ -105,71 +105,75 @@ def _start(drawn: Floats, constraints: Sequence[Constraint], candidates: Candida
     """Return whole samples by largest remainder, with exactly the target or the largest total."""
     floor = np.array([s.fixed or 0 for s in candidates.strata], np.int64)
     limit = np.array([s.limit if s.fixed is None else s.fixed for s in candidates.strata], np.int64)
-    whole = np.clip(np.floor(drawn + 1e-6).astype(np.int64), floor, limit)
-    wanted = math.floor(float(drawn.sum()) + 1e-3)
+    rounded = np.clip(np.floor(drawn + 1e-6).astype(np.int64), floor, limit)
+    target = math.floor(float(drawn.sum()) + 1e-3)
     for constraint in constraints:
         if constraint.kind == "total" and constraint.unit == "samples":
-            wanted = int(constraint.high)
+            target = int(constraint.high)
     free = np.ones(len(drawn), np.bool_)
     for constraint in constraints:
         if constraint.kind == "cap" and constraint.high < 1:
             free &= ~constraint.members
             most = math.floor(float(drawn[constraint.members].sum()) + 1e-6)
             _add(
-                whole,
-                np.where(constraint.members & (whole < limit), drawn - whole, -1.0),
-                most - int(whole[constraint.members].sum()),
+                rounded,
+                np.where(constraint.members & (rounded < limit), drawn - rounded, -1.0),
+                most - int(rounded[constraint.members].sum()),
             )
-    _add(whole, np.where(free & (whole < limit), drawn - whole, -1.0), wanted - int(whole.sum()))
-    return whole
+    _add(
+        rounded,
+        np.where(free & (rounded < limit), drawn - rounded, -1.0),
+        target - int(rounded.sum()),
+    )
+    return rounded
 
 
-def _add(whole: Ints, rest: Floats, count: int) -> None:
+def _add(rounded: Ints, rest: Floats, count: int) -> None:
     """Add one sample to each of the `count` strata with the largest remainder, if not negative."""
     for i in np.argsort(-rest, kind="stable")[: max(count, 0)]:
         if rest[i] >= 0:
-            whole[i] += 1
+            rounded[i] += 1
 
 
 def _capped(constraints: Sequence[Constraint]) -> list[Constraint]:
-    return [w for w in constraints if w.kind == "cap" and w.high < 1]
+    return [c for c in constraints if c.kind == "cap" and c.high < 1]
 
 
-def _ordered(whole: Ints, capped: Sequence[Constraint], total: int) -> bool:
+def _ordered(rounded: Ints, capped: Sequence[Constraint], total: int) -> bool:
     """Whether some order of that many samples keeps every cap at every prefix."""
-    counts = [int(whole[w.members].sum()) for w in capped]
-    if any(k > math.floor(w.high * total + 1e-9) for k, w in zip(counts, capped, strict=True)):
+    counts = [int(rounded[c.members].sum()) for c in capped]
+    if any(k > math.floor(c.high * total + 1e-9) for k, c in zip(counts, capped, strict=True)):
         return False
     try:
-        place_capped(counts, [w.high for w in capped], total)
+        place_capped(counts, [c.high for c in capped], total)
     except CapsDoNotFitError:
         return False
     return True
 
 
-def _keep_caps(whole: Ints, constraints: Sequence[Constraint], floor: Ints) -> None:
+def _keep_caps(rounded: Ints, constraints: Sequence[Constraint], floor: Ints) -> None:
     """Remove samples of capped groups until each cap holds, and an order that keeps it exists."""
-    capped = [w for w in _capped(constraints) if whole[w.members].any()]
-    _trim(whole, capped, floor, 0)
-    if not _ordered(whole, capped, int(whole.sum())):
-        _trim(whole, capped, floor, len(capped) - 1)
+    capped = [c for c in _capped(constraints) if rounded[c.members].any()]
+    _trim(rounded, capped, floor, 0)
+    if not _ordered(rounded, capped, int(rounded.sum())):
+        _trim(rounded, capped, floor, len(capped) - 1)
 
 
-def _trim(whole: Ints, capped: Sequence[Constraint], floor: Ints, spare: int) -> None:
+def _trim(rounded: Ints, capped: Sequence[Constraint], floor: Ints, spare: int) -> None:
     """Remove samples of capped groups until each cap holds for all samples but `spare`."""
     changed = True
     while changed:  # what one cap removes lowers the limit of another
-        before = int(whole.sum())
+        before = int(rounded.sum())
         for constraint in capped:
             while True:
-                allowed = math.floor(constraint.high * (int(whole.sum()) - spare) + 1e-9)
-                over = int(whole[constraint.members].sum()) - allowed
-                movable = np.where(constraint.members, whole - floor, 0)
+                allowed = math.floor(constraint.high * (int(rounded.sum()) - spare) + 1e-9)
+                over = int(rounded[constraint.members].sum()) - allowed
+                movable = np.where(constraint.members, rounded - floor, 0)
                 if over <= 0 or movable.max(initial=0) <= 0:
                     break
                 most = int(np.argmax(movable))
-                whole[most] -= min(over, int(movable[most]))
-        changed = int(whole.sum()) != before
+                rounded[most] -= min(over, int(movable[most]))
+        changed = int(rounded.sum()) != before
 
 
 def _repair(sums: _Totals, floor: Ints, limit: Ints, keep_total: bool) -> None:
@@ -225,15 +229,15 @@ def achieved_by(
     sums = _Totals(candidates, constraints, drawn)
     return [
         Achieved(
-            key=w.key,
-            kind=w.kind,
-            unit=w.unit,
-            low=w.low,
-            high=w.high,
-            value=w.value(sums.totals),
-            within=sums.step[w.unit] / max(sums.whole[i], 1.0),
+            key=c.key,
+            kind=c.kind,
+            unit=c.unit,
+            low=c.low,
+            high=c.high,
+            value=c.value(sums.totals),
+            within=sums.step[c.unit] / max(sums.whole[i], 1.0),
         )
-        for i, w in enumerate(constraints)
+        for i, c in enumerate(constraints)
     ]
 
 
@@ -278,7 +282,7 @@ def round_to_samples(
     limit = np.array([s.limit if s.fixed is None else s.fixed for s in candidates.strata], np.int64)
     start = _start(drawn, constraints, candidates)
     _keep_caps(start, constraints, floor)
-    keep_total = any(w.kind == "total" and w.unit == "samples" for w in constraints)
+    keep_total = any(c.kind == "total" and c.unit == "samples" for c in constraints)
     if keep_total:
         _refill(start, constraints, drawn, floor, limit)
     if not constraints:
@@ -301,29 +305,29 @@ def round_to_samples(
 
 
 def _refill(
-    whole: Ints, constraints: Sequence[Constraint], drawn: Floats, floor: Ints, limit: Ints
+    rounded: Ints, constraints: Sequence[Constraint], drawn: Floats, floor: Ints, limit: Ints
 ) -> None:
     """Add what the caps removed from the target total: to uncapped strata, then where caps allow.
 
     The second is rare and small: a sample that rounding removed from each of two capped groups.
     """
-    wanted = next(int(w.high) for w in constraints if w.kind == "total")
+    target = next(int(c.high) for c in constraints if c.kind == "total")
     free = limit > floor
     capped = _capped(constraints)
     for constraint in capped:
         free &= ~constraint.members
-    while (short := wanted - int(whole.sum())) > 0:
-        gap = np.where(free & (whole < limit), drawn - whole, -math.inf)
+    while (short := target - int(rounded.sum())) > 0:
+        gap = np.where(free & (rounded < limit), drawn - rounded, -math.inf)
         best = int(np.argmax(gap))
         if not math.isfinite(gap[best]):
             break
-        whole[best] += 1 if short < 1000 else min(short // 2, int(limit[best] - whole[best]))
-    while wanted > int(whole.sum()):
-        for i in np.argsort(whole - drawn, kind="stable"):
-            if floor[i] < limit[i] > whole[i]:
-                whole[i] += 1
-                if _ordered(whole, capped, wanted):
+        rounded[best] += 1 if short < 1000 else min(short // 2, int(limit[best] - rounded[best]))
+    while target > int(rounded.sum()):
+        for i in np.argsort(rounded - drawn, kind="stable"):
+            if floor[i] < limit[i] > rounded[i]:
+                rounded[i] += 1
+                if _ordered(rounded, capped, target):
                     break
-                whole[i] -= 1
+                rounded[i] -= 1
         else:
             return

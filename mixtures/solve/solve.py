@@ -91,7 +91,7 @@ def arrange(spec: Spec, mix: Mix) -> tuple[Ints, Ints]:
     candidates = mix.candidates
     cells = sorted(set(spec.shares) | ({"component"} if _component_shares(spec) else set()))
     capped: dict[str, tuple[NDArray[np.bool_], float]] = {
-        w.key: (w.members, w.high) for w in mix.constraints if w.kind == "cap" and w.high < 1
+        c.key: (c.members, c.high) for c in mix.constraints if c.kind == "cap" and c.high < 1
     }
     costs = _sample_costs(candidates, mix.drawn, spec.unit) if spec.unit != "samples" else None
     try:
