@@ -1,24 +1,22 @@
 """Read the measures of curated samples, column by column, as numpy arrays."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smolmix import curated
-from smolmix.errors import DataError, IncompleteError, stale
+from smolmix.counted import UNFETCHED_COLUMNS, read_counts, stale_counts
+from smolmix.errors import IncompleteError
 from smolmix.mixtures.spec.conditions import NAMES, NUMBERS, TAG_PREFIX, Condition
 from smolmix.schema import COUNT_COLUMNS, TOKEN_COLUMNS
-from smolmix.storage import Folder
 from smolmix.workspace import Workspace, stage_record
 
 # Read of every sample, whatever the spec names.
 ALWAYS = ("modality", "category", "cot", "licence")
-_NOT_FETCHED = ("unfetched_images", "unfetched_clips")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,23 +73,6 @@ def _tag(table: pa.Table, key: str) -> tuple[NDArray[np.int64], list[str]]:
     return _coded(pa.chunked_array([found]).cast(pa.string()))
 
 
-def _read_counts(
-    folder: Folder, name: str, columns: list[str], optional: Sequence[str] = ()
-) -> pa.Table:
-    with folder.open(name) as stream:
-        file = pq.ParquetFile(stream)
-        missing = [c for c in columns if c not in file.schema_arrow.names]
-        if missing:
-            raise DataError(f"{folder.at(name)}: no column {missing[0]!r}; run its stage again")
-        return file.read(columns=[*columns, *(c for c in optional if c in file.schema_arrow.names)])
-
-
-def _counts_of(table: pa.Table, column: str) -> NDArray[np.int64]:
-    if column not in table.column_names:
-        return np.zeros(table.num_rows, np.int64)
-    return np.asarray(table[column].combine_chunks().to_numpy(zero_copy_only=False), np.int64)
-
-
 def corpus_parts(
     workspace: Workspace, corpus: str, profile: str, fields: set[str]
 ) -> Iterator[Part]:
@@ -122,22 +103,19 @@ def corpus_parts(
     counted = [c for c in COUNT_COLUMNS if c in TOKEN_COLUMNS or c in fields]
     columns = ["id", "split", *names, *measures, *(["tags"] if tags else [])]
     for part in curated.part_names(samples):
-        file = curated.sample_file(part)
         table = curated.read_columns(samples, part, columns, dictionary=[*names, "split"])
-        tokens = _read_counts(counts, file, ["id", *counted], _NOT_FETCHED)
+        tokens = read_counts(workspace, profile, corpus, part, ["id", *counted, *UNFETCHED_COLUMNS])
         ids = pa.concat_arrays(table["id"].chunks) if table.num_rows else pa.array([], pa.string())
         if not table["id"].equals(tokens["id"]):
-            raise stale(
-                counts.at(file),
-                source=samples.at(file),
-                changed="its rows are other samples",
-                command="smolmix mix build",
-            )
+            raise stale_counts(workspace, profile, corpus, f"{part}: its rows are other samples")
         coded = {n: _coded(table[n]) for n in names}
         coded["corpus"] = (np.zeros(len(ids), np.int64), [corpus])
         coded.update({f"{TAG_PREFIX}{t}": _tag(table, t) for t in tags})
         split, splits = _coded(table["split"])
-        not_fetched = {c: _counts_of(tokens, c) for c in _NOT_FETCHED}
+        not_fetched = {
+            c: np.asarray(tokens[c].combine_chunks().to_numpy(zero_copy_only=False), np.int64)
+            for c in UNFETCHED_COLUMNS
+        }
         yield Part(
             corpus=corpus,
             name=part,

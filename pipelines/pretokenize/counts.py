@@ -15,6 +15,7 @@ from msgspec import structs
 
 from smolmix import cost, curated
 from smolmix.accounting import RowAccounting
+from smolmix.counted import COUNTS_SCHEMA, counts_file
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import IN_THIS_PROCESS, Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.profiles import Profile
@@ -25,20 +26,6 @@ from smolmix.workspace import Workspace, stage_record
 
 _BATCH = 512
 _STAND_IN_PX = 512  # edge of a stand-in; its cost is subtracted again
-
-COUNTS_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text_tokens", pa.int64()),  # of the rendered chat, without visual blocks
-        ("visual_tokens", pa.int64()),
-        ("supervised_tokens", pa.int64()),
-        ("tokens", pa.int64()),  # exact length of input_ids
-        ("tiles", pa.int32()),
-        ("frames", pa.int32()),
-        ("unfetched_images", pa.int32()),  # in none of the numbers above
-        ("unfetched_clips", pa.int32()),  # in none, except for the text of one frame of each
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +42,7 @@ def _count(unit: Unit[CountInput], context: UnitContext) -> Result:
     vocabulary = tokenizer.load(payload.profile.chat.tokenizer)
     folder = Workspace(payload.workspace).curated(payload.corpus)
     rows = tokens = tiles = 0
-    path = context.out / f"{unit.name}.parquet"
+    path = context.out / counts_file(unit.name)
     with pq.ParquetWriter(path, COUNTS_SCHEMA, compression="zstd") as writer:
         for batch in curated.read_batches(folder, unit.name, rows=_BATCH):
             samples = list(from_table(batch))

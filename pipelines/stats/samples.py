@@ -18,12 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from smolmix import curated
+from smolmix.counted import profiles_counted, scan_counts
 from smolmix.curated import sources
-from smolmix.errors import DataError, UsageError, nearest, stale
+from smolmix.errors import DataError, UsageError, nearest
 from smolmix.mixtures.selection.reader import current_selection
 from smolmix.schema import COUNT_COLUMNS
 from smolmix.storage import Folder
-from smolmix.workspace import STAGE_FILE, Workspace, manifests, part_files, stage_record
+from smolmix.workspace import STAGE_FILE, Workspace, manifests, part_files
 
 FACETS = ("corpus", "subset", "split", "modality", "category", "cot", "licence", "language")
 SAMPLE_NUMBERS = ("text_chars", "answer_chars", "n_turns", "n_media", "duration_s")
@@ -37,15 +38,6 @@ class Measures:
     profile: str | None  # the counts' profile; None: samples were not counted
     sizes: pl.DataFrame  # distinct width, height of images, and how many
     notes: tuple[str, ...] = ()
-
-
-def profiles_counted(workspace: Workspace, corpora: Sequence[str]) -> list[str]:
-    """Return the profiles for which all of the corpora are counted."""
-    here = workspace.child("counts")
-    if not corpora or not here.exists():
-        return []
-    names = sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in here.fs.ls(here.path, False))
-    return [n for n in names if all(workspace.counts(n, c).exists("stage.json") for c in corpora)]
 
 
 def choose_profile(
@@ -160,17 +152,7 @@ def _samples(
     if profile is None:
         columns.append("text_tokens")
     else:
-        counts = workspace.counts(profile, corpus)
-        counted = part_files(counts)
-        made = {m.unit: m.inputs.get("input curated") for m in manifests(counts)}
-        if made != stage_record(folder).units:  # rows may be as many, and others
-            raise stale(
-                counts.url,
-                source=folder.url,
-                changed=f"{corpus} was curated again",
-                command="smolmix mix build SPEC",
-            )
-        counted_columns.append(pl.scan_parquet(sources(counts, counted)).select(COUNT_COLUMNS))
+        counted_columns.append(scan_counts(workspace, profile, corpus, COUNT_COLUMNS))
     if media:
         extra, seen = media_columns(folder, names, sizes=sizes)
         counted_columns.append(extra.lazy())

@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 import xxhash
 
 from smolmix.accounting import RowAccounting
+from smolmix.counted import COUNTS_SCHEMA
 from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.mixtures.candidates.pool import Pool, families
 from smolmix.mixtures.selection.hashing import hash_ids
 from smolmix.mixtures.spec.spec import Spec
-from smolmix.pipelines.pretokenize.counts import COUNTS_SCHEMA, STAGE
+from smolmix.pipelines.pretokenize.counts import STAGE
 from smolmix.profiles import Profile
 from smolmix.schema import SAMPLE_SCHEMA
 from smolmix.tokenize.chat.tokenizer import load

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import polars as pl
 
+from smolmix.counted import profiles_counted
 from smolmix.fetched import read_record
 from smolmix.mixtures.selection.lock import Lock
 from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.report.figures import across, constraints, flow, shapes, training
 from smolmix.pipelines.stats.dropped import reasons, scan_dropped
-from smolmix.pipelines.stats.samples import FACETS, profiles_counted, scan, selected_rows
+from smolmix.pipelines.stats.samples import FACETS, scan, selected_rows
 from smolmix.profiles import ChatProfile, PixelProfile, Profile
 from smolmix.workspace import Workspace, stage_record
 

@@ -6,7 +6,8 @@ from tests.support import small_workspace
 from tests.support.small_workspace import clip_medium, image_medium, put_curated, sample
 
 from smolmix import cost, curated
-from smolmix.pipelines.pretokenize.counts import COUNTS_SCHEMA, ensure_counts
+from smolmix.counted import COUNTS_SCHEMA
+from smolmix.pipelines.pretokenize.counts import ensure_counts
 from smolmix.profiles import Profile, profile
 from smolmix.sample import FIND, Media, MediaRef
 from smolmix.schema import COUNT_COLUMNS
