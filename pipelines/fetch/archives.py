@@ -2,21 +2,19 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from smolmix.fetched import SHARDS, FetchedFile, FetchRecord
 from smolmix.pipelines.fetch.download import digests
-from smolmix.pipelines.formats.rewrite import rewrite
+from smolmix.pipelines.formats.rewrite import Expand, rewrite
 from smolmix.workspace import Workspace
 
 _PACKED = re.compile(r"\.(tar\.gz|tgz|tar\.zst)$")
 _NUMBERED = re.compile(r"\.(zip|tar|tgz|tar\.gz)[.\-_]?(part)?[.\-_]?([0-9]+|[a-z]{2})$")
 _SPLIT = re.compile(r"\.z([0-9]{2,})$")
-
-Expand = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
 
 
 def archives_to_rewrite(paths: Sequence[str]) -> dict[str, list[str]]:

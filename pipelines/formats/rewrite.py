@@ -22,7 +22,8 @@ _MAX_RATIO = 200
 _FREE_BYTES = 256 << 20
 _ERRORS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, OSError)
 
-Entry = tuple[str, int, IO[bytes]]
+_Entry = tuple[str, int, IO[bytes]]  # name, size, content
+# What a member, given by name and content, becomes.
 Expand = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
 
 
@@ -98,7 +99,7 @@ def _members(
 
 def _entries(
     stream: "io.BufferedReader[JoinedStream]", joined: JoinedStream, where: str
-) -> Iterator[Entry]:
+) -> Iterator[_Entry]:
     how = compression(stream.peek(4)[:4])
     if how == "zip":
         for member in zip_members(stream, where, joined.starts):
