@@ -4,7 +4,7 @@
 
 Text: documents of FineWeb-Edu's mean length. Images: Cauldron rows, one photo-like JPEG and two
 questions each. pyarrow reads every column the corpus publishes and writes them again, once as one
-row group and once in row groups of as many rows as the parts have (`same layout`); ours reads,
+row group and once in row groups of as many rows as the parts have (`same row groups`); ours reads,
 adapts, and writes samples in row groups of 1,000, as `curate` does. All zstd, all on one core
 (smolmix runs one process a core, so pyarrow is held to one thread), taken in turns, nine times, in
 CPU seconds; printed are the best of each and the median of the nine ratios.
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from smolmix.fetched import FetchedFile, FetchRecord
 from smolmix.pipelines.corpora import SOURCES
 from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 from smolmix.sample import Sample
@@ -87,14 +88,8 @@ def _compare(corpus: str, path: str, table: pa.Table, group: int) -> None:
         with workspace.open(place, "wb") as out:
             pq.write_table(table, out, compression="zstd", row_group_size=group)
         size = int(workspace.fs.size(workspace.at(place)))
-        workspace.raw(corpus).write_json(
-            "fetch.json",
-            {
-                "revision": "x",
-                "complete": True,
-                "files": [{"path": place, "size": size, "sha256": "0"}],
-            },
-        )
+        file = FetchedFile(path=place, size=size, sha256="0")
+        FetchRecord(corpus=corpus, revision="x", files=(file,), complete=True).write(workspace)
         source = SOURCES[corpus]
         written = Path(scratch, "out.parquet")
 
@@ -116,7 +111,7 @@ def _compare(corpus: str, path: str, table: pa.Table, group: int) -> None:
         *theirs, mine = _timed(alone, partial(alone, group), ours)
         rows = table.num_rows
         print(f"{corpus}: {rows:,} rows, {size / 1e6:.0f} MB; smolmix {_rate(rows, mine)}")
-        for form, times in zip(("one row group", "same layout"), theirs, strict=True):
+        for form, times in zip(("one row group", "same row groups"), theirs, strict=True):
             share = statistics.median(a / b for a, b in zip(times, mine, strict=True))
             print(
                 f"  pyarrow alone, {form}: {_rate(rows, times)}; smolmix has {share:.2f} of its "

@@ -1,10 +1,10 @@
-"""Cutting a JSON array of many rows into units, against a parser that must hold it whole.
+"""Cutting a JSON array of many rows into units, against a parser that holds all of it in memory.
 
     python benchmarks/sources/json_scan.py
 
-MAmmoTH-VL's rows lie in arrays of tens of gigabytes. Three kinds of rows of conversations: plain
+MAmmoTH-VL's rows are arrays of tens of gigabytes. Three kinds of rows of conversations: plain
 words; maths with quotes, backslashes and line breaks, all escaped; and text whose every other
-character is written as \\uXXXX. Each is one file of 512 MiB; the figures are CPU seconds of one
+character is written as \\uXXXX. Each is one file of 512 MiB; the numbers are CPU seconds of one
 process, and the memory is what the process grew by at most.
 """
 
