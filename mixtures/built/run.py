@@ -27,9 +27,9 @@ from smolmix.mixtures.spec.catalogue import (
     check_corpora,
     check_gated,
     check_published,
+    corpora_of,
     published,
 )
-from smolmix.mixtures.spec.catalogue import corpora_of as corpora_of
 from smolmix.mixtures.spec.load import Reading, parse_spec
 from smolmix.mixtures.spec.spec import Spec
 from smolmix.profiles import Profile
@@ -42,7 +42,7 @@ _ROWS = 1 << 17  # of the selection, held as a table at a time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solved:
-    """A spec's candidates, loaded and grouped."""
+    """A solved mixture and the samples it selects from."""
 
     pool: Pool
     ordered: Ordered
@@ -55,7 +55,7 @@ def spec_profile(spec: Spec) -> Profile:
     return spec.profile.profile()
 
 
-def check_here(reading: Reading, workspace: Workspace) -> None:
+def check_curated(reading: Reading, workspace: Workspace) -> None:
     """Refuse a spec with a corpus that is not curated.
 
     Raises:
@@ -70,7 +70,7 @@ def check_here(reading: Reading, workspace: Workspace) -> None:
         )
 
 
-def measure(reading: Reading, workspace: Workspace) -> Solved:
+def solve_curated(reading: Reading, workspace: Workspace) -> Solved:
     """Return the solved mixture of a spec whose corpora are all curated and counted.
 
     Raises:
@@ -78,7 +78,7 @@ def measure(reading: Reading, workspace: Workspace) -> Solved:
         InfeasibleError: no mixture satisfies the spec.
     """
     spec = reading.spec
-    check_here(reading, workspace)
+    check_curated(reading, workspace)
     removals = across_corpora(workspace, corpora_of(spec))
     pool = load_pool(
         spec,
@@ -107,15 +107,15 @@ def measure(reading: Reading, workspace: Workspace) -> Solved:
     )
 
 
-def _licences(measured: Solved) -> dict[str, int]:
+def _licences(solved: Solved) -> dict[str, int]:
     """Return how many samples are drawn under each licence."""
-    codes, names = measured.pool.tags["licence"]
-    drawn = measured.mix.drawn
+    codes, names = solved.pool.tags["licence"]
+    drawn = solved.mix.drawn
     out: dict[str, int] = {}
     for i, count in enumerate(drawn):
-        start, size = int(measured.ordered.starts[i]), measured.mix.candidates.strata[i].available
+        start, size = int(solved.ordered.starts[i]), solved.mix.candidates.strata[i].available
         rounds, rest = divmod(int(count), size)
-        found = codes[measured.ordered.rows[start : start + size]]
+        found = codes[solved.ordered.rows[start : start + size]]
         times = rounds * np.bincount(found, minlength=len(names)) + np.bincount(
             found[:rest], minlength=len(names)
         )
@@ -166,26 +166,26 @@ def build(
         check_gated(spec, catalogue, fetched, reading.path)
     if not partial:
         check_published(reading)
-    measured = measure(reading, workspace)
-    stratum, within = arrange(spec, measured.mix)
+    solved = solve_curated(reading, workspace)
+    stratum, within = arrange(spec, solved.mix)
     folder = workspace.mixture(spec.name)
     # The previous lock stays until the new one is complete: it may be what is rebuilt here.
-    digest = write_selection(folder, _tables(measured, stratum, within), spec.seed)
-    lock = _lock(reading, workspace, measured, digest, len(stratum), missing)
-    lock = replace(lock, not_fetched=_not_fetched(measured, stratum, within))
+    digest = write_selection(folder, _tables(solved, stratum, within), spec.seed)
+    lock = _lock(reading, workspace, solved, digest, len(stratum), missing)
+    lock = replace(lock, not_fetched=_not_fetched(solved, stratum, within))
     folder.write_json(LOCK_FILE, lock.to_json())
     return lock
 
 
-def _tables(measured: Solved, stratum: Ints, within: Ints) -> Iterator[pa.Table]:
+def _tables(solved: Solved, stratum: Ints, within: Ints) -> Iterator[pa.Table]:
     """Yield the selection in order, a piece at a time.
 
     Args:
-        measured: the candidates.
+        solved: the candidates.
         stratum: (samples drawn,) each position's stratum.
         within: (samples drawn,) which of the stratum's samples it gets.
     """
-    pool, ordered = measured.pool, measured.ordered
+    pool, ordered = solved.pool, solved.ordered
     size = np.diff(ordered.starts)
     corpora = pa.array([corpus for corpus, _ in pool.parts], pa.string())
     units = pa.array([unit for _, unit in pool.parts], pa.string())
@@ -207,9 +207,9 @@ def _tables(measured: Solved, stratum: Ints, within: Ints) -> Iterator[pa.Table]
         )
 
 
-def _not_fetched(measured: Solved, stratum: Ints, within: Ints) -> dict[str, int]:
+def _not_fetched(solved: Solved, stratum: Ints, within: Ints) -> dict[str, int]:
     """Return how many samples drawn from each corpus have media that are not fetched."""
-    pool, ordered = measured.pool, measured.ordered
+    pool, ordered = solved.pool, solved.ordered
     if not pool.not_fetched.any():
         return {}
     rows = ordered.rows[ordered.starts[stratum] + within % np.diff(ordered.starts)[stratum]]
@@ -224,7 +224,7 @@ def _not_fetched(measured: Solved, stratum: Ints, within: Ints) -> dict[str, int
 def _lock(
     reading: Reading,
     workspace: Workspace,
-    measured: Solved,
+    solved: Solved,
     digest: str,
     samples: int,
     missing: dict[str, str],
@@ -241,13 +241,13 @@ def _lock(
         seed=spec.seed,
         profile=name,
         corpora={c: corpus_lock(workspace, c, name) for c in corpora_of(spec)},
-        removals=measured.removals,
-        excluded=dict(measured.pool.excluded),
-        available={n: c for n, c in measured.mix.candidates.untaken.items() if c},
+        removals=solved.removals,
+        excluded=dict(solved.pool.excluded),
+        available={n: c for n, c in solved.mix.candidates.untaken.items() if c},
         unpublished=missing,
-        solution=_solution(measured.mix),
-        achieved={r.key: r.value for r in measured.mix.achieved},
-        licences=_licences(measured),
+        solution=_solution(solved.mix),
+        achieved={r.key: r.value for r in solved.mix.achieved},
+        licences=_licences(solved),
         samples=samples,
         selection=digest,
     )

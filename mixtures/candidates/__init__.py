@@ -1,1 +1,1 @@
-"""The candidates of a mixture: samples, or declared counts where the data are not here."""
+"""The candidates of a mixture: samples, or declared counts where a corpus is not curated."""

@@ -37,7 +37,7 @@ class Pool:
     duration_s: NDArray[np.float64]
     tags: Mapping[str, tuple[NDArray[np.int16], list[str]]]  # family -> codes, values
     excluded: Mapping[str, int]  # reason curated samples are excluded -> how many
-    not_fetched: NDArray[np.bool_]  # whose media are not fetched: what those cost is assumed
+    not_fetched: NDArray[np.bool_]  # whose media are not fetched; their costs are assumed
     previous: Mapping[str, int] = field(default_factory=dict)  # component -> samples of its
     # previous selection, where only their media are fetched
 
@@ -45,7 +45,7 @@ class Pool:
         return len(self.hashes)
 
     def assumed(self) -> dict[str, int]:
-        """Return how many candidates of each component have assumed costs; those with any."""
+        """Return how many candidates have assumed costs, by component; zero counts are omitted."""
         counts = np.bincount(self.component[self.not_fetched], minlength=len(self.components))
         return {n: int(c) for n, c in zip(self.components, counts, strict=True) if c}
 

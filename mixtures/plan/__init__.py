@@ -1,1 +1,1 @@
-"""Plans: what a spec would give, before anything is written."""
+"""Plans: what a spec would select, without writing anything."""

@@ -206,7 +206,7 @@ def build_mixture(
         IncompleteError: a corpus is not curated.
         InfeasibleError: no mixture satisfies the spec; the conflicting constraints are named.
     """
-    from smolmix.mixtures.built.run import build, check_here
+    from smolmix.mixtures.built.run import build, check_curated
     from smolmix.mixtures.spec.catalogue import check_corpora, check_gated, corpora_of
 
     reading, place = _reading(spec), _opened(workspace)
@@ -214,7 +214,7 @@ def build_mixture(
     check_corpora(reading.spec, catalogue, reading.path)
     fetched = {*place.corpora("raw"), *place.corpora("curated")}
     check_gated(reading.spec, catalogue, fetched, reading.path)
-    check_here(reading, place)
+    check_curated(reading, place)
     _count(reading, place, options)
     return build(reading, place, catalogue=catalogue, partial=partial)
 
