@@ -4,12 +4,13 @@ Nothing heavy is imported here, so a mistake in a recipe or spec is answered at 
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.errors import UsageError
 from smolmix.mixtures.spec.catalogue import check_published, corpora_of
-from smolmix.mixtures.spec.load import Reading, parse_spec, read_spec
-from smolmix.model.train.recipe import Recipe, load_recipe
+from smolmix.mixtures.spec.load import Reading, parse_spec, read_spec, resolve
+from smolmix.model.train.recipe import Recipe, StageSpec, load_recipe
 from smolmix.pipelines.corpora import source_of
 from smolmix.workspace import Workspace
 
@@ -49,12 +50,30 @@ def plan_journey(
             what was never published and `partial` is off.
     """
     recipe = load_recipe(recipe_file)
-    readings = {s.mixture: _as_trained(read_spec(s.mixture), recipe) for s in recipe.stages}
+    stages: list[StageSpec] = []
+    readings: dict[str, Reading] = {}
+    for stage in recipe.stages:
+        reading = _as_trained(read_spec(_spec_file(stage.mixture, recipe_file)), recipe)
+        other = readings.setdefault(reading.spec.name, reading)
+        if other.path != reading.path:
+            raise UsageError(
+                f"{reading.path}: name is {reading.spec.name!r}, as in {other.path}; give the two "
+                "mixtures different names"
+            )
+        stages.append(stage.model_copy(update={"mixture": reading.spec.name}))
+    recipe = recipe.model_copy(update={"stages": tuple(stages)})
     if not partial:
         for reading in readings.values():
             check_published(reading)
     journey = journey_of(recipe, readings, workspace, options=options)
     return replace(journey, partial=partial)
+
+
+def _spec_file(mixture: str, recipe_file: str) -> Path:
+    """Return the file of a stage's mixture: as written, or NAME.yaml next to the recipe."""
+    named = resolve(mixture)
+    sibling = Path(recipe_file).parent / f"{mixture}.yaml"
+    return sibling if not named.exists() and sibling.exists() else named
 
 
 def _as_trained(reading: Reading, recipe: Recipe) -> Reading:

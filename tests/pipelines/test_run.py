@@ -59,3 +59,25 @@ def test_a_mixture_without_a_profile_is_solved_under_the_recipes(
     (tmp_path / "mix.yaml").write_text(MIXTURE + "profile: 256m\n")
     with pytest.raises(UsageError, match=r"mix\.yaml: profile is 256m-.*write the same profile"):
         plan_journey(str(recipe), workspace)
+
+
+@pytest.mark.parametrize("mixture", ["FOLDER/mix.yaml", "mix"])
+def test_a_stage_names_its_mixture_by_file_or_by_the_name_of_a_file_next_to_the_recipe(
+    tmp_path: Path, workspace: Workspace, mixture: str
+) -> None:
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(RECIPE.replace("FOLDER/mix.yaml", mixture.replace("FOLDER", str(tmp_path))))
+    (tmp_path / "mix.yaml").write_text(MIXTURE)
+    journey = plan_journey(str(recipe), workspace)
+    # Built, tokenized and trained under the spec's name, as the single verbs do it.
+    assert [stage.mixture for stage in journey.recipe.stages] == ["mix"] == list(journey.readings)
+
+
+def test_two_mixtures_of_one_name_are_refused(tmp_path: Path, workspace: Workspace) -> None:
+    recipe = tmp_path / "small.yaml"
+    again = RECIPE[RECIPE.index("  - name") :].replace("one", "two").replace("mix.y", "other.y")
+    recipe.write_text((RECIPE + again).replace("FOLDER", str(tmp_path)))
+    for name in ("mix", "other"):
+        (tmp_path / f"{name}.yaml").write_text(MIXTURE)
+    with pytest.raises(UsageError, match=r"give the two mixtures different names"):
+        plan_journey(str(recipe), workspace)
