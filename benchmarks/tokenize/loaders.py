@@ -234,7 +234,7 @@ def _cpu_s() -> float:
 
 
 def child(peer: str, args: list[str], take: int, state: str, workers: int, save: str) -> None:
-    """In a new process: open, take sequences, say when the first came; save the state if asked."""
+    """In a new process: take sequences, print when the first came; save the state on request."""
     opened, state_of = OPEN[peer](args, pickle.loads(Path(state).read_bytes()) if state else None,
                                   workers)  # fmt: skip
     numbers: list[int] = []

@@ -43,7 +43,7 @@ def side_by_side(
 
 
 def report(name: str, value: object) -> None:
-    """Print the figures and keep them as JSON beside this file."""
+    """Print the figures and write them as JSON next to this file."""
     folder = Path(__file__).parent / "figures"
     folder.mkdir(exist_ok=True)
     body = {"machine": machine(), "figures": value}

@@ -78,7 +78,7 @@ def stored(scratch: Path, skip: float) -> Iterator[list[list[int]]]:
 
 
 def online(scratch: Path, skip: float) -> Iterator[list[list[int]]]:
-    """Yield the same from samples tokenized as they are asked for; skipping opens no image."""
+    """Yield the same from samples that are tokenized on request; skipping opens no image."""
     import torch
     from PIL import Image
     from transformers import AutoTokenizer

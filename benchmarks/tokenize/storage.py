@@ -63,14 +63,14 @@ def main() -> None:
         error = np.mean([np.mean((a.astype(int) - b) ** 2) for a, b in zip(cut, back, strict=True)])
         worst[codec] = "none" if error == 0 else f"PSNR {10 * np.log10(255**2 / error):.1f} dB"
     seconds = side_by_side(contenders, rounds=3)
-    whole = seconds["online (transformers)"]
+    baseline = seconds["online (transformers)"]
     report(
         "storage",
         {
             name: {
                 "MB an image": round(sizes[name] / len(files) / 1e6, 3),
                 "images/s to load": round(len(files) / s, 1),
-                "faster than online": round(whole / s, 1),
+                "faster than online": round(baseline / s, 1),
                 "loss": worst.get(name, "none"),
             }
             for name, s in seconds.items()
