@@ -1,11 +1,11 @@
-"""One GPU: the training loop beside transformers' Trainer: tokens/s, model TFLOP/s, peak memory.
+"""One GPU: our training loop and transformers' Trainer: tokens/s, model TFLOP/s, peak memory.
 
-Sequences of 8,192 tokens are made up: documents in the shares of the released mixture (images 34 %,
-several images 12 %, text 20 %, video 33 %), images of common sizes cut as the preset cuts them,
-clips of 8 to 50 frames; weights and pixels are random. Ours is the whole loop (`train`): reading
-ahead, packed step, clipping, AdamW, metrics. The peer is Trainer with bf16, its padding collator
-and SDPA on the same documents, as many rows a step as a sequence holds. Each point runs in a
-process of its own.
+Sequences of 8,192 tokens are synthetic: documents in the shares of the released mixture (images
+34 %, several images 12 %, text 20 %, video 33 %), images of common sizes split as the preset splits
+them, clips of 8 to 50 frames; weights and pixels are random. Ours is the complete loop (`train`):
+prefetching, packed step, clipping, AdamW, metrics. The peer is Trainer with bf16, its padding
+collator and SDPA on the same documents, as many rows a step as a sequence has documents. Each point
+runs in a process of its own.
 
 Example: python -m benchmarks.model.gpu --preset 256m --out figures.jsonl
 """
@@ -64,7 +64,7 @@ def row(rng: np.random.Generator, pixel: PixelProfile) -> Row:
 
 
 def sequences(count: int, pixel: PixelProfile) -> list[list[Row]]:
-    """Return `count` sequences' documents, each as many as fit into it in order."""
+    """Return the documents of `count` sequences, each filled in order."""
     rng = np.random.default_rng(0)
     made: list[list[Row]] = [[]]
     while len(made) <= count:
@@ -76,10 +76,10 @@ def sequences(count: int, pixel: PixelProfile) -> list[list[Row]]:
 
 
 class Made:
-    """Sequences as the loader yields them, pixels drawn on first use."""
+    """Sequences as the loader yields them, with random pixels."""
 
     def __init__(self, rows: list[list[Row]]):
-        """Lay the documents end to end."""
+        """Concatenate the documents."""
         self.next = 0
         self.sequences = [
             {
@@ -99,16 +99,16 @@ class Made:
             yield self.sequences[(self.next - 1) % len(self.sequences)]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place."""
+        """Return the position."""
         return {"next": self.next}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a place."""
+        """Continue from a position."""
         self.next = state["next"]
 
 
 def tera_flops(preset: str, rows: list[Row]) -> float:
-    """Return a step's arithmetic on one sequence, forward and backward, nothing twice."""
+    """Return the FLOPs of a step on one sequence, forward and backward, without recomputation."""
     sizes = PRESETS[preset]
     vision, lm = sizes.vision, sizes.lm
     patches = (vision.image_px // vision.patch_px) ** 2
@@ -145,7 +145,7 @@ def recipe(preset: str, steps: int, **stage: Any) -> Recipe:
 
 
 def ours(preset: str, steps: int, warm: int, *, gradient_checkpointing: bool) -> dict[str, Any]:
-    """Measure our loop, a sequence a step."""
+    """Measure our loop with one sequence a step."""
     rows = sequences(8, profile(preset, style="released").pixel)
     source = Made(rows)
 
@@ -180,7 +180,7 @@ def peer(preset: str, steps: int, warm: int, *, gradient_checkpointing: bool) ->
 
 
 def figures(preset: str, seconds: list[float], used: list[list[Row]]) -> dict[str, Any]:
-    """Return what one reports of measured steps."""
+    """Return the numbers to report for measured steps."""
     total = sum(seconds)
     return {
         "ms": 1000 * statistics.median(seconds),
@@ -282,7 +282,7 @@ _SIDES: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Run the points asked for, each in its own process, and print them."""
+    """Run the chosen points, each in its own process, and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="256m")
     parser.add_argument("--steps", type=int, default=24)
@@ -308,7 +308,7 @@ def main() -> None:
 
 
 def measure(point: dict[str, Any], args: argparse.Namespace) -> None:
-    """Run one point in a process of its own; print and append what it found."""
+    """Run one point in a process of its own; print and append its numbers."""
     command = [
         sys.executable, "-m", "benchmarks.model.gpu", "--preset", args.preset,
         "--steps", str(args.steps), "--warm", str(args.warm), "--only", json.dumps(point),

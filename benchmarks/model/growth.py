@@ -1,7 +1,7 @@
 """How time and memory of one step grow with tokens, with tiles, and with documents.
 
-Each point runs in a process of its own, so that its peak is its own. `dense` is the same step
-with transformers' block mask of tokens², which is what restarted positions give by default.
+Each point runs in a process of its own, so that its peak memory is its own. `dense` is the same
+step with transformers' block mask of tokens², its default for positions that restart.
 
 Example: python benchmarks/model/growth.py
 """

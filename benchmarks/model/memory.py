@@ -1,7 +1,7 @@
 """Memory of a preset in bf16 inference, batch 1, one image, on a CPU: weights and activations.
 
-The paper gives 0.8 GB of GPU memory for the 256M at batch 1; that is the figure beside it.
-Weights are random: memory does not depend on them.
+To compare: the paper gives 0.8 GB of GPU memory for the 256M at batch 1. Weights are random, since
+memory does not depend on them.
 
 Example: python benchmarks/model/memory.py --preset 256m
 """
@@ -27,7 +27,7 @@ from smolmix.tokenize.chat.tokenizer import load
 
 
 def main() -> None:
-    """Build the preset, answer 16 tokens about one image, print what it took."""
+    """Build the preset, answer 16 tokens about one image, print its time and memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="256m")
     parser.add_argument("--size", type=int, nargs=2, default=(1600, 1200))

@@ -1,10 +1,10 @@
-"""Supervised tokens per second and peak memory: our packed step beside transformers' Trainer.
+"""Supervised tokens per second and peak memory: our packed step and transformers' Trainer.
 
-Same weights, same real samples (the demo mixture's first sequences), same optimizer (AdamW),
-fp32, one process. The peer is what people run: transformers' Trainer, one sample a row, a
-collator that pads ids and tiles to the longest of the batch, transformers' own loss. Both take
-one sequence's samples a step, so the peer's batches hold samples of like length when packing
-put such together: that is to its advantage.
+Both have the same weights, the same real samples (the demo mixture's first sequences), the same
+optimizer (AdamW), fp32 and one process. The peer is what people usually run: transformers' Trainer,
+one sample a row, a collator that pads ids and tiles to the longest of the batch, transformers' own
+loss. Both take the samples of one sequence a step. Where packing put samples of similar length
+together, so are the peer's batches, to its advantage.
 
 Example: smolmix run demo, then: python -m benchmarks.model.speed workspace
 """
@@ -32,7 +32,7 @@ from smolmix.workspace import Workspace
 
 
 def open_dataset(workspace: str, recipe: Recipe) -> SequenceDataset:
-    """Return the sequences of the recipe's last stage, the whole demo mixture."""
+    """Return the sequences of the recipe's last stage, the complete demo mixture."""
     place, stage = Workspace(workspace), recipe.stages[-1]
     name = f"{recipe.full_profile().name}-{stage.sequence_tokens}"
     return SequenceDataset(place, place.child("sequences", stage.mixture, name))
@@ -50,7 +50,7 @@ def documents(sequence: Mapping[str, Any], image_id: int, per_tile: int) -> Iter
 
 
 class Taken:
-    """The first sequences of a dataset, over and over."""
+    """The first sequences of a dataset, repeated without end."""
 
     def __init__(self, dataset: SequenceDataset, count: int):
         """Take `count` sequences."""
@@ -62,16 +62,16 @@ class Taken:
             yield self.dataset[(self.next - 1) % self.count]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place."""
+        """Return the position."""
         return {"next": self.next}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a place."""
+        """Continue from a position."""
         self.next = state["next"]
 
 
 def ours(workspace: str, steps: int, warm: int) -> dict[str, float | None]:
-    """Measure our loop, a sequence a step, AdamW."""
+    """Measure our loop with one sequence a step and AdamW."""
     recipe = load_recipe("demo")
     stage = recipe.stages[-1].model_copy(
         update={
@@ -104,7 +104,7 @@ def ours(workspace: str, steps: int, warm: int) -> dict[str, float | None]:
 
 
 def peer(workspace: str, steps: int, warm: int) -> dict[str, float | None]:
-    """Measure transformers' Trainer on the same documents, as many rows a step as we pack."""
+    """Measure transformers' Trainer on the same documents, with as many rows a step as we pack."""
     recipe = load_recipe("demo")
     dataset = open_dataset(workspace, recipe)
     model = build(ModelSpec(preset="nano"))
@@ -124,7 +124,7 @@ def peer(workspace: str, steps: int, warm: int) -> dict[str, float | None]:
 
 
 def main() -> None:
-    """Run both in processes of their own and print the comparison."""
+    """Run each in a process of its own, and print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workspace")
     parser.add_argument("--steps", type=int, default=20)

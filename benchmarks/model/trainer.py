@@ -1,4 +1,4 @@
-"""The peer of the speed benchmarks: transformers' Trainer, a sample a row, a padding collator."""
+"""The peer of the speed benchmarks: transformers' Trainer, one sample a row, a padding collator."""
 
 import tempfile
 import time
@@ -21,7 +21,7 @@ def trainer(
     Args:
         model: the SmolVLM.
         steps: the documents of each step; batches are as long as the mean of them.
-        arguments: of TrainingArguments, beside those that make the two sides equal.
+        arguments: of TrainingArguments, in addition to those that make both sides equal.
     """
     from transformers import Trainer, TrainerCallback, TrainingArguments
 

@@ -1,7 +1,7 @@
 """Builds a model: from a preset, a pairing of towers, SmolLM2's GGUF, or a checkpoint.
 
 Whatever the weights come from, the model has SmolVLM's 49,280 vocabulary entries at the released
-ids. The connector is random unless a checkpoint brings one.
+ids. The connector is random unless a checkpoint has one.
 """
 
 import importlib.util
@@ -158,7 +158,7 @@ def config(preset: ModelPreset, *, rope_base: float | None = None) -> SmolVLMCon
 
 
 def parameters(preset: ModelPreset) -> dict[str, int]:
-    """Return the number of parameters of each tower and in all, without allocating them."""
+    """Return the number of parameters of each tower and in total, without allocating them."""
     with torch.device("meta"):
         model = SmolVLMForConditionalGeneration(config(preset))
     return count_parameters(model)

@@ -35,7 +35,7 @@ def pairing_table() -> list[dict[str, Any]]:
     """Return a row for each vision tower, language model and pixel shuffle of 2, 3 or 4.
 
     Returns:
-        `vision`, `lm` and `shuffle`; `parameters` in all; `vision_share` of those of both towers;
+        `vision`, `lm` and `shuffle`; `parameters` in total; `vision_share` of those of both towers;
         `tokens_per_tile`; `tokens_per_image` of an image of 1600 × 1200; and a `note`.
     """
     rows = []
@@ -99,7 +99,7 @@ def build_to(
         seed: of random weights.
 
     Returns:
-        `folder`, `parameters` (in all), and those of `vision`, `connector` and `lm`.
+        `folder`, `parameters` (in total), and those of `vision`, `connector` and `lm`.
 
     Raises:
         UsageError: the parts do not fit together, or the folder is not empty.

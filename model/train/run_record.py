@@ -1,4 +1,4 @@
-"""The files of a run, `runs/<name>`, and how they are read. Nobody else knows their names.
+"""The files of a run, `runs/<name>`, and how they are read. No other module knows their names.
 
     checkpoint-<N>/     to resume from; N counts steps over all stages
     final/              the trained model

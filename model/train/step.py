@@ -220,7 +220,7 @@ def layers(model: Any) -> list[torch.nn.Module]:
 def compile_layers(model: Any, backend: str = "inductor") -> None:
     """Compile each layer in place, for any number of tiles and tokens; weights keep their names.
 
-    Layers of a kind share one compilation. There are three in all: the first decoder layer has one
+    Layers of a kind share one compilation. There are three: the first decoder layer has one
     of its own.
     """
     for layer in layers(model):

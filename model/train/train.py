@@ -58,7 +58,7 @@ def set_rope_base(model: Any, base: float) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep the memory that a step frees, so that the next step faults no pages in.
+    """Make glibc keep the memory that a step frees, so that the next step causes no page faults.
 
     Otherwise a step's largest tensors, gradients of the embedding and logits, go back to the
     kernel each time: 30,000 page faults a step of the demo, a tenth of its time. Does nothing with

@@ -74,7 +74,7 @@ def filled(workspace: Workspace) -> Workspace:
 # ── frame averaging ────────────────────────────────────────────────────────────────────────────
 
 
-def test_averaged_frames_are_one_block_with_the_first_ones_time(workspace: Workspace) -> None:
+def test_averaged_frames_are_one_block_with_the_time_of_the_first(workspace: Workspace) -> None:
     one = sample(0, "c", [clip_medium(workspace, 20)])  # 5 frames at 2 a second
     by_frames = [
         [p for p in render(one, averaging(k)) if isinstance(p, VisualBlock)] for k in (1, 2, 4, 8)
@@ -88,7 +88,7 @@ def test_averaged_frames_are_one_block_with_the_first_ones_time(workspace: Works
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4])
-def test_counts_of_averaged_frames_are_what_is_loaded(filled: Workspace, frames: int) -> None:
+def test_counts_of_averaged_frames_equal_what_is_loaded(filled: Workspace, frames: int) -> None:
     wanted = averaging(frames)
     tokenize_mixture(filled, "m", NANO, 512, options=RunOptions(quiet=True))
     made = tokenize_mixture(filled, "m", wanted, 512, options=RunOptions(quiet=True))
@@ -125,7 +125,7 @@ def test_blocks_are_the_mean_of_their_tiles(tiny: Any) -> None:
     torch.testing.assert_close(found, by_hand)
 
 
-def test_a_profile_that_averages_nothing_is_the_profile_it_was() -> None:
+def test_a_profile_without_averaging_keeps_its_digest() -> None:
     # Digests written down before averaging was built: caches of ids keep their names.
     assert profile("nano", style="inference").digest() == "d3c2bd8022c8"
     assert profile("256m").digest() == "fd0de33c747f"
@@ -190,7 +190,7 @@ def test_documents_that_are_not_separate_are_one_long_document(tiny: Any) -> Non
         assert not torch.allclose(model(leaky), model(apart), atol=1e-4)
 
 
-def test_what_comes_before_changes_a_document_only_if_documents_leak(tiny: Any) -> None:
+def test_earlier_documents_change_a_document_only_if_documents_leak(tiny: Any) -> None:
     PackedModel(tiny)
     rng = np.random.default_rng(0)
     last = make_document(rng, tiles=1, text=8, modality="image")
@@ -300,7 +300,7 @@ def test_a_checkpoint_that_does_not_fit_the_profile_is_refused(tiny: Any) -> Non
         check_profile(tiny, replace(NANO.pixel, tokens_per_tile=16))
 
 
-def test_nano_pairings_are_made_as_the_nano_preset() -> None:
+def test_nano_pairings_have_the_settings_of_the_nano_preset() -> None:
     same = pairing(SIGLIP_NANO, LM_NANO, 2)
     assert replace(same, name="nano") == PRESETS["nano"]
     large = pairing(SIGLIP_NANO_L, LM_NANO_L, 4)

@@ -103,7 +103,7 @@ def test_checkpoint_is_built_from_again_with_the_same_logits(tmp_path: Path) -> 
         assert torch.equal(theirs(input_ids=ids).logits, first(input_ids=ids).logits)
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a SmolVLM that can be opened"):
         build(ModelSpec(checkpoint=str(tmp_path)))
 

@@ -15,7 +15,7 @@ def test_parameters_are_exactly_those_of_the_released_checkpoint(name: str, tota
     assert parameters(PRESETS[name])["total"] == total
 
 
-def test_nano_is_small_though_its_vocabulary_is_whole() -> None:
+def test_nano_is_small_despite_its_full_vocabulary() -> None:
     assert 7e6 < parameters(PRESETS["nano"])["total"] < 10e6
 
 

@@ -26,7 +26,7 @@ def test_the_interval_is_that_of_the_normal_where_questions_are_independent() ->
     assert high == pytest.approx(values.mean() + half, abs=0.003)
 
 
-def test_questions_on_one_image_that_agree_count_as_one() -> None:
+def test_agreeing_questions_about_one_image_count_as_one() -> None:
     images = (np.random.default_rng(1).random(200) < 0.5).astype(float)
     values, clusters = np.repeat(images, 10), np.repeat(np.arange(200), 10)
     drawn_whole, drawn_alone = interval(values, clusters), interval(values)
@@ -52,14 +52,14 @@ def test_one_medium_has_no_interval() -> None:
     assert interval(np.array([1.0, 0.0, 1.0]), np.zeros(3, np.int64)) is None
 
 
-def test_sign_flips_are_all_tried_where_they_are_few() -> None:
+def test_all_sign_flips_are_enumerated_if_there_are_few() -> None:
     apart = np.array([0.4, -0.1, 0.3, 0.2, 0.0])
     flipped = [abs(np.dot(s, apart)) for s in product((-1, 1), repeat=5)]
     wanted = np.mean([f >= abs(apart.sum()) - 1e-12 for f in flipped])
     assert sign_flip_p(apart) == pytest.approx(wanted)
 
 
-def test_sign_flips_drawn_agree_with_the_normal_and_with_scipy() -> None:
+def test_sampled_sign_flips_agree_with_scipy() -> None:
     apart = np.random.default_rng(3).normal(0.1, 1, 400)
     wanted = stats.permutation_test(
         (apart,), np.mean, permutation_type="samples", n_resamples=9999, rng=0

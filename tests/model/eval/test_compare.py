@@ -25,7 +25,7 @@ def _table(scores: Sequence[float | None], **changes: list[object]) -> pa.Table:
     return pa.table(columns | changes)
 
 
-def test_a_comparison_counts_who_is_right_where() -> None:
+def test_a_comparison_counts_which_model_is_right() -> None:
     first, second = _table([1, 1, 1, 0, 0, 0, 1, 1]), _table([1, 0, 0, 1, 0, 0, 0, 1])
     order = np.random.default_rng(0).permutation(8)
     found = compare(first, second.take(order), "exact_match")

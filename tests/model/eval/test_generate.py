@@ -72,7 +72,7 @@ def test_exact_match_is_the_same_through_transformers_alone(place: Workspace) ->
     assert len(answered) > 5
 
 
-def test_generate_answers_what_evaluate_wrote_down(
+def test_generate_gives_the_answers_that_evaluate_stored(
     place: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate_corpus(open_checkpoint("a", place), place, "toy", max_new_tokens=LONGEST)
@@ -92,7 +92,7 @@ def test_generate_answers_what_evaluate_wrote_down(
     assert asked == 5
 
 
-def test_a_clip_that_hides_its_first_frames_is_asked_about(
+def test_a_clip_that_hides_its_first_frames_can_be_asked_about(
     place: Workspace, tmp_path: Path
 ) -> None:
     data = spliced(place.read_bytes("raw/toy/clip.mp4"), 0.5)
@@ -130,7 +130,7 @@ def test_answers_do_not_depend_on_how_they_are_batched(place: Workspace) -> None
         tiles=st.integers(1, 60),
     ),
 )
-def test_no_batch_is_beyond_its_bounds_unless_one_prompt_is(
+def test_no_batch_exceeds_its_bounds_unless_one_prompt_does(
     sizes: list[tuple[int, int]], most: Batching
 ) -> None:
     tokens, tiles = [t for t, _ in sizes], [n for _, n in sizes]

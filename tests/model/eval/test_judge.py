@@ -130,7 +130,7 @@ def test_the_protocol_is_spoken_and_the_key_comes_from_the_environment(
     assert "k-123" not in repr(vars(judge))
 
 
-def test_what_fails_for_a_while_is_asked_again(server: Server) -> None:
+def test_a_request_that_fails_for_a_while_is_sent_again(server: Server) -> None:
     troubles: list[Reply] = [
         (500, "down", 0), (429, "slow down", 0), (200, "I cannot say.", 0),
         (200, "raw:<html>", 0), (200, 'raw:{"choices": []}', 0), (200, "Answer: red", 0),
@@ -151,7 +151,7 @@ def test_what_fails_for_a_while_is_asked_again(server: Server) -> None:
         ((200, "As a language model I…", 0.0), "no answer line"),
     ],
 )
-def test_what_fails_for_good_has_no_answer_and_says_why(
+def test_a_request_that_always_fails_has_no_answer_and_says_why(
     server: Server, reply: Reply, error: str
 ) -> None:
     server.script = lambda prompt, nth: reply
@@ -185,7 +185,9 @@ def test_a_refused_key_ends_it_and_a_refused_question_does_not(server: Server) -
     assert max(server.asked.values()) == 1
 
 
-def test_an_endpoint_that_is_not_there_or_serves_several_is_an_error(server: Server) -> None:
+def test_an_endpoint_that_is_unreachable_or_serves_several_models_is_an_error(
+    server: Server,
+) -> None:
     server.models = ["a", "b"]
     with pytest.raises(UsageError, match="serves a, b; name one with --judge-model"):
         open_judge(server.url)
@@ -234,7 +236,7 @@ def answers_table(rows: list[tuple[str, str, str]]) -> pa.Table:
     return scored(table, ("auto", "exact_match"))
 
 
-def test_verdicts_stand_beside_the_scores_and_failures_are_left_out(
+def test_verdicts_are_stored_with_the_scores_and_failures_are_excluded(
     server: Server, tmp_path: Path
 ) -> None:
     def script(prompt: str, nth: int) -> Reply:
@@ -271,7 +273,7 @@ def test_verdicts_stand_beside_the_scores_and_failures_are_left_out(
     assert len(server.asked) == 1  # only what had failed
 
 
-def test_verdicts_already_given_outlive_a_judge_that_refuses(
+def test_verdicts_already_given_are_kept_when_the_judge_refuses(
     server: Server, tmp_path: Path
 ) -> None:
     """As where the money for it ends midway, or with Ctrl-C."""

@@ -33,7 +33,7 @@ LISTED = "What is it?\nA. a cat\nB. two dogs\nC. 3\nAnswer with the letter."
         ("nan", "NaN", 1), ("inf", "100", 0), ("1e2", "100", 1), ("about 100", "100", 0),
     ],
 )  # fmt: skip
-def test_relaxed_takes_five_percent_of_a_number_and_words_as_they_are(
+def test_relaxed_accuracy_accepts_five_percent_of_a_number_and_equal_text(
     answer: str, expected: str, score: float
 ) -> None:
     assert relaxed_accuracy(answer, expected) == score
@@ -115,14 +115,14 @@ def test_an_option_is_read_from_its_letter_or_its_words(answer: str, named: str 
     assert chosen(answer, options(LISTED)) == named
 
 
-def test_a_letter_among_an_options_words_is_no_second_choice() -> None:
+def test_a_letter_among_the_words_of_an_option_is_not_a_second_choice() -> None:
     listed = options("Which?\nA. vitamin B\nB. vitamin C\nC. both A and B")
     assert [chosen(a, listed) for a in ("A. vitamin B", "C. both A and B", "A or B")] == [
         "A", "C", None,
     ]  # fmt: skip
 
 
-def test_letter_scores_what_is_named_however_it_is_written() -> None:
+def test_multiple_choice_scores_the_named_option_however_it_is_written() -> None:
     assert multiple_choice("(b)", "two dogs", LISTED) == 1
     assert multiple_choice("a cat", "B", LISTED) == 0
     assert multiple_choice("nothing of it", "B", LISTED) == 0
@@ -172,7 +172,7 @@ def test_auto_takes_the_metric_that_fits() -> None:
     assert fitting("vqa", LISTED, "a horse") == "exact_match"  # no option is expected
 
 
-def test_several_metrics_are_named_with_commas_and_exact_match_is_always_there() -> None:
+def test_several_metrics_are_separated_by_commas_and_exact_match_is_always_computed() -> None:
     assert metric_names("auto, anls") == ("auto", "anls", "exact_match")
     assert metric_names("exact_match") == ("exact_match",)
     with pytest.raises(UsageError, match="did you mean 'anls'"):

@@ -161,7 +161,7 @@ def test_every_number_follows_from_the_written_predictions(place: Workspace) -> 
     assert table["score"].to_list() == table["auto"].to_list()
 
 
-def test_another_metric_scores_the_answers_that_are_there(place: Workspace) -> None:
+def test_another_metric_scores_the_stored_answers(place: Workspace) -> None:
     opened = open_checkpoint("a", place)
     before = evaluate_corpus(opened, place, "toy", max_new_tokens=LONGEST)
     opened = replace(opened, model=None)  # it cannot answer any more
@@ -171,7 +171,7 @@ def test_another_metric_scores_the_answers_that_are_there(place: Workspace) -> N
     assert json.loads(Path(opened.results.at("toy.json")).read_text()) == after
 
 
-def test_a_table_that_another_evaluation_left_is_not_taken_for_this_ones(place: Workspace) -> None:
+def test_a_table_of_another_evaluation_is_not_used(place: Workspace) -> None:
     opened = open_checkpoint("b", place)
     whole = evaluate_corpus(opened, place, "toy", max_new_tokens=LONGEST)
     told = opened.results.read_bytes("toy.json")

@@ -83,7 +83,7 @@ def checkpoint(curated: Workspace) -> str:
     return "toy-run"
 
 
-def test_held_out_questions_are_scored_beside_the_baseline(
+def test_held_out_questions_are_scored_with_their_baseline(
     curated: Workspace, checkpoint: str
 ) -> None:
     opened = open_checkpoint(checkpoint, curated)
@@ -97,7 +97,7 @@ def test_held_out_questions_are_scored_beside_the_baseline(
     assert [r["expected"] for r in table] == ["red", "blue", "yes"]
 
 
-def test_an_evaluation_that_is_there_is_not_repeated(curated: Workspace, checkpoint: str) -> None:
+def test_a_stored_evaluation_is_not_repeated(curated: Workspace, checkpoint: str) -> None:
     opened = open_checkpoint(checkpoint, curated)
     first = evaluate_corpus(opened, curated, "toy")
     opened = replace(opened, model=None)  # it cannot answer any more

@@ -75,7 +75,7 @@ def test_flash_attention_by_document_equals_fp32_on_the_cpu(
         assert off(found, wanted) < 1e-2
 
 
-def test_documents_do_not_see_each_other(documents: list[Document]) -> None:
+def test_documents_do_not_attend_to_each_other(documents: list[Document]) -> None:
     model = nano("cuda")
     PackedModel(model)
     changed = [dict(documents[0]), *documents[1:]]
@@ -188,7 +188,7 @@ def trained(run: Path, *, die_at: int = 0) -> int:
     return subprocess.run(command, env=env, check=False).returncode
 
 
-def test_a_killed_run_goes_on_and_opens_in_transformers(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_and_opens_in_transformers(tmp_path: Path) -> None:
     assert trained(tmp_path / "whole") == 0
     assert trained(tmp_path / "cut", die_at=3) == -signal.SIGKILL
     assert trained(tmp_path / "cut") == 0
@@ -214,7 +214,7 @@ def one_rank(tmp_path: Path) -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def test_weights_shared_out_over_nccl_have_the_gradients_of_whole_ones(
+def test_weights_sharded_over_nccl_have_the_gradients_of_unsharded_ones(
     documents: list[Document], one_rank: None
 ) -> None:
     results = []
@@ -233,7 +233,7 @@ def test_weights_shared_out_over_nccl_have_the_gradients_of_whole_ones(
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own
-def test_ray_train_puts_a_worker_on_a_gpu_and_starts_it_again(
+def test_ray_train_puts_a_worker_on_a_gpu_and_restarts_it(
     workspace: Workspace, ray_here: None, tmp_path: Path
 ) -> None:
     marker, seen = tmp_path / "killed", tmp_path / "seen"

@@ -7,7 +7,7 @@ from smolmix.model.train.recipe import Guards
 NAN = float("nan")
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_says_what_to_do() -> None:
+def test_a_loss_that_is_not_a_number_stops_the_run_and_says_what_to_do() -> None:
     with pytest.raises(DataError, match=r"step 7: .*guards\.nan: skip"):
         Guard(Guards()).allows(7, NAN, 1.0)
 
@@ -22,7 +22,7 @@ def test_skipped_steps_are_counted_until_patience_ends() -> None:
         guard.allows(4, NAN, 1.0)
 
 
-def test_a_spike_is_judged_by_the_running_median_and_survives_a_resume() -> None:
+def test_a_spike_is_measured_by_the_running_median_which_survives_a_resume() -> None:
     guards = Guards(spike="skip", spike_factor=5, window=4)
     guard = Guard(guards)
     assert all(guard.allows(s, 1.0, 1.0 + s / 10) for s in range(4))
@@ -33,7 +33,7 @@ def test_a_spike_is_judged_by_the_running_median_and_survives_a_resume() -> None
         assert one.allows(6, 1.0, 2.0)
 
 
-def test_after_steps_that_trained_nothing_there_is_no_spike_to_speak_of() -> None:
+def test_after_steps_without_gradients_nothing_is_a_spike() -> None:
     guard = Guard(Guards(spike="stop", window=2))
     assert [guard.allows(step, 0.0, 0.0) for step in (1, 2)] == [True, True]
     assert guard.allows(3, 2.0, 1.0)

@@ -81,7 +81,7 @@ def taken(notes: Path, size: int, steps: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
-def test_a_killed_run_goes_on_under_another_number_of_ranks(
+def test_a_killed_run_resumes_under_another_number_of_ranks(
     filled: Workspace, undisturbed: list[Any], tmp_path: Path, before: int, after: int
 ) -> None:
     one = recipe(f"from-{before}-to-{after}")
@@ -105,7 +105,7 @@ def same_weights(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
-def test_a_killed_run_goes_on_with_its_weights_shared_out_or_whole(
+def test_a_killed_run_resumes_with_weights_sharded_or_not(
     filled: Workspace, undisturbed: list[Any], tmp_path: Path, before: int, after: int
 ) -> None:
     """One rank alone holds the whole model: checkpoints are gathered and scattered."""
@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_with_its_weights_shared_out_or_whole(
     same_weights(weights(filled, one), weights(filled, recipe("undisturbed")))
 
 
-def test_a_tower_frozen_in_one_stage_and_trained_in_the_next_can_be_shared_out(
+def test_a_tower_frozen_in_one_stage_and_trained_in_the_next_can_be_sharded(
     filled: Workspace, tmp_path: Path
 ) -> None:
     stage = recipe("x").stages[0].model_dump() | {"steps": 2}
@@ -130,7 +130,7 @@ def test_a_tower_frozen_in_one_stage_and_trained_in_the_next_can_be_shared_out(
     same_weights(*(weights(filled, one) for one in made))
 
 
-def test_every_weight_is_shared_out_and_the_loss_stays(tmp_path: Path) -> None:
+def test_every_weight_is_sharded_and_the_loss_stays(tmp_path: Path) -> None:
     model = build(ModelSpec(preset="tiny"))
     documents = documents_of_every_modality()
     sequences = [pack(packed(documents)), pack(packed(documents[1:2]))]  # the second has no tiles
@@ -150,7 +150,7 @@ def test_every_weight_is_shared_out_and_the_loss_stays(tmp_path: Path) -> None:
         dist.destroy_process_group()
 
 
-def test_muon_cannot_be_shared_out() -> None:
+def test_muon_cannot_be_sharded() -> None:
     stage = recipe("x").stages[0].model_dump() | {"optimizer": "muon"}
     with pytest.raises(ValidationError, match="muon needs complete matrices"):
         recipe("x", sharding="fsdp", stages=[stage])

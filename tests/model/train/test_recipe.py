@@ -20,7 +20,7 @@ stages:
 """
 
 
-def test_every_recipe_that_comes_with_smolmix_is_valid_and_sourced() -> None:
+def test_every_shipped_recipe_is_valid_and_has_sources() -> None:
     seen = 0
     for path in sorted(RECIPES.glob("*.yaml")):
         recipe = load_recipe(path)
@@ -40,7 +40,7 @@ def test_the_mixtures_of_a_shipped_recipe_ship_too(path: Path) -> None:
         assert read_spec(stage.mixture).spec.name == stage.mixture
 
 
-def test_the_vision_stages_have_the_batch_of_the_release() -> None:
+def test_vision_stages_have_the_batch_of_the_release() -> None:
     for size in ("256m", "500m", "2.2b"):
         vision = load_recipe(f"paper-{size}").stages[1]
         assert vision.sequences_per_step is not None
@@ -73,7 +73,7 @@ def test_a_wrong_recipe_is_refused_with_the_key_and_what_is_allowed(
     assert str(path) in str(caught.value)
 
 
-def test_a_missing_recipe_names_those_there_are() -> None:
+def test_a_missing_recipe_is_answered_with_the_shipped_ones() -> None:
     with pytest.raises(UsageError, match="did you mean 'demo'"):
         load_recipe("demoo")
 

@@ -63,7 +63,7 @@ def test_two_runs_write_the_same_metrics_and_weights(tmp_path: Path) -> None:
     assert checkpoint.read_record(done[0].folder)["mixtures"] == ["none"]
 
 
-def test_a_run_that_was_whole_is_not_trained_again(tmp_path: Path) -> None:
+def test_a_complete_run_is_not_trained_again(tmp_path: Path) -> None:
     first = train(recipe(), tmp_path, memory, tensorboard=False)
     again = train(recipe(), tmp_path, memory, tensorboard=False)
     assert not first.already_complete
@@ -131,7 +131,7 @@ KILLED = """
 
 
 @pytest.mark.parametrize(("stage", "step"), [("one", 4), ("two", 1)])
-def test_killed_and_resumed_is_bit_for_bit_the_undisturbed_run(
+def test_a_killed_and_resumed_run_equals_the_undisturbed_one_bit_for_bit(
     tmp_path: Path, stage: str, step: int
 ) -> None:
     train(recipe(), tmp_path / "whole", memory, tensorboard=False)
@@ -231,6 +231,6 @@ def test_a_step_of_several_sequences_weighs_tokens_as_one_sequence_would(tmp_pat
         assert results[0][key] == pytest.approx(results[1][key], rel=1e-5), key
 
 
-def test_a_mixture_that_is_not_tokenized_is_named(workspace: Workspace) -> None:
+def test_a_mixture_that_is_not_tokenized_is_reported(workspace: Workspace) -> None:
     with pytest.raises(IncompleteError, match="smolmix tokenize"):
         open_stages(workspace, recipe())(recipe().stages[0], ProcessGroup())
