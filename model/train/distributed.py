@@ -82,7 +82,7 @@ def train_on_ray(
     if batches:
         raise UsageError(
             f"recipe {recipe.name}: {batches[0]} sequences a step cannot be shared by {workers} "
-            "workers; use a number of workers that divides it"
+            "processes; use a number that divides it"
         )
     url = workspace.url
     ray_pool.start(workers + 1, ray_address)
@@ -93,8 +93,8 @@ def train_on_ray(
     gpus = available > 0
     if gpus and workers > available:  # Ray would wait for them for ever
         raise UsageError(
-            f"recipe {recipe.name}: {workers} workers need a GPU each, the cluster has "
-            f"{available:g}; use at most {available:g} workers"
+            f"recipe {recipe.name}: {workers} processes need a GPU each, the cluster has "
+            f"{available:g}; use at most {available:g}"
         )
 
     def from_workspace(recipe: Recipe) -> OpenData:

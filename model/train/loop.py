@@ -106,7 +106,7 @@ class StageLoop:
         if stage.global_batch % group.size:
             raise UsageError(
                 f"stage {stage.name}: {stage.global_batch} sequences a step cannot be shared by "
-                f"{group.size} workers; use a number of workers that divides it"
+                f"{group.size} processes; use a number that divides it"
             )
         optimizer.freeze(model, stage.learning_rate)
         if stage.gradient_checkpointing:

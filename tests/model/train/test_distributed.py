@@ -87,7 +87,7 @@ def test_more_workers_than_the_cluster_has_gpus_are_refused(workspace: Workspace
     ray.shutdown()
     ray.init(num_cpus=3, num_gpus=1, include_dashboard=False, log_to_driver=False)
     try:
-        with pytest.raises(UsageError, match="2 workers ask for a GPU each, the cluster has 1"):
+        with pytest.raises(UsageError, match="2 processes need a GPU each, the cluster has 1"):
             train_on_ray(recipe("two"), workspace, workers=2)
     finally:
         ray.shutdown()
