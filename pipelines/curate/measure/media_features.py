@@ -11,7 +11,7 @@ import pyarrow as pa
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from smolmix.sample import Media, MediaRef
+from smolmix.sample import MediaRef
 from smolmix.schema import MEDIA_REF
 from smolmix.storage import Folder
 from smolmix.workspace import part_files
@@ -39,10 +39,6 @@ class MediaFeatures(Struct, frozen=True, kw_only=True, gc=False):
     hashes: tuple[int, ...] = ()  # image: crops, then mirrored; video: each frame, then mirrored
     thumbnails: bytes = b""  # image: one; video: one per sampled frame
     error: str = ""
-
-    def medium(self) -> Media:
-        """Return enough of the medium to read its bytes again."""
-        return Media(kind=self.kind, refs=self.refs, digest=self.digest)  # type: ignore[arg-type]
 
 
 SCHEMA = pa.schema(

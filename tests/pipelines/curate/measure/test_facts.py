@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.pictures import encoded
 
 from smolmix.pipelines.curate.measure.images import read_image, to_rgb
 from smolmix.pipelines.curate.measure.videos import PROBES, probes, read_video
@@ -17,12 +18,6 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (90, 60)) -> Image.Image:
     rng = np.random.default_rng(3)
     small = Image.fromarray(rng.integers(0, 255, (6, 9, 3), dtype=np.uint8))
     return small.resize(size, Image.Resampling.BICUBIC).convert(mode)
-
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 @pytest.mark.parametrize(

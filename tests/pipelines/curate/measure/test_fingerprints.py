@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from scipy.fft import dctn
+from tests.support.pictures import blots
 
 from smolmix.pipelines.curate.measure import fingerprints
-
-
-def blots(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8))
-    return small.resize(size, Image.Resampling.BICUBIC)
 
 
 def reference(image: Image.Image, box: tuple[float, ...] = (0, 0, 1, 1)) -> int:

@@ -16,7 +16,7 @@ def hashed(*turns: tuple[str, object]) -> str:
     return text_hash(turns_of(*turns))  # type: ignore[arg-type]
 
 
-def test_punctuation_at_the_edge_of_words_vanishes_and_inside_it_stays() -> None:
+def test_punctuation_at_the_edge_of_words_is_removed_and_inside_it_is_kept() -> None:
     assert words("Hello,  “world” — (yes)!") == ["Hello", "world", "yes"]
     assert words("x = -3.5") != words("x = 3.5")
     assert words("3.5") != words("35")
@@ -63,5 +63,5 @@ def test_the_hash_depends_on_roles_words_and_places_of_media() -> None:
         ("这张图片里有什么东西", "zh"),
     ],
 )
-def test_the_language_is_told_only_where_letters_suffice(text: str, code: str) -> None:
+def test_the_language_is_known_only_with_enough_letters(text: str, code: str) -> None:
     assert language(text) == code

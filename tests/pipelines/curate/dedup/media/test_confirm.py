@@ -1,12 +1,10 @@
 """From features to confirmed pairs: candidates are all close hashes, and pixels confirm copies."""
 
-import io
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
-from PIL import Image
+from tests.support.pictures import blots, encoded
 
 from smolmix.engine.stage import RunOptions
 from smolmix.pipelines.curate.dedup.clusters import Clusters
@@ -20,22 +18,16 @@ from smolmix.workspace import Workspace, part_files
 DEDUP = Dedup(images=ImageDedup(crops=False, flips=False))
 
 
-def blots(seed: int, kind: str, **options: Any) -> bytes:
-    rng = np.random.default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8))
-    stream = io.BytesIO()
-    small.resize((320, 240), Image.Resampling.BICUBIC).save(stream, kind, **options)
-    return stream.getvalue()
-
-
 def test_candidates_are_all_close_hashes_and_copies_are_confirmed(
     planted: Callable[..., Any], curated: Callable[..., Any], workspace: Workspace
 ) -> None:
     corpus = planted()
     for seed in range(12):
-        corpus.ask(f"png{seed}", corpus.file(f"{seed}.png", blots(seed, "PNG")))
+        corpus.ask(f"png{seed}", corpus.file(f"{seed}.png", encoded(blots(seed))))
         if seed % 3 == 0:
-            corpus.ask(f"jpg{seed}", corpus.file(f"{seed}.jpg", blots(seed, "JPEG", quality=50)))
+            corpus.ask(
+                f"jpg{seed}", corpus.file(f"{seed}.jpg", encoded(blots(seed), "JPEG", quality=50))
+            )
     curated(corpus.write(files=2), policy="none")
     steps = Steps(workspace=workspace, options=RunOptions(quiet=True))
     media = MediaTables(urls=(workspace.measured("planted").url,))
@@ -73,7 +65,7 @@ def test_a_single_picture_needs_no_comparison(
     planted: Callable[..., Any], curated: Callable[..., Any], workspace: Workspace
 ) -> None:
     corpus = planted()
-    corpus.ask("one", corpus.file("one.png", blots(1, "PNG")))
+    corpus.ask("one", corpus.file("one.png", encoded(blots(1))))
     curated(corpus.write(), policy="none")
     steps = Steps(workspace=workspace, options=RunOptions(quiet=True))
     media = MediaTables(urls=(workspace.measured("planted").url,))

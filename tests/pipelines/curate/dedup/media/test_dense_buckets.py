@@ -10,18 +10,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
+from tests.support.pictures import encoded
 
 from smolmix.pipelines.curate.dedup.media import hamming, nearest, pixels
 from smolmix.pipelines.curate.dedup.media.hash_search import Column, Search, Table
 
 Make = Callable[..., Any]
 Curate = Callable[..., Any]
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def pattern(seed: int) -> Image.Image:

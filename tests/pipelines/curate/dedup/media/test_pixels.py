@@ -6,17 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from tests.support.pictures import encoded, photo
 
 from smolmix.pipelines.curate.dedup.media import pixels
-
-
-def photo(seed: int, size: tuple[int, int] = (480, 360)) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    layers = []
-    for edge, weight in ((4, 0.5), (12, 0.3), (48, 0.2)):
-        noise = (rng.random((edge, edge, 3)) * 255).astype(np.uint8)
-        layers.append(np.asarray(Image.fromarray(noise).resize(size, 3), np.float32) * weight)
-    return Image.fromarray(np.sum(layers, axis=0).astype(np.uint8))
 
 
 def form(value: str) -> Image.Image:
@@ -30,9 +22,7 @@ def form(value: str) -> Image.Image:
 
 
 def jpeg(image: Image.Image, quality: int) -> Image.Image:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=quality)
-    return Image.open(stream).convert("RGB")
+    return Image.open(io.BytesIO(encoded(image, "JPEG", quality=quality))).convert("RGB")
 
 
 COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
