@@ -161,7 +161,7 @@ def test_samples_do_not_depend_on_the_process_that_reads_them(
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=300,
             env={**os.environ, "PYTHONHASHSEED": str(worker)},
         ).stdout
     here = [str(s) for s in Outcome(source, workspace).samples]
