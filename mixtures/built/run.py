@@ -14,11 +14,11 @@ from smolmix.mixtures.candidates.previous_selection import previous_selection
 from smolmix.mixtures.candidates.strata import QUANTITIES, Ints
 from smolmix.mixtures.selection.lock import (
     FORMAT,
-    LOCK_FILE,
     CorpusLock,
     Lock,
     StratumLock,
     corpus_lock,
+    write_lock,
 )
 from smolmix.mixtures.selection.reader import SELECTION_SCHEMA, write_selection
 from smolmix.mixtures.solve.solve import Mix, arrange, solve_spec
@@ -173,7 +173,7 @@ def build(
     digest = write_selection(folder, _tables(solved, stratum, within), spec.seed)
     lock = _lock(reading, workspace, solved, digest, len(stratum), missing)
     lock = replace(lock, not_fetched=_not_fetched(solved, stratum, within))
-    folder.write_json(LOCK_FILE, lock.to_json())
+    write_lock(folder, lock)
     return lock
 
 

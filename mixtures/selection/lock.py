@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from smolmix.errors import DataError
-from smolmix.storage import Folder
+from smolmix.storage import Folder, digest_json
 from smolmix.workspace import Workspace, stage_record
 
 LOCK_FILE = "lock.json"
@@ -105,6 +105,20 @@ def read_lock(folder: Folder, name: str = LOCK_FILE) -> Lock:
         DataError: the file is missing or cannot be read.
     """
     return Lock.from_json(folder.read_json(name), folder.at(name))
+
+
+def write_lock(folder: Folder, lock: Lock) -> None:
+    """Write the lock to a mixture's folder."""
+    folder.write_json(LOCK_FILE, lock.to_json())
+
+
+def lock_digest(folder: Folder) -> str:
+    """Return the digest of the lock in a mixture's folder.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
+    return digest_json(folder.read_json(LOCK_FILE))
 
 
 def corpus_lock(workspace: Workspace, corpus: str, profile: str) -> CorpusLock:

@@ -16,13 +16,13 @@ from smolmix import curated
 from smolmix.engine.lock import locked
 from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.errors import DataError
-from smolmix.mixtures.selection.lock import LOCK_FILE
+from smolmix.mixtures.selection.lock import lock_digest
 from smolmix.mixtures.selection.reader import current_selection
 from smolmix.pipelines.pretokenize.ids import ensure_ids, ids_index
 from smolmix.pipelines.pretokenize.tiles import ensure_tiles, failed_media, tiles_index
 from smolmix.profiles import Profile
 from smolmix.sample import MODALITIES, Dropped
-from smolmix.storage import Folder, digest_json
+from smolmix.storage import Folder
 from smolmix.tokenize.chat import tokenizer
 from smolmix.tokenize.shards.packing import Packing, SequenceBudget, pack, pack_evenly
 from smolmix.tokenize.shards.packing_plan import (
@@ -131,7 +131,7 @@ def _plan(
     record = PackingRecord(
         version=PLAN_VERSION,
         mixture=mixture,
-        lock_digest=digest_json(workspace.mixture(mixture).read_json(LOCK_FILE)),
+        lock_digest=lock_digest(workspace.mixture(mixture)),
         vocabulary=cached.vocabulary,
         pixel=asdict(profile.pixel),
         chat=asdict(profile.chat),

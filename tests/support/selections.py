@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from smolmix.mixtures.selection.lock import FORMAT, LOCK_FILE, CorpusLock, Lock, read_lock
+from smolmix.mixtures.selection.lock import FORMAT, CorpusLock, Lock, read_lock, write_lock
 from smolmix.mixtures.selection.reader import SELECTION_SCHEMA, write_selection
 from smolmix.storage import Folder
 
@@ -44,7 +44,7 @@ def put_mixture(
         solution=(), achieved={}, licences={}, samples=table.num_rows,
         selection=write_selection(folder, [table], seed),
     )  # fmt: skip
-    folder.write_json(LOCK_FILE, lock.to_json())
+    write_lock(folder, lock)
     return lock
 
 
@@ -53,4 +53,4 @@ def replace_selection(folder: Folder, table: pa.Table) -> None:
     lock = read_lock(folder)
     digest = write_selection(folder, [table.cast(SELECTION_SCHEMA)], lock.seed)
     changed = replace(lock, selection=digest, samples=table.num_rows)
-    folder.write_json(LOCK_FILE, changed.to_json())
+    write_lock(folder, changed)
