@@ -23,15 +23,15 @@ def _call(*words: str) -> Any:
 
 def test_tokenize_verify_and_export(filled: Workspace, tmp_path: Path) -> None:
     here = ("--workspace", filled.path)
-    asked = ("tokenize", "m", "--sequence-length", "512", "--workers", "0", *here)
-    made = _call(*asked, "--json")
+    command = ("tokenize", "m", "--sequence-length", "512", "--workers", "0", *here)
+    made = _call(*command, "--json")
     assert made["documents"] == 72
     assert made["new_samples"] == 69
     assert made["dropped"] == {}
-    assert "new: 0 samples, 0 images and clips" in _call(*asked)
+    assert "newly tokenized: 0 samples, 0 images and clips" in _call(*command)
     checked = _call("verify", made["folder"], "--sample", "1", "--json", *here)
     assert checked["samples_tokenized_again"] >= 69
-    assert "right" in _call("verify", "curated/seen", *here)
+    assert ": no errors" in _call("verify", "curated/seen", *here)
     below = Path(made["folder"]).relative_to(filled.path)
     out = _call("export", str(below), "--to", "webdataset", "-o", str(tmp_path), "--json", *here)
     assert out["sequences"] == made["sequences"]
@@ -40,18 +40,18 @@ def test_tokenize_verify_and_export(filled: Workspace, tmp_path: Path) -> None:
     shard.write_bytes(shard.read_bytes()[:-1] + b"?")
     with pytest.raises(IntegrityError, match=shard.name):
         _call("verify", made["folder"], *here)
-    assert _call(*asked, "--json")["digest"] == made["digest"]
+    assert _call(*command, "--json")["digest"] == made["digest"]
 
 
-def test_the_profile_is_the_specs_unless_another_is_insisted_on(filled: Workspace) -> None:
-    said = {
+def test_the_profile_is_that_of_the_spec_unless_overridden(filled: Workspace) -> None:
+    chosen = {
         "preset": "nano", "style": "inference",
         "pixel": {"split": False, "exif": "apply"}, "chat": {"loss": "full"},
     }  # fmt: skip
     folder = filled.mixture("m")
     lock = folder.read_json("lock.json")
-    folder.write_json("lock.json", {**lock, "spec": {"profile": said}})
-    asked = (
+    folder.write_json("lock.json", {**lock, "spec": {"profile": chosen}})
+    command = (
         "tokenize",
         "m",
         "--sequence-length",
@@ -63,21 +63,21 @@ def test_the_profile_is_the_specs_unless_another_is_insisted_on(filled: Workspac
     )
 
     def made(*words: str) -> Profile:
-        below = Path(_call(*asked, *words, "--json")["folder"]).relative_to(filled.path)
+        below = Path(_call(*command, *words, "--json")["folder"]).relative_to(filled.path)
         return PackingRecord.read(filled.child(str(below))).profile
 
     found = made()
-    assert found == ProfileChoice.model_validate(said).profile()
+    assert found == ProfileChoice.model_validate(chosen).profile()
     assert found.pixel.exif == "apply"
     assert made("--profile", "nano", "--style", "inference") == found
     assert made("--codec", "png").pixel == replace(found.pixel, codec="png")
     for words in (("--style", "paper"), ("--profile", "256m"), ("--profile", "2.2b")):
         with pytest.raises(UsageError, match=r"was solved for the profile \(nano, inference, "):
-            _call(*asked, *words)
+            _call(*command, *words)
     assert made("--style", "paper", "--override").chat == replace(found.chat, style="paper")
     folder.write_json("lock.json", {**lock, "spec": {"profile": {"preset": "nano"}}})
-    with pytest.raises(UsageError, match=r"\(nano, released\); asked for is \(nano, inference\)"):
-        _call(*asked, "--style", "inference")
+    with pytest.raises(UsageError, match=r"\(nano, released\); \(nano, inference\) was requested"):
+        _call(*command, "--style", "inference")
     assert made().chat.style == "released"
 
 
