@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -275,6 +276,24 @@ def test_the_users_own_files_corpora_mixtures_and_runs_are_suggested(
     done = _smolmix(*call.split(), cwd=tmp_path)
     assert done.returncode in (1, 2)
     assert hint in done.stderr
+
+
+def test_quiet_prints_the_result_alone_and_verbose_every_step(tmp_path: Path) -> None:
+    row = '{"id": 1, "conversations": [{"from": "human", "value": "Hello?"}, '
+    (tmp_path / "rows.jsonl").write_text(row + '{"from": "gpt", "value": "Hello."}]}')
+    (tmp_path / "own.yaml").write_text(
+        "corpora: [{id: notes, path: ., format: llava, licence: MIT, modality: text}]"
+    )
+    corpora = smolmix.read_catalogue(tmp_path / "own.yaml")
+    smolmix.fetch_corpus(corpora["notes"], str(tmp_path / "workspace"))
+    lines = {}
+    for flag in ("--quiet", "--json", "--verbose"):  # --json: as much as is usual
+        shutil.rmtree(tmp_path / "workspace/curated", ignore_errors=True)
+        done = _smolmix("curate", "notes", "--workers", "0", flag, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "kept" in done.stdout
+        lines[flag] = len(done.stderr.splitlines())
+    assert lines["--quiet"] == 0 < lines["--json"] < lines["--verbose"]
 
 
 def test_training_on_what_is_not_tokenized_names_the_commands_that_are_missing(
