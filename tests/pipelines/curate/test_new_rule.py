@@ -1,6 +1,6 @@
 """The steps of curate/README.md for a filter of your own: one class, one line in a policy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,17 +20,26 @@ filters:
 """
 
 
-class TooManyExclamations(Rule):
-    """At most `max_share` of the characters of the answers are exclamation marks."""
+@pytest.fixture(autouse=True)
+def _a_rule_of_our_own() -> Iterator[None]:
+    """Define the rule for these tests; others must not find it among the rules of the package."""
 
-    name = "too-many-exclamations"
-    max_share: float
+    class TooManyExclamations(Rule):
+        """At most `max_share` of the characters of the answers are exclamation marks."""
 
-    def problem(self, measured: MeasuredSample) -> str | None:
-        """Return how many exclamation marks there are."""
-        text = "".join(t.text for t in measured.sample.turns if t.role == "assistant")
-        count = text.count("!")
-        return f"{count} of {len(text)} characters" if count > self.max_share * len(text) else None
+        name = "too-many-exclamations"
+        max_share: float
+
+        def problem(self, measured: MeasuredSample) -> str | None:
+            """Return how many exclamation marks there are."""
+            text = "".join(t.text for t in measured.sample.turns if t.role == "assistant")
+            count = text.count("!")
+            return (
+                f"{count} of {len(text)} characters" if count > self.max_share * len(text) else None
+            )
+
+    yield
+    del RULES[TooManyExclamations.name]
 
 
 def test_a_new_rule_drops_what_it_finds_and_its_name_is_the_reason(
