@@ -24,7 +24,8 @@ import requests
 
 from smolmix.errors import UsageError
 from smolmix.http import Retry, TryAgainError, is_busy, retry_after
-from smolmix.model.eval.metrics import METRICS, chosen, options
+from smolmix.model.eval.choices import expected_option, options
+from smolmix.model.eval.metrics import METRICS
 from smolmix.model.eval.results import GROUPS, score_of
 from smolmix.storage import Folder, digest_json
 
@@ -241,7 +242,7 @@ def read_reply(reply: str, question: JudgeQuestion) -> Verdict:
         return Verdict(answer="", reply=reply)
     if not question.options:
         return Verdict(answer=found, reply=reply)
-    letter = chosen(found, dict(question.options))
+    letter = expected_option(found, dict(question.options))
     if letter is None:
         return Verdict(answer=None, reply=reply, error="no such option")
     return Verdict(answer=letter, reply=reply)

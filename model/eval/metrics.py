@@ -12,6 +12,7 @@ from types import MappingProxyType
 from rapidfuzz.distance import LCSseq, Levenshtein
 
 from smolmix.errors import UsageError, nearest
+from smolmix.model.eval.choices import choice_of, expected_option, options
 
 Metric = Callable[[str, str, str], float]  # answer, expected, question
 
@@ -72,66 +73,19 @@ def rouge_l(answer: str, expected: str, _question: str = "") -> float:
 
 
 def multiple_choice(answer: str, expected: str, question: str) -> float:
-    """Return 1 if the answer names the expected option, by its letter or by its words.
+    """Return 1 if the answer names the expected option, see `smolmix.model.eval.choices`.
 
-    If the question lists no options, the letters that both name are compared.
+    If the question lists no options, the letters that both name are compared. An answer that is
+    the expected one word for word is right.
 
     Source: VLMEvalKit's exact matching, what it does without a judge, arXiv 2407.11691 §3.2.
     """
     listed = options(question)
-    right = chosen(expected, listed)
-    if right is None:
+    right = expected_option(expected, listed)
+    if right is None or exact_match(answer, expected):
         return exact_match(answer, expected)
-    return float(chosen(answer, listed) == right)
-
-
-_LABEL = r"[(\[]?([A-Z])[.):\]]+[ \t]+"  # A.  A)  (A)  A:  [A]
-_LISTED = re.compile(rf"^[ \t]*{_LABEL}", re.MULTILINE)
-_INLINE = re.compile(rf"(?<!\S){_LABEL}")
-_NAMED = re.compile(
-    r"^(?:so |thus |therefore )?,?\s*(?:the )?(?:correct |right |best )?"
-    r"(?:answer|option|choice|final answer)(?: is| would be)?\s*[:=]?\s*(?:option )?",
-    re.IGNORECASE,
-)
-_LETTER = re.compile(r"^[*_(\[\s]*([A-Za-z])[*_)\]\s]*(?:[.:,)](?!\w)[*_]*\s*(.*))?$", re.DOTALL)
-
-_ALONE = re.compile(r"(?<![\w'])[A-Z](?![\w'])")  # a letter that may name an option
-
-
-def options(question: str) -> dict[str, str]:
-    """Return the options that a question lists, letter to words; empty unless they run A, B, …"""
-    for pattern in (_LISTED, _INLINE):
-        labels: list[re.Match[str]] = []
-        for match in pattern.finditer(question):
-            if match[1] == chr(ord("A") + len(labels)):
-                labels.append(match)
-        ends = [m.start() for m in labels[1:]] + [len(question)]
-        if len(labels) > 1:
-            return {
-                m[1]: question[m.end() : end].partition("\n")[0].strip(" \t,;")
-                for m, end in zip(labels, ends, strict=True)
-            }
-    return {}
-
-
-def chosen(answer: str, listed: Mapping[str, str]) -> str | None:
-    """Return the letter that an answer names, or None if it names none or several.
-
-    Reads "B", "b)", "(B)", "B.", "Answer: B", "The answer is (B).", "B. the words of B", and the
-    words of an option alone.
-    """
-    text = answer.strip()
-    words = [key for key, value in listed.items() if _bare(value) == _bare(text)]
-    if len(words) == 1:
-        return words[0]
-    text = _NAMED.sub("", text, count=1).strip()
-    match = _LETTER.match(text)
-    if match and (not listed or match[1].upper() in listed):
-        key, rest = match[1].upper(), match[2] or ""
-        others = set(_ALONE.findall(rest)) & listed.keys() - {key}
-        return key if not others or _bare(rest) == _bare(listed[key]) else None
-    named = [key for key, value in listed.items() if _bare(value) == _bare(text)]
-    return named[0] if len(named) == 1 else None
+    named = choice_of(answer, listed)
+    return float(named is not None and named.letter == right)
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -154,7 +108,7 @@ _BY_CATEGORY = {
 def fitting(category: str, question: str, expected: str) -> str:
     """Return the metric that `auto` takes, by the question's options, else by category."""
     listed = options(question)
-    if listed and chosen(expected, listed) is not None:
+    if listed and expected_option(expected, listed) is not None:
         return "multiple_choice"
     return _BY_CATEGORY.get(category, "exact_match")
 
@@ -177,10 +131,6 @@ def metric_names(requested: str) -> tuple[str, ...]:
 
 def _plain(text: str) -> str:
     return text.strip().casefold()
-
-
-def _bare(text: str) -> str:
-    return _plain(text).rstrip(".")
 
 
 def _number(text: str) -> float | None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smolmix.model.eval.bootstrap import Clusters, Scores, interval
+from smolmix.model.eval.choices import choice_of, options
 from smolmix.model.eval.metrics import AUTO, METRICS, fitting
 
 GROUPS = (
@@ -87,9 +88,17 @@ def scored(table: pa.Table, metrics: Sequence[str]) -> pa.Table:
 
     Returns:
         Columns `<metric>` and `baseline_<metric>` for each; and for the primary metric `metric`
-        (its name; with `auto`, that of the row), `score` and `baseline_score`.
+        (its name; with `auto`, that of the row), `score` and `baseline_score`. `choice` is the
+        option that the answer names and `choice_by` how it does, see `Choice`; both are null for
+        a question without options and for an answer that names none or several.
     """
     rows = table.to_pylist()
+    choices = [
+        choice_of(r["answer"], listed) if (listed := options(r["question"])) else None for r in rows
+    ]
+    named = pa.array([c and c.letter for c in choices], pa.string())
+    table = _with(table, "choice", named)
+    table = _with(table, "choice_by", pa.array([c and c.how for c in choices], pa.string()))
     for name in metrics:
         taken = [
             fitting(r["category"], r["question"], r["expected"]) if name == AUTO else name

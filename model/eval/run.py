@@ -40,7 +40,7 @@ from smolmix.tokenize.chat import tokenizer
 from smolmix.workspace import Workspace, stage_record
 
 MAX_NEW_TOKENS = 16
-VERSION = 3  # raise it when prompts, scores or groups change
+VERSION = 4  # raise it when prompts, scores or groups change
 
 _ANSWERS = "smolmix.answers"  # key of a table's metadata: identity of weights, questions, corpus
 

@@ -11,11 +11,9 @@ from smolmix.errors import UsageError
 from smolmix.model.eval.metrics import (
     METRICS,
     anls,
-    chosen,
     fitting,
     metric_names,
     multiple_choice,
-    options,
     relaxed_accuracy,
     rouge_l,
 )
@@ -98,51 +96,12 @@ def test_rouge_l_counts_the_longest_common_sequence_of_words() -> None:
     assert rouge_l("red ball", "a red ball there") == pytest.approx(2 * 2 / 6)
 
 
-@pytest.mark.parametrize(
-    ("answer", "named"),
-    [
-        ("A", "A"), ("(A)", "A"), ("A.", "A"), ("a)", "A"), ("[C]", "C"), ("Answer: A", "A"),
-        ("The answer is (B).", "B"), ("**B**", "B"), ("B. two dogs", "B"), ("two dogs", "B"),
-        ("Two dogs.", "B"), ("The correct answer is two dogs", "B"), ("3", "C"), ("a cat", "A"),
-        ("Option C", "C"), ("Answer: (C) 3", "C"), ("D", None), ("A dog", None),
-        ("B or C", None), ("A, B", None),
-        ("(A) or (B)", None), ("A. or C", None),
-        ("B, because there are two", "B"), ("A. a cat, not B", None),
-        ("I think so", None), ("", None),
-    ],
-)  # fmt: skip
-def test_an_option_is_read_from_its_letter_or_its_words(answer: str, named: str | None) -> None:
-    assert chosen(answer, options(LISTED)) == named
-
-
-def test_a_letter_among_the_words_of_an_option_is_not_a_second_choice() -> None:
-    listed = options("Which?\nA. vitamin B\nB. vitamin C\nC. both A and B")
-    assert [chosen(a, listed) for a in ("A. vitamin B", "C. both A and B", "A or B")] == [
-        "A", "C", None,
-    ]  # fmt: skip
-
-
 def test_multiple_choice_scores_the_named_option_however_it_is_written() -> None:
     assert multiple_choice("(b)", "two dogs", LISTED) == 1
     assert multiple_choice("a cat", "B", LISTED) == 0
     assert multiple_choice("nothing of it", "B", LISTED) == 0
     assert multiple_choice("B.", "Answer: B", "Which option is right?") == 1
     assert multiple_choice("red", "Red", "Which colour?") == 1
-
-
-@pytest.mark.parametrize(
-    ("question", "found"),
-    [
-        ("Which? (A) red (B) light, blue (C) x.y", {"A": "red", "B": "light, blue", "C": "x.y"}),
-        ("Pick: A) up B) down", {"A": "up", "B": "down"}),
-        ("A. one\nB. two\nC. three", {"A": "one", "B": "two", "C": "three"}),
-        ("Is A. Smith here?", {}),
-        ("B. two\nC. three", {}),
-        ("What is it?", {}),
-    ],
-)
-def test_options_are_those_that_run_from_a(question: str, found: dict[str, str]) -> None:
-    assert options(question) == found
 
 
 @given(WORDS, WORDS, st.sampled_from(["", LISTED]))
