@@ -11,6 +11,7 @@ from tests.support.small_workspace import put_curated, sample
 
 from smolmix import curated
 from smolmix.errors import DataError, IncompleteError
+from smolmix.pipelines.stats.folders import cache_numbers, stage_numbers
 from smolmix.sample import Sample
 from smolmix.storage import Folder
 from smolmix.workspace import Workspace
@@ -117,3 +118,16 @@ def test_what_was_dropped_is_scanned_with_its_reasons(tmp_path: Path) -> None:
     put_curated(workspace, "c", [sample(i, "c") for i in range(2)])
     assert curated.scan_dropped(workspace.curated("c")).collect().is_empty()
     assert curated.dropped_file("part-00000") == "part-00000.dropped.parquet"
+
+
+@pytest.mark.parametrize("name", ["a[b]", "w*", "q?", "{x,y}", "[!a]**", "ü #%20"])
+def test_a_path_is_never_taken_for_a_pattern(tmp_path: Path, name: str) -> None:
+    put_curated(Workspace(tmp_path / "wall"), "c", [sample(9, "c")])  # w* would match it
+    workspace = Workspace(tmp_path / name)
+    put_curated(workspace, "c", [sample(i, "c") for i in range(4)])
+    folder = workspace.curated("c")
+    assert curated.scan(folder, ["id"]).collect()["id"].to_list() == ["c/0", "c/1", "c/2", "c/3"]
+    assert curated.scan_dropped(folder).collect().is_empty()
+    assert stage_numbers(folder)["rows"]["parquet"] == 4
+    assert [row["folder"] for row in cache_numbers(workspace)] == ["curated/c"]
+    assert curated.scan(Workspace(tmp_path / "wall").curated("c"), ["id"]).collect().height == 1

@@ -97,3 +97,12 @@ def test_a_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     folder.remove_tree()
     folder.remove_tree()
     assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize("name", ["out*", "[out]", "ou?"])
+def test_a_folder_is_removed_by_its_name_and_not_by_a_pattern(folder: Folder, name: str) -> None:
+    for one in (folder, Folder(f"{folder.path.rpartition('/')[0]}/{name}", folder.fs)):
+        one.child("below").write_bytes("a.bin", b"a")
+    Folder(f"{folder.path.rpartition('/')[0]}/{name}", folder.fs).remove_tree()
+    assert folder.child("below").read_bytes("a.bin") == b"a"
+    assert not Folder(f"{folder.path.rpartition('/')[0]}/{name}", folder.fs).child("below").names()

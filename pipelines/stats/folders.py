@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from smolmix.curated import sources
+from smolmix.curated import scan_files, sources
 from smolmix.errors import DataError
 from smolmix.fetched import read_record
 from smolmix.model.train import run_record
@@ -50,7 +50,7 @@ def _rows(workspace: Workspace, path: str) -> int:
 
 
 def _numbers(folder: Folder, names: Sequence[str]) -> dict[str, Distribution]:
-    frame = pl.scan_parquet(sources(folder, names))
+    frame = scan_files(folder, names)
     columns = [n for n, t in frame.collect_schema().items() if t.is_numeric()]
     table = frame.select(columns).collect(engine="streaming")
     return {n: distribution(value_counts(table[n])) for n in columns}
@@ -104,8 +104,8 @@ def cache_numbers(folder: Folder) -> list[dict[str, Any]]:
     Raises:
         DataError: there is none.
     """
-    pattern = f"{folder.path}/**/{STAGE_FILE}"
-    folders = sorted(str(p).rsplit("/", 1)[0] for p in folder.fs.glob(pattern))
+    files = (str(p) for p in folder.fs.find(folder.path))  # no glob: a path may contain [, ] or *
+    folders = sorted(p.rsplit("/", 1)[0] for p in files if p.endswith(f"/{STAGE_FILE}"))
     if not folders:
         raise DataError(f"{folder.url}: holds no finished stage{folder.instead()}")
     rows = []

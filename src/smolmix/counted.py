@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.curated import sources
+from smolmix.curated import scan_files
 from smolmix.errors import DataError, StaleError, stale
 from smolmix.workspace import STAGE_FILE, Workspace, manifests, part_files, stage_record
 
@@ -105,4 +105,4 @@ def scan_counts(
     folder = workspace.counts(profile, corpus)
     files = part_files(folder)
     check_current(workspace, profile, corpus)
-    return pl.scan_parquet(sources(folder, files)).select(columns)
+    return scan_files(folder, files).select(columns)

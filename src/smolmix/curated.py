@@ -54,6 +54,11 @@ def sources(folder: Folder, names: Sequence[str]) -> list[Any]:
     return [io.BytesIO(folder.read_bytes(n)) for n in names]
 
 
+def scan_files(folder: Folder, names: Sequence[str]) -> pl.LazyFrame:
+    """Return the rows of Parquet files in order, to be collected lazily."""
+    return pl.scan_parquet(sources(folder, names), glob=False)  # a path may contain [, ] or *
+
+
 def _open(folder: Folder, part: str, dictionary: Collection[str] = ()) -> pq.ParquetFile:
     name = sample_file(part)
     if not folder.exists(name):
@@ -194,7 +199,7 @@ def _scan(
     folder: Folder, names: Sequence[str], schema: pa.Schema, columns: Sequence[str]
 ) -> pl.LazyFrame:
     if names:
-        return pl.scan_parquet(sources(folder, names)).select(columns)
+        return scan_files(folder, names).select(columns)
     empty = pl.from_arrow(schema.empty_table().select(list(columns)))
     assert isinstance(empty, pl.DataFrame)  # a table is never a Series
     return empty.lazy()

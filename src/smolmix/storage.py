@@ -160,8 +160,13 @@ class Folder:
 
     def remove_tree(self) -> None:
         """Delete the folder and all below it, if it exists."""
-        if self.fs.exists(self.path):
+        if not self.fs.exists(self.path):
+            return
+        if self.is_local or not set("*?[") & set(self.path):
             self.fs.rm(self.path, recursive=True)
+            return
+        for path in self.fs.find(self.path):  # `rm` would take the path for a pattern
+            self.fs.rm_file(path)
 
     def names(self, suffix: str = "") -> list[str]:
         """Return the sorted names of the files directly in this folder that end in `suffix`."""

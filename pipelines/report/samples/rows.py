@@ -62,7 +62,7 @@ class SampleRows:
         """Return columns of all rows with `at`, the row number over all parts."""
         if not self.names:
             return pl.LazyFrame(schema={"at": pl.UInt32, **dict.fromkeys(columns, pl.String)})
-        return pl.scan_parquet(self._sources).select(columns).with_row_index("at")
+        return pl.scan_parquet(self._sources, glob=False).select(columns).with_row_index("at")
 
     def find(self, ids: Sequence[str]) -> dict[str, int]:
         """Return the row number of each id that exists."""
