@@ -294,6 +294,8 @@ def parameter(param: Any) -> str | None:
     default = param.default
     if is_flag or default in (None, "", ()) or callable(default):
         shown = "required" if param.required else ""
+    elif isinstance(param.show_default, str):  # it depends on the machine
+        shown = param.show_default
     else:
         shown = f"`{default}`"
     about = " ".join((param.help or "").split()).replace("|", "\\|")

@@ -4,7 +4,6 @@ No turns or media are opened. `counts/` holds one row for each curated row, in t
 the two are put next to each other instead of being joined.
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from smolmix import curated
 from smolmix.counted import profiles_counted, scan_counts
 from smolmix.curated import sources
 from smolmix.errors import DataError, UsageError, nearest
+from smolmix.machine import available_cpus
 from smolmix.mixtures.selection.reader import current_selection
 from smolmix.schema import COUNT_COLUMNS
 from smolmix.storage import Folder
@@ -113,7 +113,7 @@ def media_columns(
         sizes: read widths and heights too; without, no sizes are returned.
     """
     schema = {"images": pl.Int32, "videos": pl.Int32, "bytes": pl.Int64}
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, available_cpus())) as pool:
         parts = list(pool.map(partial(_media_of_part, sizes=sizes), sources(folder, names)))
     if not parts:
         return pl.DataFrame(schema=schema), _no_sizes()

@@ -3,7 +3,6 @@
 import functools
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from smolmix.errors import UsageError
+from smolmix.machine import available_cpus
 
 if TYPE_CHECKING:
     from smolmix.engine.stage import RunOptions
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_WORKSPACE = "workspace"
-DEFAULT_WORKERS = os.cpu_count() or 1
+DEFAULT_WORKERS = available_cpus()
 
 # Earlier spellings that scripts still use, by verb. They work, and help does not show them.
 _OLDER_SPELLINGS = {
@@ -51,7 +51,12 @@ WorkspaceOption = Annotated[
 ]
 WorkersOption = Annotated[
     int,
-    typer.Option("--workers", min=0, help="Ray workers; 0 runs in this process, without Ray."),
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Ray workers; 0 runs in this process, without Ray.",
+        show_default="one for each CPU that may be used",
+    ),
 ]
 RayAddressOption = Annotated[
     str | None,
