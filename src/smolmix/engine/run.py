@@ -176,7 +176,7 @@ def run_stage(
     if len(set(names)) != len(names):
         twice = next(n for i, n in enumerate(names) if n in names[:i])
         raise DataError(f"{folder.url}: two units are named {twice}")
-    with locked(folder):
+    with locked(folder, quiet=options.quiet):
         present = frozenset(folder.names())
         pending, redone = _plan(stage, units, folder, present, label if options.summarises else "")
         stale = [n[:-5] for n in folder.child(MANIFESTS).names(".json") if n[:-5] not in set(names)]
