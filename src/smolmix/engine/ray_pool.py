@@ -6,6 +6,7 @@ probed until each row that kills a worker is found; those rows are dropped as `w
 and the rest of the unit is kept.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeAlias
 
+from smolmix.engine import local_ray
 from smolmix.engine.stage import Job, P
 from smolmix.errors import SmolmixError, UsageError, machine_error
 from smolmix.progress import Meter
@@ -25,7 +27,6 @@ Outcome: TypeAlias = tuple[str, int]  # why a job failed, or ""; its samples
 _CHANCES = 3
 _PROBES = 500  # worker deaths are about 1 s each: a bound on how long one unit is bisected
 _POLL_S = 1.0
-_OBJECT_STORE_BYTES = 256 << 20
 
 
 def start(workers: int, address: str | None) -> None:
@@ -33,30 +34,25 @@ def start(workers: int, address: str | None) -> None:
 
     Raises:
         UsageError: no cluster answers at `address`.
+        SmolmixError: Ray did not start here.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-    import ray
-
-    if ray.is_initialized():
-        return
-    local: dict[str, Any] = {}
-    if not address:
-        local = {"num_cpus": workers, "object_store_memory": _OBJECT_STORE_BYTES}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's
+        import ray
+
+        if ray.is_initialized():
+            return
+        if not address:
+            local_ray.start(workers)
+            return
         try:
-            ray.init(
-                address=address or "local",
-                include_dashboard=None if address else False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                **local,
-            )
+            # Ray has its workers search the current folder for modules: from here, an empty one.
+            with contextlib.chdir("/"):
+                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         except (ConnectionError, ValueError) as error:
-            if not address:
-                raise
             raise UsageError(
                 f"--ray-address {address}: no Ray cluster answers there ({error}); give the "
                 "HOST:PORT that `ray start --head` printed, or leave it out for a local one"
@@ -65,14 +61,19 @@ def start(workers: int, address: str | None) -> None:
 
 def stop() -> None:
     """Leave Ray, stopping it if it was started here."""
-    import ray
-
-    if ray.is_initialized():
-        ray.shutdown()
+    local_ray.stop()
 
 
-def _in_worker(execute: Execute[P], job: Job[P]) -> Outcome:
-    """Run one job; return why it failed, or an empty string, and how many samples it had."""
+def _in_worker(execute: Execute[P], job: Job[P], folder: str) -> Outcome:
+    """Run one job; return why it failed, or an empty string, and how many samples it had.
+
+    Args:
+        execute: runs it.
+        job: what to run.
+        folder: the driver's current one, from which relative paths lead.
+    """
+    with contextlib.suppress(OSError):  # another machine may not have it
+        os.chdir(folder)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     # Started here because a job may have waited for a worker; the alarm ends whatever runs.
     signal.setitimer(signal.ITIMER_REAL, job.stage.timeout_s or 0)
@@ -92,9 +93,9 @@ def _in_worker(execute: Execute[P], job: Job[P]) -> Outcome:
 class _Worker:
     """An actor: a process that does one job after the other, and keeps what they load."""
 
-    def run(self, execute: Execute[P], job: Job[P]) -> Outcome:
+    def run(self, execute: Execute[P], job: Job[P], folder: str) -> Outcome:
         """Run one job; return why it failed, or an empty string, and how many samples it had."""
-        return _in_worker(execute, job)
+        return _in_worker(execute, job, folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,7 @@ class _Pool(Generic[P]):
 
         self.ray = ray
         self.execute = execute
+        self.folder = os.getcwd()
         self.running: dict[Any, tuple[Job[P], Any]] = {}  # the actor, None for a task
         self.idle: list[Any] = []  # actors without a job
 
@@ -130,11 +132,11 @@ class _Pool(Generic[P]):
         if stage.actors:
             new = self.ray.remote(_Worker).options(**options, max_restarts=0)
             actor = self.idle.pop() if self.idle else new.remote()
-            ref = actor.run.remote(self.execute, job)
+            ref = actor.run.remote(self.execute, job, self.folder)
         else:
             name = f"{stage.name}:{job.unit.name}"
             task: Any = self.ray.remote(_in_worker).options(**options, max_retries=0, name=name)
-            ref = task.remote(self.execute, job)
+            ref = task.remote(self.execute, job, self.folder)
         self.running[ref] = (job, actor)
 
     def finished(self) -> list[_Finished[P]]:
