@@ -4,14 +4,12 @@
 answer.
 """
 
-import io
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from transformers import TextIteratorStreamer
@@ -149,17 +147,15 @@ def video_media(path: str, content: bytes) -> Media:
         UsageError: it cannot be decoded, or has no frame.
     """
     try:
-        with av.open(io.BytesIO(content), "r") as container:
-            stream = container.streams.video[0]
-            width, height = stream.width, stream.height
-            index = read_index(container, stream)
+        index = read_index(content)
     except AV_ERRORS as error:
         raise UsageError(f"{path}: not a video that can be decoded ({error})") from error
-    if not index.frames:
+    if index is None or not index.frames:
         raise UsageError(f"{path}: a video without a frame; name another")
     return Media(
-        kind="video", refs=(MediaRef(uri=path),), width=width, height=height, frames=index.frames,
-        fps=index.fps, duration_s=index.duration_s, bytes_on_disk=len(content),
+        kind="video", refs=(MediaRef(uri=path),), width=index.width, height=index.height,
+        frames=index.frames, fps=index.fps, duration_s=index.duration_s,
+        second_starts=index.second_starts, bytes_on_disk=len(content),
     )  # fmt: skip
 
 

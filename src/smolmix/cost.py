@@ -6,6 +6,7 @@ Source: transformers' SmolVLM image and video processors (resize to the longest 
 grid up to whole tiles, one global tile last; `sample_frames` over the whole clip).
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -141,6 +142,13 @@ def clip_timing(media: Media) -> tuple[float, float]:
         fps = media.frames / media.duration_s if media.duration_s > 0 else 24.0
     duration_s = media.duration_s if media.duration_s > 0 else media.frames / fps
     return duration_s, fps
+
+
+def frame_time(media: Media, frame: int) -> float:
+    """Return when a native frame is shown, in seconds; full seconds where its clock is uneven."""
+    if media.second_starts:
+        return float(bisect_right(media.second_starts, frame))
+    return frame / clip_timing(media)[1]
 
 
 def clip_frames(media: Media, profile: PixelProfile) -> list[int]:

@@ -69,6 +69,9 @@ class Media(Struct, frozen=True, kw_only=True, gc=False):
     frames: int = 1  # of a video: as its header or index says
     fps: float = 0.0  # 0 for an image
     duration_s: float = 0.0  # 0 for an image
+    # Of a video whose frames are not evenly spaced: the first frame shown at or after second 1, 2,
+    # and so on. Empty where frame i is shown at i / fps.
+    second_starts: tuple[int, ...] = ()
     bytes_on_disk: int = 0
 
     @property

@@ -15,11 +15,11 @@ from msgspec.structs import asdict
 from smolmix.errors import DataError
 from smolmix.sample import Dropped, Media, MediaRef, Part, Sample, Turn
 
-SCHEMA_VERSION = 4  # raised when the columns or the digest change: corpora are measured again
+SCHEMA_VERSION = 5  # raised when the columns or the digest change: corpora are measured again
 
 # Raised when measuring the same bytes gives another size, orientation, number of frames, rate or
 # duration: corpora are measured again, and what follows from these, ids and tiles, is made again.
-MEDIA_FACTS_VERSION = 2
+MEDIA_FACTS_VERSION = 3
 
 # What a sample costs under a profile, counted for each curated sample.
 TOKEN_COLUMNS = ("text_tokens", "visual_tokens", "supervised_tokens", "tokens")
@@ -49,6 +49,7 @@ _MEDIA = pa.struct(
         ("frames", pa.int32()),
         ("fps", pa.float64()),
         ("duration_s", pa.float64()),
+        ("second_starts", pa.list_(pa.int32())),
         ("bytes_on_disk", pa.int64()),
     ]
 )
@@ -186,6 +187,7 @@ def dropped_table(dropped: Iterable[Dropped]) -> pa.Table:
 def _media(row: Mapping[str, Any]) -> Media:
     fields = dict(row)
     fields["refs"] = tuple(MediaRef(**r) for r in fields["refs"])
+    fields["second_starts"] = tuple(fields["second_starts"])
     return Media(**fields)
 
 

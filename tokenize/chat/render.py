@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from num2words import num2words
 
-from smolmix.cost import Grid, clip_timing, frame_indices, media_grid
+from smolmix.cost import Grid, clip_frames, clip_timing, frame_time, media_grid
 from smolmix.profiles import Profile
 from smolmix.sample import Media, Part, Sample, Turn
 from smolmix.tokenize.chat import special
@@ -228,16 +228,17 @@ class _Renderer:
         return index == first_user and bool(turn.parts) and turn.parts[0].media is not None
 
     def _clip(self, media: int, medium: Media, intro: bool) -> Iterator[Piece]:
-        duration_s, fps = clip_timing(medium)
-        frames = frame_indices(duration_s, medium.frames, fps, self._profile.pixel)
+        frames = clip_frames(medium, self._profile.pixel)
         # A block that averages frames carries the time of the first one.
         shown = range(0, len(frames), self._profile.chat.frame_average)
         inference = self._style == "inference"
         if inference or intro:
-            yield TextPiece(self._clip_intro(len(shown), duration_s), self._full)
+            yield TextPiece(self._clip_intro(len(shown), clip_timing(medium)[0]), self._full)
         for tile in shown:
             lead = "\n" if inference else ""
-            yield TextPiece(f"{lead}Frame from {_clock(frames[tile] / fps)}:", self._full)
+            yield TextPiece(
+                f"{lead}Frame from {_clock(frame_time(medium, frames[tile]))}:", self._full
+            )
             yield VisualBlock(media, Grid(rows=0, cols=0), tile)
         if inference:
             yield TextPiece(INFERENCE_OUTRO, self._full)

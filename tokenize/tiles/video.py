@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any, Literal
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,13 +17,13 @@ from smolmix.cost import clip_frames
 from smolmix.errors import DataError, UsageError
 from smolmix.profiles import PixelProfile
 from smolmix.sample import Media
+from smolmix.tokenize.tiles.clip_index import AV_ERRORS, decoded, list_packets, video_stream
 from smolmix.tokenize.tiles.image import Tiles, decode, squash
 
 Backend = Literal["pyav", "decord"]
 Frame = NDArray[np.uint8]  # (height, width, 3) RGB, upright
 
 DEFAULT_BACKEND: Backend = "pyav"
-_STAMPED = frozenset({"mp4", "matroska"})  # containers whose packets carry presentation times
 _SKIPPING = frozenset({"h264", "hevc"})  # skipping an AV1 packet changes later frames
 
 
@@ -67,18 +68,24 @@ def clip_tiles(
             raise VideoError("plan-mismatch", f"{len(blobs)} frames; measured as {media.frames}")
         frames: Iterator[Frame] = (np.asarray(decode(blobs[i], exif=profile.exif)) for i in wanted)
     else:
-        frames = read_frames(blobs[0], wanted, backend=backend)
+        frames = read_frames(blobs[0], wanted, frames=media.frames, backend=backend)
     return np.stack([squash(frame, profile) for frame in frames])
 
 
 def read_frames(
-    data: bytes, indices: Sequence[int], *, backend: Backend = DEFAULT_BACKEND
+    data: bytes,
+    indices: Sequence[int],
+    *,
+    frames: int | None = None,
+    backend: Backend = DEFAULT_BACKEND,
 ) -> Iterator[Frame]:
     """Yield the frames at the given indices, in presentation order, turned upright.
 
     Args:
         data: a video file.
         indices: ascending, without repeats, counted over all frames of the file.
+        frames: how many frames the clip was measured to have. Where its packets say otherwise, its
+            frames are counted by decoding from the start, as they were measured.
         backend: "pyav" or "decord".
 
     Yields:
@@ -91,7 +98,7 @@ def read_frames(
     if backend not in _BACKENDS:
         raise UsageError(f"video backend {backend!r}; known: {', '.join(_BACKENDS)}")
     found = 0
-    for frame in _BACKENDS[backend](data, list(indices)):
+    for frame in _BACKENDS[backend](data, list(indices), frames):
         found += 1
         yield frame
     if found != len(indices):
@@ -105,35 +112,37 @@ def _array(frame: Any) -> Frame:
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
-def _pyav(data: bytes, indices: list[int]) -> Iterator[Frame]:
-    """Decode with PyAV: list the time stamps, then seek where a key frame saves decoding."""
-    import av
-    import av.error
-
+def _pyav(data: bytes, indices: list[int], frames: int | None) -> Iterator[Frame]:
+    """Decode with PyAV: list the time stamps, then seek where that saves decoding."""
     try:
         with av.open(io.BytesIO(data)) as container:
-            if not container.streams.video:
-                raise VideoError("video-empty", "no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "NONE"
-            if not _STAMPED.intersection(container.format.name.split(",")):
-                yield from _counted(container, stream, indices)
-                return
-            stamps, keys = _time_stamps(container, stream)
-            if indices and indices[-1] >= len(stamps):
-                raise VideoError(
-                    "plan-mismatch", f"frame {indices[-1]} sampled; the clip has {len(stamps)}"
-                )
-            yield from _decode_at(container, stream, [stamps[i] for i in indices], keys)
-    except (av.error.FFmpegError, ValueError, IndexError, EOFError) as error:
+            stream = _stream(container)
+            listed = list_packets(container, stream)
+        if not listed.plain or frames not in (None, listed.frames):
+            yield from _counted(data, indices)
+            return
+        if indices and indices[-1] >= listed.frames:
+            raise VideoError(
+                "plan-mismatch", f"frame {indices[-1]} sampled; the clip has {listed.frames}"
+            )
+        yield from _decode_at(data, [listed.stamps[i] for i in indices], listed.starts)
+    except AV_ERRORS as error:
         raise VideoError("video-corrupt", f"{type(error).__name__}: {error}") from error
 
 
-def _counted(container: Any, stream: Any, indices: Iterable[int]) -> Iterator[Frame]:
-    """Yield frames by counting: AVI and transport streams cannot be sought by time."""
+def _stream(container: Any) -> Any:
+    stream = video_stream(container)
+    if stream is None:
+        raise VideoError("video-empty", "no video stream")
+    stream.thread_type = "NONE"
+    return stream
+
+
+def _counted(data: bytes, indices: Iterable[int]) -> Iterator[Frame]:
+    """Yield frames by counting what is decoded from the start."""
     remaining = iter(indices)
     wanted = next(remaining, None)
-    for number, frame in enumerate(container.decode(stream)):
+    for number, frame in enumerate(decoded(data, threads="NONE")):
         if number == wanted:
             yield _array(frame)
             wanted = next(remaining, None)
@@ -141,35 +150,50 @@ def _counted(container: Any, stream: Any, indices: Iterable[int]) -> Iterator[Fr
             return
 
 
-def _time_stamps(container: Any, stream: Any) -> tuple[list[int], list[int]]:
-    """Return the time stamps of all frames and of the key frames, both ascending."""
-    stamps, keys = [], []
-    for packet in container.demux(stream):
-        if packet.pts is None or packet.is_discard or not packet.size:
-            continue
-        stamps.append(packet.pts)
-        if packet.is_keyframe:
-            keys.append(packet.pts)
-    return sorted(stamps), sorted(keys)
+def _decode_at(data: bytes, wanted: Sequence[int], starts: Sequence[int]) -> Iterator[Frame]:
+    """Yield the frame at each time stamp; seek forward where that saves decoding.
+
+    A frame that does not come after a seek is decoded from the start of the clip.
+    """
+    done = 0
+    with av.open(io.BytesIO(data)) as container:
+        for frame in _sought(container, _stream(container), wanted, starts):
+            if frame is None:
+                break
+            yield frame
+            done += 1
+    rest = wanted[done:]
+    if not rest:
+        return
+    with av.open(io.BytesIO(data)) as container:
+        for frame in _sought(container, _stream(container), rest, ()):
+            if frame is None:
+                missing = rest[0]
+                raise VideoError("frame-missing", f"no frame at time stamp {missing} is decoded")
+            rest = rest[1:]
+            yield frame
 
 
-def _decode_at(container: Any, stream: Any, wanted: list[int], keys: list[int]) -> Iterator[Frame]:
-    """Yield the frame at each time stamp; seek forward to a key frame where that saves decoding."""
+def _sought(
+    container: Any, stream: Any, wanted: Sequence[int], starts: Sequence[int]
+) -> Iterator[Frame | None]:
+    """Yield the frame at each time stamp, or None and nothing more where it does not come."""
     last = None  # time stamp of the last frame decoded
-    frames: Iterator[Any] = iter(())
+    frames = _decoded(container, stream, set(wanted))
     for target in wanted:
-        key = keys[bisect_right(keys, target) - 1] if keys and keys[0] <= target else None
-        if last is None or (key is not None and key > last):
-            container.seek(target if key is None else key, stream=stream)
+        at = bisect_right(starts, target)
+        if at > 1 and (last is None or starts[at - 1] > last):
+            container.seek(starts[at - 1], stream=stream)
             frames = _decoded(container, stream, set(wanted))
         for frame in frames:
             if frame.pts is None or frame.pts < target:
                 continue
             last = frame.pts
-            yield _array(frame)
             break
-        else:
+        if last != target:
+            yield None
             return
+        yield _array(frame)
 
 
 def _decoded(container: Any, stream: Any, wanted: Set[int]) -> Iterator[Any]:
@@ -178,10 +202,13 @@ def _decoded(container: Any, stream: Any, wanted: Set[int]) -> Iterator[Any]:
         if stream.codec_context.name in _SKIPPING:
             unwanted = packet.pts is not None and packet.pts not in wanted
             stream.codec_context.skip_frame = "NONREF" if unwanted else "DEFAULT"
-        yield from packet.decode()
+        try:
+            yield from packet.decode()
+        except AV_ERRORS:
+            continue  # a frame that is missed for it is noticed by its time stamp
 
 
-def _decord(data: bytes, indices: list[int]) -> Iterator[Frame]:
+def _decord(data: bytes, indices: list[int], frames: int | None) -> Iterator[Frame]:
     import decord
 
     try:
@@ -194,14 +221,14 @@ def _decord(data: bytes, indices: list[int]) -> Iterator[Frame]:
             frame = reader[index].asnumpy()
             if frame.shape[-1] != 3:
                 # decord2 3.4.0 misreads some sizes: 96 × 64 comes with four channels.
-                yield from _pyav(data, indices[number:])
+                yield from _pyav(data, indices[number:], frames)
                 return
             yield frame
     except (decord.DECORDError, RuntimeError, IndexError) as error:
         raise VideoError("video-corrupt", f"{type(error).__name__}: {error}") from error
 
 
-_BACKENDS: dict[str, Callable[[bytes, list[int]], Iterator[Frame]]] = {
+_BACKENDS: dict[str, Callable[[bytes, list[int], int | None], Iterator[Frame]]] = {
     "pyav": _pyav,
     "decord": _decord,
 }

@@ -124,6 +124,7 @@ class MediaMeasurer:
             frames=facts.frames,
             fps=facts.fps,
             duration_s=facts.duration_s,
+            second_starts=facts.second_starts,
         )
         self._moving(media, facts.sampled, facts.error)
         return media, facts.error

@@ -1,8 +1,7 @@
 """Facts of one video: its index, and frames sampled from start to end."""
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import av
@@ -10,16 +9,26 @@ import numpy as np
 from PIL import Image
 
 from smolmix.pipelines.curate.measure import structure
-from smolmix.tokenize.tiles.clip_index import AV_ERRORS, read_index
+from smolmix.tokenize.tiles.clip_index import (
+    AV_ERRORS,
+    ClipIndex,
+    PacketList,
+    decoded,
+    index_of_frames,
+    index_of_packets,
+    list_packets,
+    video_stream,
+)
 
 PROBES = 8  # frames sampled, first and last included
 DECODE_PX = 256
+_INTERLEAVED_S = 2.0  # packets of the streams of a file lie closer together than that
 _COMPLETE = 0.95  # a file with fewer of the frames, or seconds, its header names is truncated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoFacts:
-    """What a video's bytes say. With a error, what follows it may be unset."""
+    """What a video's bytes say. With an error, what follows it may be unset."""
 
     error: str = ""  # "video-truncated: ...": a reason, a colon, the detail
     format: str = ""  # codec
@@ -28,6 +37,7 @@ class VideoFacts:
     frames: int = 0
     fps: float = 0.0
     duration_s: float = 0.0  # frames / fps, as transformers computes it
+    second_starts: tuple[int, ...] = ()  # see `Media.second_starts`
     sampled: tuple[Image.Image, ...] = ()  # RGB frames, longest edge at most `decode_px`
 
 
@@ -49,7 +59,7 @@ def read_video(data: bytes, *, decode: bool = True, decode_px: int = DECODE_PX) 
         return VideoFacts(error=_unopened(data, error))
     with container:
         try:
-            return _facts(container, decode_px if decode else 0)
+            return _facts(container, data, decode_px if decode else 0)
         except AV_ERRORS as error:
             return VideoFacts(error=_error("corrupt", error))
 
@@ -63,7 +73,7 @@ def _unopened(data: bytes, error: Exception) -> str:
     return _error("not-a-video", f"{kind or 'unknown bytes'}, {len(data)} bytes")
 
 
-def _facts(container: Any, decode_px: int) -> VideoFacts:
+def _facts(container: Any, data: bytes, decode_px: int) -> VideoFacts:
     name = container.format.name
     if not len(container.streams):
         return VideoFacts(error=_error("corrupt", f"a {name} file without any stream"))
@@ -71,48 +81,100 @@ def _facts(container: Any, decode_px: int) -> VideoFacts:
         return VideoFacts(error=_error("no-picture", f"a {name} file without a video stream"))
     if any(n in name for n in ("image2", "_pipe", "gif", "ico")) or name in ("tty", "apng"):
         return VideoFacts(error=_error("not-a-video", f"a {name} file"))
-    stream = container.streams.video[0]
-    if stream.disposition & av.stream.Disposition.attached_pic:
+    stream = video_stream(container)
+    if stream is None:
         return VideoFacts(error=_error("no-picture", "only a cover picture"))
     width, height = stream.codec_context.width, stream.codec_context.height
     if not width or not height:
         return VideoFacts(error=_error("corrupt", "no frame size in its header"))
-    index = read_index(container, stream)
-    if not index.frames:
+    listed = list_packets(container, stream)
+    if not listed.frames:
         return VideoFacts(error=_error("no-frames", "no packet of the video stream can be read"))
-    frames, fps = index.frames, index.fps
+    shown = _Shown()
+    if decode_px or not listed.plain:
+        shown = _decode(data, listed, decode_px)
+    if listed.plain and (not decode_px or shown.agrees(listed)):
+        index = index_of_packets(listed, stream)
+    else:
+        index = index_of_frames(listed, shown.stamps, container, stream)
     known: dict[str, Any] = {
         "format": stream.codec_context.name,
         "width": width,
         "height": height,
-        "frames": frames,
-        "fps": fps,
+        "frames": index.frames or listed.frames,
+        "fps": index.fps,
         "duration_s": index.duration_s,
+        "second_starts": index.second_starts,
     }
-    if cut := _cut(container, stream, index.packets, index.last_s + 1 / fps):
+    if cut := _cut(container, stream, data, index):
         return VideoFacts(error=_error("truncated", cut), **known)
-    if not decode_px:
-        return VideoFacts(**known)
-    try:
-        sampled, turned = _sample_frames(container, stream, frames, decode_px)
-    except AV_ERRORS as error:
-        return VideoFacts(error=_error("corrupt", error), **known)
-    if len(sampled) < 3 and frames >= 3:
-        found = f"{len(sampled)} of {PROBES} frames from start to end can be decoded"
+    if decode_px and len(shown.sampled) < 3 and listed.frames >= 3:
+        found = f"{len(shown.sampled)} of {PROBES} frames from start to end can be decoded"
         return VideoFacts(error=_error("corrupt", found), **known)
-    if turned:
+    if lost := shown.lost(listed) if decode_px or not listed.plain else "":
+        return VideoFacts(error=_error("corrupt", lost), **known)
+    if shown.turned:
         known |= {"width": height, "height": width}
-    return VideoFacts(sampled=tuple(sampled), **known)
+    return VideoFacts(sampled=tuple(shown.sampled), **known)
 
 
-def _cut(container: Any, stream: Any, packets: int, end: float) -> str:
-    if stream.frames and packets < _COMPLETE * stream.frames:
-        return f"{packets} of {stream.frames} frames are present"
+def _cut(container: Any, stream: Any, data: bytes, index: ClipIndex) -> str:
+    """Return how the file ends before its header says, or an empty string."""
+    step = 1 / index.fps
+    end = index.last_s + step
+    length = float(stream.duration * stream.time_base) if stream.duration else 0.0
+    # AVI counts the frames that a recorder dropped too.
+    dropped = container.format.name == "avi" and end >= _COMPLETE * length
+    if stream.frames and index.packets < _COMPLETE * stream.frames and not dropped:
+        return f"{index.packets} of {stream.frames} frames are present"
     length = float(container.duration / av.time_base) if container.duration else 0.0
     start = float(container.start_time / av.time_base) if container.start_time else 0.0
-    if not stream.frames and length > 1 and end - start < _COMPLETE * length - 1:
+
+    def short(end: float) -> bool:
+        return not stream.frames and length > 1 and end - start < _COMPLETE * length - max(1, step)
+
+    # The container is as long as its longest stream: the film of a file whose sound goes on after
+    # it is complete.
+    if short(end) and short(last := _last_packet_s(data)) and last < end + _INTERLEAVED_S:
         return f"its frames end at {end - start:.1f} of {length:.1f} s"
     return ""
+
+
+def _last_packet_s(data: bytes) -> float:
+    """Return where the last packet of any stream ends, in seconds."""
+    end = 0.0
+    try:
+        with av.open(io.BytesIO(data), "r", metadata_errors="ignore") as container:
+            for packet in container.demux():
+                if packet.size and packet.pts is not None and packet.time_base:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    except AV_ERRORS:
+        pass  # the packets before the damage count
+    return end
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What decoding a clip from its start gives."""
+
+    stamps: list[tuple[int | None, int | None]] = field(default_factory=list)
+    sampled: list[Image.Image] = field(default_factory=list)
+    turned: bool = False  # by a quarter
+
+    def agrees(self, listed: PacketList) -> bool:
+        """Return whether exactly the listed frames are shown, in their order."""
+        return [pts for pts, _ in self.stamps] == list(listed.stamps)
+
+    def lost(self, listed: PacketList) -> str:
+        """Return how many frames behind the first one cannot be decoded, if they are many.
+
+        What a clip that begins between key frames has before the first one is not shown.
+        """
+        first = min((pts for pts, _ in self.stamps if pts is not None), default=0)
+        wanted = sum(stamp >= first for stamp in listed.stamps)
+        if len(self.stamps) < _COMPLETE * wanted:
+            return f"{len(self.stamps)} of {wanted} frames can be decoded"
+        return ""
 
 
 def probes(frames: int) -> list[int]:
@@ -120,28 +182,16 @@ def probes(frames: int) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, frames - 1, PROBES)})
 
 
-def _sample_frames(
-    container: Any, stream: Any, frames: int, decode_px: int
-) -> tuple[list[Image.Image], bool]:
-    """Return frames spread over the clip, and whether it is shown turned by a quarter."""
-    wanted = probes(frames)
-    container.seek(0)
-    stream.thread_type = "AUTO"
-    sampled, turned, found = list[Image.Image](), False, 0
-    for index, frame in enumerate(_decoded(container, stream)):
+def _decode(data: bytes, listed: PacketList, decode_px: int) -> _Shown:
+    """Return the time stamps of all frames, and pictures of some unless `decode_px` is 0."""
+    wanted = probes(listed.frames) if decode_px else []
+    shown, found = _Shown(), 0
+    for index, frame in enumerate(decoded(data, threads="AUTO" if listed.plain else "NONE")):
+        shown.stamps.append((frame.pts, frame.dts))
+        shown.turned = shown.turned or frame.rotation % 180 != 0
         if found < len(wanted) and index >= wanted[found]:
             scale = min(1.0, decode_px / max(frame.width, frame.height))
             size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-            sampled.append(frame.to_image(width=size[0], height=size[1]))
-            turned = turned or frame.rotation % 180 != 0
+            shown.sampled.append(frame.to_image(width=size[0], height=size[1]))
             found += 1
-    return sampled, turned
-
-
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield frames; a packet that cannot be decoded is skipped."""
-    for packet in container.demux(stream):
-        try:
-            yield from packet.decode()
-        except AV_ERRORS:
-            continue
+    return shown

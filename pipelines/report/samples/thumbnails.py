@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from smolmix.cost import clip_frames, clip_timing, media_grid
+from smolmix.cost import clip_frames, clip_timing, frame_time, media_grid
 from smolmix.errors import SmolmixError
 from smolmix.media import MediaReader
 from smolmix.profiles import PIXEL_PRESETS, PixelProfile
@@ -53,7 +53,8 @@ def shown_frames(media: Media, pixel: PixelProfile, most: int) -> tuple[list[int
 def _video(media: Media, blobs: Sequence[bytes], frames: list[int]) -> list[Image.Image]:
     if media.kind == "frames":
         return [decode(blobs[i]) for i in frames]
-    return [Image.fromarray(frame) for frame in read_frames(blobs[0], frames)]
+    found = read_frames(blobs[0], frames, frames=media.frames)
+    return [Image.fromarray(frame) for frame in found]
 
 
 def describe(
@@ -97,7 +98,7 @@ def describe(
         pictures = [thumbnail(frame, FRAME_EDGE_PX) for frame in _video(media, reader_blobs, shown)]
         about["sampled"] = len(sampled)
         about["frames"] = [
-            {"t": round(i / fps, 2), "picture": p.name}
+            {"t": round(frame_time(media, i), 2), "picture": p.name}
             for i, p in zip(shown, pictures, strict=True)
         ]
         return about, pictures
