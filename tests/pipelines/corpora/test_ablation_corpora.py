@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from smolmix.cost import clip_frames
 from smolmix.media import MediaReader
 from smolmix.pipelines.corpora import SOURCES
-from smolmix.pipelines.corpora.demo.clip_events import _COLOURS
+from smolmix.pipelines.corpora.demo.clip_events import COLOURS
 from smolmix.pipelines.fetch.run import fetch
 from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 from smolmix.profiles import profile
@@ -117,7 +117,7 @@ def _shape_colour(frame: NDArray[np.uint8]) -> str:
     """Return the colour that most of the frame is near to; the grey ground is near to none."""
     gaps = {
         name: (np.abs(frame.astype(int) - np.array(rgb)).max(axis=2) < 40).sum()
-        for name, rgb in _COLOURS.items()
+        for name, rgb in COLOURS.items()
     }
     return max(gaps, key=lambda name: gaps[name])
 
