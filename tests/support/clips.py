@@ -25,10 +25,12 @@ def grey_clip(
     gop: int = 12,
     bframes: int = 2,
     options: dict[str, str] | None = None,
+    transfer: int | None = None,
 ) -> bytes:
     """Return a clip whose frames get lighter one by one, with a dark band on top.
 
-    `options` are the encoder's own, in place of `gop` and `bframes`.
+    `options` are the encoder's own, in place of `gop` and `bframes`; `transfer` is the number of
+    its transfer function in ITU-T H.273.
     """
     stream = io.BytesIO()
     with av.open(stream, "w", format=container) as out:
@@ -38,6 +40,8 @@ def grey_clip(
         usual = {"g": str(gop)} | ({"bf": str(bframes)} if codec == "libx264" else {})
         video.options = options or usual
         video.codec_context.time_base = Fraction(1, 600)
+        if transfer is not None:
+            video.codec_context.color_trc = transfer
         for i, shade in enumerate(shades(frames)):
             grey = np.full((SIZE[1], SIZE[0], 3), shade, np.uint8)
             grey[: SIZE[1] // 4] = 0

@@ -126,7 +126,7 @@ class MediaMeasurer:
             duration_s=facts.duration_s,
             second_starts=facts.second_starts,
         )
-        self._moving(media, facts.sampled, facts.error)
+        self._moving(media, facts.sampled, facts.error, mode=facts.mode)
         return media, facts.error
 
     def _frames(self, media: Media, data: list[bytes]) -> tuple[Media, str]:
@@ -155,7 +155,9 @@ class MediaMeasurer:
         self._moving(media, tuple(sampled), error)
         return media, error
 
-    def _moving(self, media: Media, sampled: tuple[Image.Image, ...], error: str) -> None:
+    def _moving(
+        self, media: Media, sampled: tuple[Image.Image, ...], error: str, *, mode: str = "RGB"
+    ) -> None:
         if media.digest in self.features:
             return
         features = MediaFeatures(
@@ -165,6 +167,7 @@ class MediaMeasurer:
             height=media.height,
             duration_s=media.duration_s,
             refs=media.refs,
+            mode=mode if sampled or mode != "RGB" else "",
             error=error,
         )
         if sampled:
@@ -176,7 +179,6 @@ class MediaMeasurer:
             pairs = [fingerprints.phash(f) for f in sampled]
             features = replace(
                 features,
-                mode="RGB",
                 spread=max(s for s, _ in spreads),
                 deviation=max(d for _, d in spreads),
                 level=max(fingerprints.mean_level(f) for f in sampled),

@@ -29,7 +29,7 @@ class MediaFeatures(Struct, frozen=True, kw_only=True, gc=False):
     height: int
     duration_s: float
     refs: tuple[MediaRef, ...]  # where its bytes were first found
-    mode: str = ""  # Pillow's word for the pixels: RGB, L, CMYK, ...
+    mode: str = ""  # Pillow's word for the pixels: RGB, L, CMYK, ...; of a video: RGB, PQ or HLG
     orientation: int = 1  # EXIF
     animated: int = 1  # frames of an image file
     spread: int = 255  # largest range of a colour channel, 0 to 255: 0 is one flat colour

@@ -172,7 +172,7 @@ def measure_corpus(
     params = {
         "decode": decode,
         "tokenizer": _vocabulary().digest,
-        "media features": 8,
+        "media features": 9,
         "facts": MEDIA_FACTS_VERSION,
         "record schema": SCHEMA_VERSION,
     }

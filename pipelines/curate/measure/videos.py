@@ -20,6 +20,7 @@ from smolmix.tokenize.tiles.clip_index import (
     video_stream,
 )
 
+_HIGH_RANGE = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273, table 3
 PROBES = 8  # frames sampled, first and last included
 DECODE_PX = 256
 _INTERLEAVED_S = 2.0  # packets of the streams of a file lie closer together than that
@@ -32,6 +33,7 @@ class VideoFacts:
 
     error: str = ""  # "video-truncated: ...": a reason, a colon, the detail
     format: str = ""  # codec
+    mode: str = "RGB"  # of its pixels: RGB, or the transfer function PQ or HLG of high range
     width: int = 0  # as displayed, after rotation
     height: int = 0
     frames: int = 0
@@ -99,6 +101,7 @@ def _facts(container: Any, data: bytes, decode_px: int) -> VideoFacts:
         index = index_of_frames(listed, shown.stamps, container, stream)
     known: dict[str, Any] = {
         "format": stream.codec_context.name,
+        "mode": _HIGH_RANGE.get(stream.codec_context.color_trc, "RGB"),
         "width": width,
         "height": height,
         "frames": index.frames or listed.frames,

@@ -40,7 +40,7 @@ class VideoTruncated(MediaError):
 
 
 class VideoCorrupt(MediaError):
-    """The clip can be decoded at its start, middle and end."""
+    """The clip can be decoded from start to end."""
 
     name = "video-corrupt"
 
@@ -86,6 +86,23 @@ class VideoTiny(Rule):
         for m in measured.media:
             if m.kind != "image" and min(m.width, m.height) < self.min_edge_px:
                 return f"{m.width}×{m.height}, at least {self.min_edge_px} px an edge"
+        return None
+
+
+class VideoHdr(Rule):
+    """No clip is in high dynamic range (PQ or HLG), which is shown pale without tone mapping.
+
+    Decoders and the model's processor take its levels for those of ordinary video.
+    """
+
+    name = "video-hdr"
+
+    def problem(self, measured: MeasuredSample) -> str | None:
+        """Return the transfer function of the first such clip."""
+        for m in measured.media:
+            found = measured.features_of(m) if m.kind == "video" else None
+            if found and found.mode in ("PQ", "HLG"):
+                return f"transfer function {found.mode}; convert it to BT.709"
         return None
 
 

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.clips import grey_clip
 from tests.support.pictures import encoded
 
 from smolmix.pipelines.curate.measure.images import read_image, to_rgb
@@ -125,3 +126,13 @@ def test_frames_are_sampled_from_the_first_to_the_last(frames: int, wanted: list
 )
 def test_a_clip_that_cannot_be_read_has_an_error(data: bytes, reason: str) -> None:
     assert read_video(data).error.startswith(f"{reason}: ")
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+@pytest.mark.parametrize(("transfer", "mode"), [(1, "RGB"), (16, "PQ"), (18, "HLG"), (None, "RGB")])
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_clip_of_high_dynamic_range_is_marked(
+    codec: str, container: str, transfer: int | None, mode: str
+) -> None:
+    data = grey_clip(6, codec=codec, container=container, transfer=transfer)
+    assert read_video(data).mode == read_video(data, decode=False).mode == mode
