@@ -115,7 +115,9 @@ def train_and_evaluate(journey: Journey, outcome: Outcome, say: Callable[[str], 
     with outcome.step("evaluate", say):
         opened = open_checkpoint(recipe.name, workspace)
         for corpus in recipe.evaluate:
-            outcome.evaluations[corpus] = evaluate_corpus(opened, workspace, corpus)
+            outcome.evaluations[corpus] = evaluate_corpus(
+                opened, workspace, corpus, quiet=journey.options.quiet
+            )
 
 
 def _unwatched(_stage: object, _progress: object) -> None:

@@ -55,6 +55,7 @@ def evaluate_corpus(
     max_new_tokens: int = MAX_NEW_TOKENS,
     batching: Batching | None = None,
     judge: Judge | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Return a corpus's scores, stored ones if weights, data and options are the same.
 
@@ -68,6 +69,7 @@ def evaluate_corpus(
         max_new_tokens: longest answer.
         batching: how much goes through the model at once; changes no answer.
         judge: extracts the answers, for scores of its own under `judge`.
+        quiet: show no progress.
 
     Returns:
         `corpus`, `checkpoint`, `answers` and `key` (identities of the answers and of the result),
@@ -88,7 +90,7 @@ def evaluate_corpus(
         return dict(stored)
     table = read_predictions(results, corpus) if stored.get("answers") == answers else None
     if table is None or _answers_of(table) != answers:
-        with _progress(f"evaluate {corpus}") as watch:
+        with _progress(f"evaluate {corpus}", quiet=quiet) as watch:
             table = answer_corpus(
                 opened.model, opened.profile, workspace, corpus, limit=limit,
                 max_new_tokens=max_new_tokens, batching=batching, watch=watch,
@@ -264,14 +266,16 @@ def _write(results: Folder, corpus: str, table: pa.Table, result: dict[str, Any]
 
 
 @contextmanager
-def _progress(title: str) -> Iterator[Watch]:
+def _progress(title: str, *, quiet: bool) -> Iterator[Watch]:
     """Show the questions that are answered; their number is known at the first call."""
     meter: Meter | None = None
     with ExitStack() as shown:
 
         def watch(done: int, total: int) -> None:
             nonlocal meter
-            meter = meter or shown.enter_context(progress(title, total, unit="questions"))
+            if meter is None:
+                bar = progress(title, total, unit="questions", quiet=quiet)
+                meter = shown.enter_context(bar)
             meter.advance(done - meter.done)
 
         yield watch

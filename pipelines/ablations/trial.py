@@ -97,7 +97,7 @@ def _run(unit: Unit[_Payload], context: UnitContext) -> Result:
         opened = open_checkpoint(recipe.name, workspace)
         scores = {
             corpus: evaluate_corpus(
-                opened, workspace, corpus, limit=payload.limit, metric=payload.metric
+                opened, workspace, corpus, limit=payload.limit, metric=payload.metric, quiet=True
             )
             for corpus in payload.evaluate
         }

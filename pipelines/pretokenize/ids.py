@@ -89,8 +89,8 @@ def ensure_ids(
     wanted: pl.DataFrame,
     profile: Profile,
     options: RunOptions,
-) -> int:
-    """Encode the wanted samples whose ids are not cached; return how many were encoded.
+) -> RowAccounting:
+    """Encode the wanted samples whose ids are not cached; return their accounting.
 
     Args:
         workspace: holds the curated corpus; gets `ids/<profile>/<corpus>`.
@@ -104,10 +104,11 @@ def ensure_ids(
     """
     folder = ids_folder(workspace, profile, corpus)
     for name in cache.withdraw_damaged(folder):
-        print(f"tokenize: {name} is missing or truncated; encoding it again", file=sys.stderr)
+        if not options.quiet:
+            print(f"tokenize: {name} is missing or truncated; encoding it again", file=sys.stderr)
     units = _missing(workspace, corpus, wanted, profile)
     if not units:
-        return 0
+        return RowAccounting()
     recorded = _recorded(profile)
     work = [[u.name, dict(u.inputs), dict(u.params)] for u in units]
     summary = run_stage(
@@ -115,9 +116,9 @@ def ensure_ids(
         units,
         folder=cache.new_generation(folder, [{k: recorded[k] for k in ("version", "facts")}, work]),
         options=options,
-        info=recorded | {"profile": asdict(profile)},
+        info=recorded | {"profile": asdict(profile), "corpus": corpus},
     )
-    return summary.accounting.kept
+    return summary.accounting
 
 
 def _missing(

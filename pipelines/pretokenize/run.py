@@ -5,6 +5,7 @@ it. The packing plan refers to rows of both. A sample whose medium is not as mea
 with that reason.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +14,9 @@ import numpy as np
 import polars as pl
 
 from smolmix import curated
+from smolmix.accounting import RowAccounting
 from smolmix.engine.lock import locked
+from smolmix.engine.run import print_summary
 from smolmix.engine.stage import IN_THIS_PROCESS, RunOptions
 from smolmix.errors import DataError
 from smolmix.mixtures.selection.lock import lock_digest
@@ -79,14 +82,28 @@ def tokenize_mixture(
     new_ids = new_tiles = 0
     for corpus in sorted(selection["corpus"].unique().to_list()):
         wanted = selection.filter(pl.col("corpus") == corpus).select("part", "row").unique()
-        new_ids += ensure_ids(workspace, corpus, wanted, profile, options)
-        new_tiles += ensure_tiles(workspace, corpus, wanted, profile.pixel, options)
+        started = time.monotonic()
+        ids = ensure_ids(workspace, corpus, wanted, profile, options.for_steps())
+        tiles = ensure_tiles(workspace, corpus, wanted, profile.pixel, options.for_steps())
+        if not options.quiet:
+            _print_summary(corpus, ids, tiles, time.monotonic() - started)
+        new_ids, new_tiles = new_ids + ids.kept, new_tiles + tiles.kept
     folder = sequences_folder(workspace, mixture, profile, budget_tokens)
-    with locked(folder):
+    with locked(folder, quiet=options.quiet):
         record = _plan(
             workspace, folder, mixture, selection, profile, (budget_tokens, budget_tiles), seed
         )
     return Tokenized(folder=folder, record=record, new_ids=new_ids, new_tiles=new_tiles)
+
+
+def _print_summary(corpus: str, ids: RowAccounting, tiles: RowAccounting, seconds: float) -> None:
+    """Print what was added to the caches of a corpus, and the media that could not be cut."""
+    new = {"samples tokenized": ids.samples, "images and clips cut": tiles.kept}
+    done = ", ".join(f"{number:,} {what}" for what, number in new.items() if number)
+    dropped = RowAccounting(dropped=tiles.dropped)
+    if not done and not dropped.dropped:
+        done = "up to date"
+    print_summary(f"tokenize {corpus}", done, dropped, seconds)
 
 
 def _plan(

@@ -119,8 +119,8 @@ def ensure_tiles(
     wanted: pl.DataFrame,
     pixel: PixelProfile,
     options: RunOptions,
-) -> int:
-    """Cut the wanted samples' media whose tiles are not cached; return how many were cut.
+) -> RowAccounting:
+    """Cut the wanted samples' media whose tiles are not cached; return their accounting.
 
     Args:
         workspace: holds the curated corpus; gets `tiles/<pixel profile>/<corpus>`.
@@ -134,10 +134,11 @@ def ensure_tiles(
     """
     folder = tiles_folder(workspace, pixel, corpus)
     for name in cache.withdraw_damaged(folder):
-        print(f"tokenize: {name} is missing or truncated; cutting it again", file=sys.stderr)
+        if not options.quiet:
+            print(f"tokenize: {name} is missing or truncated; cutting it again", file=sys.stderr)
     units = _missing(workspace, corpus, wanted, pixel)
     if not units:
-        return 0
+        return RowAccounting()
     recorded = _recorded()
     work = [[u.name, dict(u.inputs), dict(u.params)] for u in units]
     summary = run_stage(
@@ -145,9 +146,9 @@ def ensure_tiles(
         units,
         folder=cache.new_generation(folder, [recorded, work]),
         options=options,
-        info=recorded | {"pixel": asdict(pixel)},
+        info=recorded | {"pixel": asdict(pixel), "corpus": corpus},
     )
-    return summary.accounting.kept
+    return summary.accounting
 
 
 def _missing(

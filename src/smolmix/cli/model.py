@@ -151,6 +151,7 @@ def evaluate(
             result = evaluate_corpus(
                 one, place, corpus, limit=questions, metric=metric, max_new_tokens=max_new_tokens,
                 batching=Batching(prompts=batch, tiles=batch_tiles), judge=extractor,
+                quiet=VERBOSITY.quiet,
             )  # fmt: skip
             results.append(result)
             if not as_json:

@@ -97,6 +97,19 @@ def test_held_out_questions_are_scored_with_their_baseline(
     assert [r["expected"] for r in table] == ["red", "blue", "yes"]
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_progress_is_shown_unless_quiet(
+    curated: Workspace,
+    checkpoint: str,
+    quiet: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("smolmix.progress.EVERY_S", 0)
+    evaluate_corpus(open_checkpoint(checkpoint, curated), curated, "toy", quiet=quiet)
+    assert ("evaluate toy: " in capsys.readouterr().err) is not quiet
+
+
 def test_a_stored_evaluation_is_not_repeated(curated: Workspace, checkpoint: str) -> None:
     opened = open_checkpoint(checkpoint, curated)
     first = evaluate_corpus(opened, curated, "toy")

@@ -33,7 +33,7 @@ def test_an_uncached_corpus_has_an_empty_index(workspace: Workspace, nano: Profi
 
 def test_the_index_leads_to_the_ids_of_each_sample(workspace: Workspace, nano: Profile) -> None:
     put(workspace)
-    assert ensure_ids(workspace, "c", wanted("part-00001", 4, 0, 2), nano, QUIET) == 3
+    assert ensure_ids(workspace, "c", wanted("part-00001", 4, 0, 2), nano, QUIET).kept == 3
     index = ids_index(workspace, nano, "c")
     assert index["part_row"].to_list() == [0, 2, 4]
     samples = dict(curated.read_samples_at(workspace.curated("c"), "part-00001", [0, 2, 4]))
@@ -52,7 +52,7 @@ def test_the_index_leads_to_the_ids_of_each_sample(workspace: Workspace, nano: P
 def test_only_missing_samples_are_encoded(workspace: Workspace, nano: Profile) -> None:
     put(workspace)
     new = [
-        ensure_ids(workspace, "c", wanted("part-00000", *rows), nano, QUIET)
+        ensure_ids(workspace, "c", wanted("part-00000", *rows), nano, QUIET).kept
         for rows in ((0, 1), (0, 1), (1, 2, 3))
     ]
     assert new == [2, 0, 2]
@@ -63,7 +63,7 @@ def test_another_chat_style_is_encoded_on_its_own(workspace: Workspace, nano: Pr
     put(workspace)
     paper = profile("nano", style="paper")
     for made in (nano, paper):
-        assert ensure_ids(workspace, "c", wanted("part-00000", 0), made, QUIET) == 1
+        assert ensure_ids(workspace, "c", wanted("part-00000", 0), made, QUIET).kept == 1
     assert ids_folder(workspace, nano, "c").path != ids_folder(workspace, paper, "c").path
 
 
@@ -71,7 +71,7 @@ def test_the_same_sample_at_another_place_is_encoded_again(
     workspace: Workspace, nano: Profile
 ) -> None:
     put(workspace, 4)
-    assert ensure_ids(workspace, "c", wanted("part-00000", 1), nano, QUIET) == 1
+    assert ensure_ids(workspace, "c", wanted("part-00000", 1), nano, QUIET).kept == 1
     put_curated(workspace, "c", [sample(i, "c") for i in (8, 0, 9)])  # c/0 is in row 1 now
-    assert ensure_ids(workspace, "c", wanted("part-00000", 1), nano, QUIET) == 1
+    assert ensure_ids(workspace, "c", wanted("part-00000", 1), nano, QUIET).kept == 1
     assert ids_index(workspace, nano, "c")["id"].sort().to_list() == ["c/0", "c/1"]

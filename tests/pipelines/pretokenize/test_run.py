@@ -1,6 +1,7 @@
 """From a mixture's selection to ids, tiles and packed sequences; what is dropped has a reason."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -317,3 +318,21 @@ def test_any_number_of_workers_writes_the_same_bytes(filled: Workspace, nano: Pr
     assert digests() == alone
     assert len(alone) > 10
     assert np.all([len(v) == 16 for v in alone.values()])
+
+
+def test_a_line_for_each_corpus_says_what_was_tokenized(
+    filled: Workspace, nano: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tokenize_mixture(filled, "m", nano, 512)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["tokenize said", "tokenize seen"]
+    counts = [[int(n) for n in re.findall(r"(\d+) (?:samples|images)", line)] for line in lines]
+    assert sum(c[0] for c in counts) == made.new_ids
+    assert sum(n for c in counts for n in c[1:]) == made.new_tiles > 0
+    tokenize_mixture(filled, "m", nano, 512)
+    assert ["up to date" in line for line in capsys.readouterr().err.splitlines()] == [True, True]
+    tokenize_mixture(filled, "m", replace(nano, pixel=replace(nano.pixel, codec="png")), 512,
+                     options=RunOptions(verbose=True))  # fmt: skip
+    assert "tokenize-tiles seen: " in capsys.readouterr().err
+    tokenize_mixture(filled, "m", nano, 256, options=RunOptions(quiet=True))
+    assert capsys.readouterr().err == ""

@@ -37,8 +37,8 @@ def test_a_medium_of_several_samples_is_cut_once(workspace: Workspace, nano: Pro
     image, clip = image_medium(workspace, 1, 90, 40), clip_medium(workspace, 20)
     samples = [sample(i, "c", m) for i, m in enumerate(([image], [image, clip], [clip], [image]))]
     put_curated(workspace, "c", [*samples, *samples[:3]])
-    assert ensure_tiles(workspace, "c", wanted(4), nano.pixel, QUIET) == 2
-    assert ensure_tiles(workspace, "c", wanted(4), nano.pixel, QUIET) == 0
+    assert ensure_tiles(workspace, "c", wanted(4), nano.pixel, QUIET).kept == 2
+    assert ensure_tiles(workspace, "c", wanted(4), nano.pixel, QUIET).kept == 0
     reader = MediaReader(workspace)
     rows = {r["digest"]: r for r in tiles_index(workspace, nano.pixel, "c").iter_rows(named=True)}
     for medium in (image, clip):
@@ -57,7 +57,7 @@ def test_pixels_of_another_profile_are_cut_on_their_own(
     put_curated(workspace, "c", [sample(0, "c", [image_medium(workspace, 1)])])
     unsplit = replace(nano.pixel, split=False)
     for pixel in (nano.pixel, unsplit):
-        assert ensure_tiles(workspace, "c", wanted(1), pixel, QUIET) == 1
+        assert ensure_tiles(workspace, "c", wanted(1), pixel, QUIET).kept == 1
     assert tiles_index(workspace, unsplit, "c")["tiles"].to_list() == [1]
     first, second = (tiles_folder(workspace, p, "c").path for p in (nano.pixel, unsplit))
     assert first != second
@@ -68,7 +68,7 @@ def test_a_medium_that_cannot_be_cut_is_not_tried_again(
 ) -> None:
     wrong = structs.replace(image_medium(workspace, 1), width=10)
     put_curated(workspace, "c", [sample(0, "c", [wrong])])
-    assert [ensure_tiles(workspace, "c", wanted(1), nano.pixel, QUIET) for _ in "ab"] == [0, 0]
+    assert [ensure_tiles(workspace, "c", wanted(1), nano.pixel, QUIET).kept for _ in "ab"] == [0, 0]
     failed = failed_media(workspace, nano.pixel, "c")
     assert failed.select("digest", "reason").rows() == [(wrong.digest, "plan-mismatch")]
     assert failed["detail"][0].startswith("64 × 48 pixels; measured as 10 × 48")
@@ -80,8 +80,8 @@ def test_a_medium_that_could_not_be_read_is_cut_once_it_can_be(
 ) -> None:
     later = structs.replace(image_medium(workspace, 1), refs=(MediaRef(uri="raw/made/later.png"),))
     put_curated(workspace, "c", [sample(0, "c", [later])])
-    assert [ensure_tiles(workspace, "c", wanted(1), nano.pixel, QUIET) for _ in "ab"] == [0, 0]
+    assert [ensure_tiles(workspace, "c", wanted(1), nano.pixel, QUIET).kept for _ in "ab"] == [0, 0]
     assert failed_media(workspace, nano.pixel, "c")["reason"].to_list() == ["media-missing"]
     workspace.write_bytes("raw/made/later.png", image_bytes(64, 48, 1))
-    assert ensure_tiles(workspace, "c", wanted(1), nano.pixel, QUIET) == 1
+    assert ensure_tiles(workspace, "c", wanted(1), nano.pixel, QUIET).kept == 1
     assert tiles_index(workspace, nano.pixel, "c")["digest"].to_list() == [later.digest]
