@@ -90,7 +90,7 @@ def _row(number: int, sample: Sample, broken: tuple[str, str] | None) -> dict[st
     }
 
 
-STAGE = Stage(name="filter", version=6, run=_run)
+STAGE = Stage(name="filter", version=7, run=_run)
 
 
 def filter_corpus(corpus: str, policy: Policy, steps: Steps) -> Folder:

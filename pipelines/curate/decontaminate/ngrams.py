@@ -3,6 +3,7 @@
 A benchmark text is found in a sample when enough of its n-grams are there. N-grams that many of
 the benchmark's texts share ("Answer with the option's letter from the given choices") are
 boilerplate and count for nothing. A text shorter than an n-gram must be the whole sample.
+In scripts without spaces n-grams are of characters, and two characters count as one word.
 """
 
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from smolmix.pipelines.curate.dedup.text.shingles import Hashes, runs, whole, words
+from smolmix.pipelines.curate.dedup.text.shingles import Hashes, length, runs, whole, words
 from smolmix.pipelines.curate.settings import Decontaminate
 from smolmix.sample import Sample
 
@@ -45,13 +46,16 @@ class Index:
         wholes: list[int] = []
         whole_texts: list[int] = []
         for name, said in items:
-            if len(said) < MIN_WORDS:
+            size = length(said)
+            if size < MIN_WORDS:
                 continue
             number = len(ids)
             ids.append(name)
             wholes.append(whole(said))
             whole_texts.append(number)
             own = np.unique(runs(said, settings.ngram_words))
+            if size < settings.ngram_words:
+                own = own[:0]
             found.append(own)
             owners.append(np.full(len(own), number, np.int64))
         every = np.concatenate([*found, np.zeros(0, np.uint64)])

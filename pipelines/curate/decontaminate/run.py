@@ -19,7 +19,7 @@ from smolmix.pipelines.curate.dedup.clusters import Clusters
 from smolmix.pipelines.curate.dedup.inputs import DedupInput, input_digests
 from smolmix.pipelines.curate.dedup.media import confirm
 from smolmix.pipelines.curate.dedup.media.tables import MediaTables
-from smolmix.pipelines.curate.dedup.text.shingles import Hashes, words
+from smolmix.pipelines.curate.dedup.text.shingles import Hashes, length, words
 from smolmix.pipelines.curate.settings import Decontaminate, Dedup
 from smolmix.pipelines.curate.steps import Steps
 from smolmix.removals import Removal
@@ -96,7 +96,7 @@ class IndexInput:
 def _corpus_texts(workspace: Workspace, corpus: str) -> Iterator[tuple[str, Hashes]]:
     for sample in read_samples(workspace.measured(corpus)):
         words_said = ngrams.words_of(sample)
-        if not sample.media or len(words_said) >= ngrams.MIN_WORDS_WITH_MEDIA:
+        if not sample.media or length(words_said) >= ngrams.MIN_WORDS_WITH_MEDIA:
             yield sample.id, words_said
 
 
@@ -135,7 +135,7 @@ def _run_index(unit: Unit[IndexInput], context: UnitContext) -> Result:
     )
 
 
-INDEX_STAGE = Stage(name="benchmarks", version=2, run=_run_index)
+INDEX_STAGE = Stage(name="benchmarks", version=3, run=_run_index)
 
 
 def _index(steps: Steps, corpus: str, benchmarks: Benchmarks, settings: Decontaminate) -> Folder:
@@ -238,7 +238,7 @@ def _media_match(
     return None
 
 
-STAGE = Stage(name="contamination", version=2, run=_run)
+STAGE = Stage(name="contamination", version=3, run=_run)
 
 
 def find(

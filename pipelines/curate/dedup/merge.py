@@ -159,7 +159,7 @@ def _run(unit: Unit[MergeInput], context: UnitContext) -> Result:
     )
 
 
-STAGE = Stage(name="merge", version=2, run=_run)
+STAGE = Stage(name="merge", version=3, run=_run)
 
 
 def of_part(folder: Folder, part: str) -> tuple[dict[int, pa.Table], int]:

@@ -150,7 +150,7 @@ def _count_rows(unit: Unit[MeasureInput]) -> int:
     return count_rows(payload.source, payload.raw, Workspace(payload.workspace))
 
 
-STAGE = Stage(name="measure", version=1, run=_run, count_rows=_count_rows, timeout_s=UNIT_TIMEOUT_S)
+STAGE = Stage(name="measure", version=2, run=_run, count_rows=_count_rows, timeout_s=UNIT_TIMEOUT_S)
 
 
 def measure_corpus(

@@ -28,6 +28,29 @@ _APART = {
     if (mark := _MARKS.get(unicodedata.decomposition(chr(code)).partition(" ")[0]))
 }
 _STANDS_APART = re.compile(f"[{''.join(map(chr, _APART))}]")
+# Scripts that put no spaces between words: here each character, with its marks, is a word. Hangul
+# is among them, because Korean attaches particles to words. Numbers stay whole: they are no letters
+# of a script. Sources: UAX #14 (line breaking class SA) and UAX #29, Unicode 15.
+_LETTERS = (
+    "\u0e01-\u0e4e\u0e80-\u0ecf\u0edc-\u0eff"  # Thai, Lao
+    "\u0f00-\u0f1f\u0f2a-\u0fff\u1000-\u103f\u104a-\u108f\u109a-\u109f"  # Tibetan, Myanmar
+    "\u1780-\u17df\u1950-\u19cf\u1a20-\u1a7f\u1a9a-\u1aaf\u1b00-\u1b4f"  # Khmer, Tai, Balinese
+    "\ua980-\ua9cf\ua9e0-\ua9ef\ua9fa-\ua9ff\uaa60-\uaa7f"  # Javanese, more of Myanmar
+    "\u3005-\u3007\u3021-\u302f\u3031-\u303c\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff"  # kana
+    "\u3100-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Bopomofo, Han
+    "\U0001b000-\U0001b16f\U00020000-\U0003fffd\u1100-\u11ff\uac00-\ud7ff"  # Han, Hangul
+)
+_MARKS_AFTER = (
+    "\u0300-\u036f\u0e31\u0e33-\u0e3a\u0e45\u0e47-\u0e4e\u0eb1\u0eb3-\u0ebc\u0ec8-\u0ece"
+    "\u0f71-\u0f84\u0f8d-\u0fbc\u102b-\u103e\u17b4-\u17d3\u302a-\u302f\u3099\u309a\ufe00-\ufe0f"
+)
+_CHARACTER = re.compile(f"[{_LETTERS}][{_MARKS_AFTER}]*")
+_PIECE = re.compile(f"{_CHARACTER.pattern}|[^{_LETTERS}]+")
+_SEPARATES = re.compile(
+    "[\u3001-\u3003\u3008-\u3020\u3030\u303d\u30a0\u30fb\u104a\u104b\u17d4-\u17da]"
+)
+CHARACTERS_PER_WORD = 2  # about: 1.5 in Chinese, 2 in Japanese, 2.5 in Korean, 3 in Thai
+_KANA = re.compile("[\u3041-\u30ff]")
 _LETTERS_FOR_LANGUAGE = 20
 _LANGUAGE_CHARS = 600
 _SPACE = re.compile(r"\s+")
@@ -39,8 +62,36 @@ def words(text: str) -> list[str]:
     Compatibility forms, quotes, dashes and white space are unified, and punctuation is taken off
     the edges of words, so two texts that differ in those alone have the same words. Case stays:
     it distinguishes `\\Delta` from `\\delta`. A word that is only punctuation is dropped.
+    In scripts without spaces a word is a character.
     """
-    return list(filter(None, map(bare, unified(text).split())))
+    return list(filter(None, map(bare, spaced(text).split())))
+
+
+def words_in(words: Sequence[str]) -> float:
+    """Return how many words these are: of characters, two count as one."""
+    characters = sum(map(is_character, words))
+    return len(words) - characters + characters / CHARACTERS_PER_WORD
+
+
+def spaced(text: str) -> str:
+    """Return the unified text with spaces between the characters of scripts without spaces.
+
+    Their punctuation becomes a space. A text without such characters is only unified.
+    """
+    text = unified(text)
+    if text.isascii() or not _CHARACTER.search(text):
+        return text
+    return " ".join(_PIECE.findall(_SEPARATES.sub(" ", text)))
+
+
+def characters(text: str) -> list[str]:
+    """Return the characters of scripts without spaces, each with its marks."""
+    return [] if text.isascii() else _CHARACTER.findall(text)
+
+
+def is_character(word: str) -> bool:
+    """Whether a word is one character of a script without spaces."""
+    return not word.isascii() and _CHARACTER.fullmatch(word) is not None
 
 
 def unified(text: str) -> str:
@@ -98,7 +149,9 @@ def language(text: str) -> str:
     if sum(map(str.isalpha, text)) < _letters_needed(text):
         return ""
     found = _detector().detect(text)  # type: ignore[attr-defined]
-    return str(found[0]["lang"]) if found else ""
+    code = str(found[0]["lang"]) if found else ""
+    # A few Chinese characters are often taken for Japanese; without kana nothing tells.
+    return "" if code == "ja" and not _KANA.search(text) else code
 
 
 def _letters_needed(text: str) -> int:

@@ -2,7 +2,7 @@
 
 import re
 
-from smolmix.pipelines.curate.measure.texts import words
+from smolmix.pipelines.curate.measure.texts import words, words_in
 from smolmix.pipelines.curate.rules.rule import MeasuredSample, Rule
 
 _REFUSAL = re.compile(
@@ -138,7 +138,8 @@ class PromptEchoed(Rule):
     """No answer repeats its question."""
 
     name = "prompt-echoed"
-    min_words: int = 4  # shorter questions may be answered in their own words
+    min_words: int = 4  # shorter questions may be answered in their own words; two characters of a
+    # script without spaces count as one word
 
     def problem(self, measured: MeasuredSample) -> str | None:
         """Return the beginning of the echo."""
@@ -147,7 +148,11 @@ class PromptEchoed(Rule):
             said = [w.lower() for w in words(turn.text)]
             if turn.role == "user":
                 question = said
-            elif turn.role == "assistant" and len(question) >= self.min_words and said == question:
+            elif (
+                turn.role == "assistant"
+                and said == question
+                and words_in(question) >= self.min_words
+            ):
                 return turn.text[:80]
         return None
 

@@ -155,10 +155,18 @@ def planted(workspace: Workspace) -> Callable[..., Planted]:
 
 @pytest.fixture
 def curated(workspace: Workspace) -> Callable[..., Outcome]:
-    def run(source: Source, *, workers: int = 0, policy: str = "default") -> Outcome:
+    def run(
+        source: Source,
+        *,
+        workers: int = 0,
+        policy: str = "default",
+        contamination_set: Sequence[str] = (),
+    ) -> Outcome:
         rules = policies.load(policy)
         options = RunOptions(workers=workers, quiet=True)
-        curate_corpus(source, rules, workspace, options=options)
+        curate_corpus(
+            source, rules, workspace, options=options, contamination_set=contamination_set
+        )
         return outcome(workspace, source.id)
 
     return run

@@ -1,6 +1,7 @@
 """Words and runs of words as 64-bit hashes, for MinHash and the search for contamination.
 
 A word's hash is odd when the word has a digit, so the numbers of texts can be compared separately.
+In scripts without spaces a word is a character; its hash is short, so that words can be counted.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,13 @@ import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
-from smolmix.pipelines.curate.measure.texts import bare, unified
+from smolmix.pipelines.curate.measure.texts import CHARACTERS_PER_WORD, bare, is_character, spaced
 
 Hashes = NDArray[np.uint64]
 _BASE = 0x9E3779B97F4A7C15
 _CACHED_WORDS = 1 << 18
 _VANISHES = 0
+_CHARACTER_BITS = 33  # of a character's hash; one word in 2^31 has so short a hash too
 
 
 def _hash(token: str) -> int:
@@ -26,6 +28,8 @@ def _hash(token: str) -> int:
     word = bare(token)
     if not word:
         return _VANISHES
+    if is_character(word):
+        return xxhash.xxh3_64_intdigest(word.encode()) >> 64 - _CHARACTER_BITS & ~1 or 2
     if len(word) > 1 and word.replace("'", "").isalpha():  # a lone letter is a symbol
         return xxhash.xxh3_64_intdigest(word.lower().encode(errors="replace")) & ~1 or 2
     digit = not word.isalpha() and any(map(str.isdigit, word))
@@ -47,7 +51,7 @@ _WORDS = _Words()
 
 def words(text: str) -> Hashes:
     """Return the hashes of a text's words, in order."""
-    split = unified(text).split()
+    split = spaced(text).split()
     hashed = np.fromiter(map(_WORDS.__getitem__, split), np.uint64, len(split))
     kept: Hashes = hashed[hashed != _VANISHES]
     return kept
@@ -63,7 +67,7 @@ class Words:
     @classmethod
     def of(cls, texts: Sequence[str]) -> Self:
         """Return what `words` returns of each text, at a quarter of its cost."""
-        split = pc.utf8_split_whitespace(pa.array(map(unified, texts), pa.string()))
+        split = pc.utf8_split_whitespace(pa.array(map(spaced, texts), pa.string()))
         found = split.flatten().dictionary_encode()
         known = np.fromiter(map(_WORDS.__getitem__, found.dictionary.to_pylist()), np.uint64)
         hashed = known[found.indices.to_numpy()]
@@ -110,6 +114,12 @@ def runs(said: Hashes, size: int) -> Hashes:
         total += said[at : at + count] * np.uint64(power)
         power = power * _BASE % (1 << 64)
     return total
+
+
+def length(said: Hashes) -> float:
+    """Return how many words a text has: of characters, two count as one."""
+    characters = int((said < 1 << _CHARACTER_BITS).sum())
+    return len(said) - characters + characters / CHARACTERS_PER_WORD
 
 
 def whole(said: Hashes) -> int:
