@@ -8,7 +8,7 @@ Source: the card of HuggingFaceM4/Docmatix.
 from collections.abc import Iterator
 
 from smolmix.pipelines.formats.parquet import Parquet
-from smolmix.pipelines.sources.chat import ANY, pairs_of, turns_with_media
+from smolmix.pipelines.sources.chat import pairs_of, turns_with_media
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Hub, Source, Subset
 from smolmix.sample import Sample
@@ -18,7 +18,7 @@ _HUB = Hub(repo="HuggingFaceM4/Docmatix")
 
 def _adapt(row: Row) -> Iterator[Sample]:
     pages = [row.cell("images", at) for at in range(len(row.list("images")))]
-    turns = turns_with_media(pairs_of(row, row.list("texts")), len(pages), placeholders=ANY)
+    turns = turns_with_media(pairs_of(row, row.list("texts")), len(pages), placeholders=())
     yield row.sample(turns=turns, media=pages, category="document")
 
 
@@ -32,6 +32,7 @@ SOURCES = (
         origin=_HUB,
         format=Parquet(columns=("images", "texts")),
         adapt=_adapt,
+        version=2,
         rows_in=("data/*.parquet",),
         rows=1_270_000,
         warnings=(
@@ -48,6 +49,7 @@ SOURCES = (
         origin=_HUB,
         format=Parquet(columns=("texts",)),
         adapt=_adapt,
+        version=2,
         rows_in=("pdf/*.parquet",),
         rows=1_270_000,
         verified=False,
@@ -66,6 +68,7 @@ SOURCES = (
         origin=_HUB,
         format=Parquet(columns=("images", "texts")),
         adapt=_adapt,
+        version=2,
         rows_in=("zero-shot-exp/*.parquet",),
         subset_of=r"/(train|test)-",
         heldout=r"/test-",

@@ -8,7 +8,7 @@ Source: the card of HuggingFaceM4/FineVision.
 from collections.abc import Iterator
 
 from smolmix.pipelines.formats.parquet import Parquet
-from smolmix.pipelines.sources.chat import ANY, pairs_of, turns_with_media
+from smolmix.pipelines.sources.chat import pairs_of, turns_with_media
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Hub, Source
 from smolmix.sample import Sample
@@ -29,7 +29,7 @@ def _adapt(row: Row) -> Iterator[Sample]:
     if isinstance(source, str):
         tags["source"] = source
     yield row.sample(
-        turns=turns_with_media(pairs, len(images), placeholders=ANY),
+        turns=turns_with_media(pairs, len(images), placeholders=()),
         media=images,
         category="vqa" if images else "instruction",
         tags=tags,
@@ -47,6 +47,7 @@ SOURCE = Source(
         columns=("images", "texts"), optional=("source", *(f"{name}_min" for name in _RATINGS))
     ),
     adapt=_adapt,
+    version=2,
     rows_in=("*/*.parquet",),
     subset_of=r"^([^/]+)/",
     rows=24_200_000,

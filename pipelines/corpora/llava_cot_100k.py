@@ -39,6 +39,7 @@ SOURCE = Source(
     origin=Hub(repo="Xkev/LLaVA-CoT-100k"),
     format=JsonLines(),
     adapt=_adapt,
+    version=2,
     rows_in=("train.jsonl",),
     media_in=("*.zip*", "*.tar*", "*.part*"),
     rows=99_000,

@@ -42,6 +42,7 @@ SOURCE = Source(
     ),
     format=JsonArray(),
     adapt=_adapt,
+    version=2,
     rows_in=("llava_hound/*_processed.json",),
     media_in=("frames/train_300k/*.tar.gz",),
     rows=255_000,

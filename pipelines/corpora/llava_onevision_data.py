@@ -46,6 +46,7 @@ SOURCE = Source(
     origin=Hub(repo="lmms-lab/LLaVA-OneVision-Data"),
     format=Parquet(columns=("conversations",), optional=("id", "image")),
     adapt=_adapt,
+    version=2,
     rows_in=("*/*.parquet",),
     rows_not_in=("magpie_pro*/*", "mathqa/*"),
     subset_of=r"^([^/]+)/",

@@ -33,6 +33,7 @@ def _source(name: str, config: str, rows: int) -> Source:
         # `image` is empty in every row, typed null or image; it is not read.
         format=Parquet(columns=("conversations",), optional=("id",)),
         adapt=_adapt,
+        version=2,
         rows_in=(f"{config}/*.parquet",),
         rows=rows,
         warnings=("The first 5 or 10 rows of the original are missing upstream.",),

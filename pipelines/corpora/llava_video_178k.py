@@ -47,6 +47,7 @@ SOURCE = Source(
     origin=Hub(repo="lmms-lab/LLaVA-Video-178K"),
     format=JsonArray(),
     adapt=_adapt,
+    version=2,
     rows_in=("*/*_processed.json",),
     rows_not_in=("llava_hound/*", "gpt4o_*"),
     media_in=("*_videos_*.tar.gz",),

@@ -62,6 +62,7 @@ SOURCE = Source(
     origin=Hub(repo="lmms-lab/M4-Instruct-Data"),
     format=JsonArray(),
     adapt=_adapt,
+    version=2,
     rows_in=("m4_instruct_annotations.json", "m4_instruct_video.json"),
     media_in=("*.zip", "*.z[0-9][0-9]"),
     subset_of=r"m4_instruct_(\w+)\.json",

@@ -28,6 +28,7 @@ SOURCE = Source(
     origin=Hub(repo="Magpie-Align/Magpie-Pro-300K-Filtered"),
     format=Parquet(columns=("conversations",)),
     adapt=_adapt,
+    version=2,
     rows_in=("*.parquet",),
     rows=300_000,
     verified=False,

@@ -63,6 +63,7 @@ _MAMMOTH = Source(
     origin=Hub(repo="MAmmoTH-VL/MAmmoTH-VL-Instruct-12M"),
     format=JsonArray(),
     adapt=_adapt,
+    version=2,
     rows_in=("mammoth_si_10M.json", "mammoth_ov_2M.json"),
     media_in=tuple(f"{folder}/*.tar.gz" for folder in _FOLDERS["si"]),
     subset_of=r"mammoth_(si|ov)_",

@@ -31,6 +31,7 @@ SOURCE = Source(
     origin=Hub(repo="HuggingFaceTB/smoltalk"),
     format=Parquet(columns=("messages",), optional=("source",)),
     adapt=_adapt,
+    version=2,
     rows_in=("data/all/*.parquet",),
     heldout=r"/test-",
     unverified="row counts, the licence, extra columns of single subsets",

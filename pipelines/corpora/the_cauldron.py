@@ -1,7 +1,8 @@
 """The Cauldron: 50 vision datasets in one form, questions about one or several images.
 
 Licence: of each sub-dataset. Quirks: the text has no placeholders, so images go before the first
-question; a full stop after a question or exclamation mark is removed, as upstream does.
+question and `<image>` in it is a word; a full stop after a question or exclamation mark is removed,
+as upstream does.
 Source: the card of HuggingFaceM4/the_cauldron.
 """
 
@@ -9,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from smolmix.pipelines.formats.parquet import Parquet
-from smolmix.pipelines.sources.chat import ANY, pairs_of, turns_with_media
+from smolmix.pipelines.sources.chat import pairs_of, turns_with_media
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Hub, Source, Subset
 from smolmix.sample import Sample
@@ -51,8 +52,7 @@ def mend(text: str) -> str:
 def _adapt(row: Row) -> Iterator[Sample]:
     images = [row.cell("images", at) for at in range(len(row.list("images")))]
     pairs = [(role, mend(text)) for role, text in pairs_of(row, row.list("texts"))]
-    # The text has no placeholder; a stray image mark in it stands for nothing.
-    turns = turns_with_media(pairs, len(images), placeholders=ANY, otherwise="front")
+    turns = turns_with_media(pairs, len(images), placeholders=())
     yield row.sample(turns=turns, media=images, category=_CATEGORIES.get(row.subset, "vqa"))
 
 
@@ -65,6 +65,7 @@ SOURCE = Source(
     origin=Hub(repo="HuggingFaceM4/the_cauldron"),
     format=Parquet(columns=("images", "texts")),
     adapt=_adapt,
+    version=2,
     rows_in=("*/*.parquet",),
     subset_of=r"^([^/]+)/",
     rows=1_881_292,

@@ -44,6 +44,7 @@ SOURCE = Source(
     origin=Hub(repo="orrzohar/Video-STaR"),
     format=JsonArray(),
     adapt=_adapt,
+    version=2,
     rows_in=("ft_json/*.json",),
     subset_of=r"ft_json/(\w+?)_tune",
     rows=1_192_800,

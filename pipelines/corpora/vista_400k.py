@@ -51,6 +51,7 @@ SOURCE = Source(
     origin=Hub(repo="TIGER-Lab/VISTA-400K"),
     format=JsonArray(),
     adapt=_adapt,
+    version=2,
     rows_in=("*.json",),
     media_in=("*/*.tar",),
     subset_of=r"(\w+)\.json$",

@@ -23,6 +23,7 @@ class Waterfall:
     merged: int = 0  # samples merged into another one
     turns_dropped: dict[str, int] = field(default_factory=dict)
     not_fetched: int = 0  # samples whose media are not fetched
+    keys_not_read: dict[str, int] = field(default_factory=dict)  # key -> rows that have a value
     dense_buckets: dict[str, dict[str, int]] = field(default_factory=dict)  # kind of medium ->
 
     def to_json(self) -> dict[str, object]:
@@ -40,7 +41,8 @@ class Waterfall:
         steps += [(f"- {r}", n, "") for r, n in self.duplicates.items()]
         if self.merged:
             steps.append((f"- {MERGED}", self.merged, "into other conversations"))
-        share = f"{self.kept / self.samples:.2%} of samples" if self.samples else ""
+        raw = whole + sum(self.rows_dropped.values())
+        share = f"{self.kept / raw:.2%} of raw samples" if raw else ""
         steps.append(("kept", self.kept, share))
         width = max(len(name) for name, _, _ in steps)
         digits = max(len(f"{n:,}") for _, n, _ in steps)
@@ -54,6 +56,9 @@ class Waterfall:
         if self.turns_dropped:
             gone = ", ".join(f"{n:,} {r}" for r, n in self.turns_dropped.items())
             lines.append(f"  turns dropped: {gone}")
+        if self.keys_not_read:
+            keys = ", ".join(f"{key} ({n:,} rows)" for key, n in self.keys_not_read.items())
+            lines.append(f"  keys not read: {keys}")
         for kind, count in self.dense_buckets.items():
             lines.append(
                 f"  {count['dense']:,} media ({kind}) are in dense buckets, where hashes are too "
@@ -79,6 +84,10 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
     for manifest in manifests(folder):
         for reason, count in manifest.stats["duplicates"].items():
             duplicates[reason] = duplicates.get(reason, 0) + count
+    unread: dict[str, int] = {}
+    for manifest in manifests(measured):
+        for key, count in manifest.stats.get("keys_not_read", {}).items():
+            unread[key] = unread.get(key, 0) + count
     return Waterfall(
         corpus=corpus,
         policy=str(after.info.get("policy", "")),
@@ -92,5 +101,6 @@ def waterfall(workspace: Workspace, corpus: str, curated: Folder | None = None) 
         merged=after.accounting.merged,
         turns_dropped=(before + after.accounting).turns_dropped,
         not_fetched=sum(int(m.stats.get("not_fetched", 0)) for m in manifests(measured)),
+        keys_not_read=dict(sorted(unread.items())),
         dense_buckets=dict(after.info.get("dense_buckets", {})),
     )

@@ -1,6 +1,6 @@
 """Parquet files: cut at row groups, read a few rows at a time, and only the columns needed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from smolmix.pipelines.formats.format import (
 )
 from smolmix.storage import Folder
 
+UNREAD = "_unread"  # column that the format adds: the names of those that are not read
 _BATCH_ROWS = 256
 
 
@@ -30,6 +31,8 @@ class Parquet:
 
     columns: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    # Says of further columns whether they are read; rows then name the rest under `UNREAD`.
+    others: Callable[[str], bool] | None = None
     unit_rows: int = UNIT_ROWS  # a range is closed once it holds this many
 
     def split(self, files: Sequence[RawFile], root: Folder) -> list[RowRange]:
@@ -62,6 +65,8 @@ class Parquet:
         with root.open(path) as stream:
             file = _open(stream, path)
             columns = self._columns(file.schema_arrow, path)
+            unread = tuple(c for c in file.schema_arrow.names if c not in columns)
+            unread = unread if self.others else ()
             begin = 0
             for index in range(file.metadata.num_row_groups):
                 end = begin + file.metadata.row_group(index).num_rows
@@ -69,6 +74,8 @@ class Parquet:
                 if wanted:
                     values = _group_values(file, index, columns, wanted, begin)
                     for row, value in zip(wanted, values, strict=True):
+                        if unread and isinstance(value, dict):
+                            value[UNREAD] = unread
                         yield RawRow(row=row - rows.start, path=path, file_row=row, values=value)
                 begin = end
 
@@ -80,7 +87,10 @@ class Parquet:
                     f"{path}: no column {column!r}{nearest(column, names)}; it has "
                     f"{', '.join(schema.names)}; fetch the revision the adapter was written for"
                 )
-        return [*self.columns, *(c for c in self.optional if c in names)]
+        found = [*self.columns, *(c for c in self.optional if c in names)]
+        if self.others is not None:
+            found += [c for c in schema.names if c not in found and self.others(c)]
+        return found
 
 
 def _group_values(

@@ -24,15 +24,14 @@ from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.formats.webdataset import WebDataset
 from smolmix.pipelines.sources.source import Local, Source
+from smolmix.pipelines.sources.user_keys import is_read
 from smolmix.pipelines.sources.user_rows import UserRow
 from smolmix.sample import Cot
 
 CAPTIONS = "captions.jsonl"  # written by fetch from the captions next to a folder's media
-_CHATS = ("conversations", "messages", "texts", "caption", "text")
-_FIELDS = (*_CHATS, "images", "image", "video", "id")
 _FORMATS: dict[str, tuple[FileFormat, tuple[str, ...]]] = {
     "llava": (JsonArray(), ("*.json", "*.jsonl")),
-    "parquet": (Parquet(columns=(), optional=_FIELDS), ("*.parquet",)),
+    "parquet": (Parquet(columns=(), others=is_read), ("*.parquet",)),
     "webdataset": (WebDataset(), ("*.tar",)),
     "folder": (JsonLines(), (CAPTIONS,)),
 }
@@ -47,11 +46,12 @@ class Corpus(StrictModel):
     licence: str = pydantic.Field(min_length=1)
     media: str = ""  # the folder that paths in rows start from; default: `path`
     title: str = ""
-    modality: Literal["text", "image", "multi-image", "video"] = "image"
+    modality: Literal["", "text", "image", "multi-image", "video"] = ""  # "": not declared
     category: str = "vqa"
     cot: Cot = "none"
     files: tuple[str, ...] = ()  # globs of the files that hold rows; default: by format
-    heldout: str = ""  # regex over their paths
+    heldout: str = ""  # regex over their paths; with `folder`, over the paths of the media
+    ignore: tuple[str, ...] = ()  # keys of rows that no sample needs
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -85,17 +85,21 @@ def source_from(corpus: Mapping[str, Any]) -> Source:
         id=entry.id,
         title=entry.title or entry.id,
         role="user",
-        modality=entry.modality,
+        modality=entry.modality or "image",
         licence=entry.licence,
         origin=Local(url=entry.path, media=entry.media),
         format=file_format,
         adapt=UserRow(
-            category=entry.category, cot=entry.cot, root=(entry.media or entry.path).rstrip("/")
+            category=entry.category,
+            cot=entry.cot,
+            root=(entry.media or entry.path).rstrip("/"),
+            heldout=entry.heldout if entry.format == "folder" else "",
+            ignore=entry.ignore,
         ),
         rows_in=entry.files or globs,
         media_in=("*.tar", "*.zip"),
-        heldout=entry.heldout,
-        version=2,
+        heldout="" if entry.format == "folder" else entry.heldout,
+        version=3,
         catalogue=entry.model_dump(mode="json"),
     )
 

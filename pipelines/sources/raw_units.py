@@ -12,7 +12,7 @@ from smolmix.pipelines.formats.format import RawFile, RawRow, RowRange, Unreadab
 from smolmix.pipelines.formats.media_index import FoundMedia, MediaIndex
 from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.pipelines.sources.source import Source
-from smolmix.sample import Dropped, Media, MediaRef, Sample, Split
+from smolmix.sample import FIND, Dropped, Media, MediaRef, Sample, Split
 from smolmix.storage import digest_json
 from smolmix.workspace import Workspace
 
@@ -57,6 +57,7 @@ class Adapted(Struct, frozen=True, kw_only=True, gc=False):
     dropped: tuple[Dropped, ...] = ()
     blobs: Mapping[MediaRef, bytes] = field(default_factory=dict)  # media already in hand
     turns_dropped: Mapping[str, int] = field(default_factory=dict)
+    unread: frozenset[str] = frozenset()  # keys with a value that the samples lack
 
 
 def raw_units(
@@ -206,15 +207,19 @@ def _adapt_row(source: Source, raw: RawRow, facts: _FileFacts) -> Adapted:
     try:
         samples = tuple(source.adapt(row))
     except RowError as error:
-        return _drop(raw, error.reason, error.detail, row.turns_dropped)
+        return _drop(raw, error.reason, error.detail, row)
     if not samples:
-        return _drop(raw, "no-turns", "every turn was dropped", row.turns_dropped)
-    return Adapted(row=raw.row, samples=samples, blobs=row.blobs, turns_dropped=row.turns_dropped)
+        return _drop(raw, "no-turns", "every turn was dropped", row)
+    return Adapted(
+        row=raw.row,
+        samples=samples,
+        blobs=row.blobs,
+        turns_dropped=row.turns_dropped,
+        unread=frozenset(row.unread),
+    )
 
 
-def _drop(
-    raw: RawRow, reason: str, detail: str, turns_dropped: Mapping[str, int] | None = None
-) -> Adapted:
+def _drop(raw: RawRow, reason: str, detail: str, row: Row | None = None) -> Adapted:
     dropped = Dropped(
         id=f"{raw.path}#{raw.file_row}",
         stage="adapt",
@@ -224,7 +229,14 @@ def _drop(
         source_row=raw.file_row,
         rows=1,
     )
-    return Adapted(row=raw.row, dropped=(dropped,), turns_dropped=turns_dropped or {})
+    if row is None:
+        return Adapted(row=raw.row, dropped=(dropped,))
+    return Adapted(
+        row=raw.row,
+        dropped=(dropped,),
+        turns_dropped=row.turns_dropped,
+        unread=frozenset(row.unread),
+    )
 
 
 def _resolve(chunk: Sequence[Adapted], index: MediaIndex, absent: Absent) -> Iterator[Adapted]:
@@ -234,7 +246,7 @@ def _resolve(chunk: Sequence[Adapted], index: MediaIndex, absent: Absent) -> Ite
     for adapted in chunk:
         for sample in adapted.samples:
             for medium in sample.media:
-                names.update(medium.names)
+                names.update(_names(medium))
                 if medium.kind == "video":
                     clips.update(medium.names)
     if not names or absent == "kept":
@@ -243,7 +255,7 @@ def _resolve(chunk: Sequence[Adapted], index: MediaIndex, absent: Absent) -> Ite
     found = index.find(names, folders=clips)
     if absent == "media-missing":
         media = [m for adapted in chunk for s in adapted.samples for m in s.media]
-        lost = {n for m in media if _located(m, found) is None for n in m.names}
+        lost = {n for m in media if _located(m, found) is None for n in _names(m)}
         found.files |= index.in_other_case(lost) if lost else {}
     for adapted in chunk:
         yield _with_media(adapted, found, absent)
@@ -261,7 +273,7 @@ def _with_media(adapted: Adapted, found: FoundMedia, reason: str) -> Adapted:
                     id=sample.id,
                     stage="adapt",
                     reason=reason,
-                    detail=missing[0].names[0][:300],
+                    detail=_missing_name(missing[0], found)[:300],
                     source_file=sample.source_file,
                     source_row=sample.source_row,
                 )
@@ -271,9 +283,26 @@ def _with_media(adapted: Adapted, found: FoundMedia, reason: str) -> Adapted:
     return structs.replace(adapted, samples=tuple(samples), dropped=tuple(dropped))
 
 
+def _names(medium: Media) -> list[str]:
+    """Return the names to look up: of a file at several places, or of each frame of a clip."""
+    if len(medium.refs) == 1:
+        return list(medium.names)
+    return [ref.uri.removeprefix(FIND) for ref in medium.refs if ref.uri.startswith(FIND)]
+
+
+def _missing_name(medium: Media, found: FoundMedia) -> str:
+    names = _names(medium)
+    return next((n for n in names if n not in found.files), names[0])
+
+
 def _located(medium: Media, found: FoundMedia) -> Media | None:
     if not medium.names:
         return medium
+    if len(medium.refs) > 1:  # a clip given as its frames
+        names = _names(medium)
+        if any(name not in found.files for name in names):
+            return None
+        return structs.replace(medium, refs=tuple(found.files[name] for name in names))
     for name in medium.names:
         if name in found.files:
             return structs.replace(medium, refs=(found.files[name],))

@@ -20,7 +20,7 @@ class RowError(Exception):
 
 
 class Row(Struct, kw_only=True, gc=False):
-    """A row's values and its origin; adapting it fills `turns_dropped` and `blobs`."""
+    """A row's values and its origin; adapting it fills `turns_dropped`, `unread` and `blobs`."""
 
     values: Mapping[str, Any]
     corpus: str
@@ -30,6 +30,7 @@ class Row(Struct, kw_only=True, gc=False):
     subset: str = ""
     split: Split = "train"
     turns_dropped: dict[str, int] = field(default_factory=dict)  # reason -> turns
+    unread: set[str] = field(default_factory=set)  # keys with a value that the sample lacks
     blobs: dict[MediaRef, bytes] = field(default_factory=dict)  # bytes of media in the row itself
 
     def text(self, name: str, *, required: bool = True) -> str:
@@ -119,6 +120,8 @@ class Row(Struct, kw_only=True, gc=False):
         state = xxhash.xxh3_128()
         for turn in turns:
             state.update(turn.role.encode())
+            if not turn.supervised:
+                state.update(b"\4")
             for part in turn.parts:
                 if part.text is None:
                     state.update(b"\0%d" % (part.media or 0))

@@ -93,6 +93,7 @@ class Turn(Struct, frozen=True, kw_only=True, gc=False):
 
     role: Role
     parts: tuple[Part, ...]
+    supervised: bool = True  # False: an answer that does not count in the loss
 
     @property
     def text(self) -> str:
@@ -138,6 +139,8 @@ class Sample(Struct, frozen=True, kw_only=True, gc=False):
         state = xxhash.xxh3_128()
         for turn in self.turns:
             state.update(b"\x01" + turn.role.encode())
+            if not turn.supervised:
+                state.update(b"\x04")
             for part in turn.parts:
                 # A length before every text: no text can pass for the end of a part or turn.
                 text = (part.text or "").encode("utf-8", "surrogatepass")

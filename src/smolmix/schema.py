@@ -56,7 +56,7 @@ _MEDIA = pa.struct(
 
 _PART = pa.struct([("text", pa.string()), ("media", pa.int32())])
 
-_TURN = pa.struct([("role", pa.string()), ("parts", pa.list_(_PART))])
+_TURN = pa.struct([("role", pa.string()), ("parts", pa.list_(_PART)), ("supervised", pa.bool_())])
 
 _METADATA = {b"smolmix.schema_version": str(SCHEMA_VERSION).encode()}
 
@@ -151,7 +151,10 @@ def _turns_column(samples: Sequence[Sample]) -> pa.ListArray:
     parts = [p for t in turns for p in t.parts]
     struct = _struct(_PART, {"text": [p.text for p in parts], "media": [p.media for p in parts]})
     content = _lists([len(t.parts) for t in turns], struct)
-    turn = _struct(_TURN, {"role": [t.role for t in turns], "parts": content})
+    supervised = [t.supervised for t in turns]
+    turn = _struct(
+        _TURN, {"role": [t.role for t in turns], "parts": content, "supervised": supervised}
+    )
     return _lists([len(s.turns) for s in samples], turn)
 
 
@@ -195,7 +198,12 @@ def _sample(row: dict[str, Any]) -> Sample:
     for name in _DERIVED:
         row.pop(name, None)
     row["turns"] = tuple(
-        Turn(role=t["role"], parts=tuple(Part(**p) for p in t["parts"])) for t in row["turns"]
+        Turn(
+            role=t["role"],
+            parts=tuple(Part(**p) for p in t["parts"]),
+            supervised=t["supervised"],
+        )
+        for t in row["turns"]
     )
     row["media"] = tuple(_media(m) for m in row["media"])
     row["tags"] = tuple(row["tags"])

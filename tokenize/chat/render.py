@@ -189,8 +189,8 @@ class _Renderer:
         return PAPER_CONVERSATION if prose else PAPER_VISION
 
     def _turn(self, index: int, turn: Turn) -> Iterator[Piece]:
-        answer = turn.role == "assistant"
-        full = self._profile.chat.loss == "full"
+        answer = turn.role == "assistant" and turn.supervised
+        full = self._profile.chat.loss == "full" and turn.supervised
         body = list(self._body(index, turn, answer or full))
         yield TextPiece(f"{turn.role.capitalize()}:", full)
         if not (body and isinstance(body[0], VisualBlock)):

@@ -107,6 +107,14 @@ def _accounted(
         yield row
 
 
+def _unread(rows: Iterator[Adapted], unread: dict[str, int]) -> Iterator[Adapted]:
+    """Yield the rows, counting the keys that their adapter did not read."""
+    for row in rows:
+        for key in row.unread:
+            unread[key] = unread.get(key, 0) + 1
+        yield row
+
+
 def _noted(pairs: Iterator[_Pair], stats: dict[str, int]) -> Iterator[_Pair]:
     """Yield the samples, counting those with media that are not fetched."""
     for pair in pairs:
@@ -125,7 +133,9 @@ def _run(unit: Unit[MeasureInput], context: UnitContext) -> Result:
     for one in dropped:
         accounting.drop(one)
     noted: dict[str, int] = {}
+    unread: dict[str, int] = {}
     rows = read_unit(payload.source, payload.raw, workspace, context.rows, context.poison)
+    rows = _unread(rows, unread)
     pairs = ((s, r.blobs) for r in _accounted(rows, accounting, dropped) for s in r.samples)
     tables = (to_table(measurer.measure(batch)) for batch in _batches(_noted(pairs, noted)))
     _write_parquet(context.out / f"{unit.name}.parquet", tables, SAMPLE_SCHEMA)
@@ -142,6 +152,8 @@ def _run(unit: Unit[MeasureInput], context: UnitContext) -> Result:
             reason = medium.error.partition(":")[0]
             errors[reason] = errors.get(reason, 0) + 1
     stats = {"media": len(media.features), "media_errors": dict(sorted(errors.items()))}
+    if unread:
+        stats["keys_not_read"] = dict(sorted(unread.items()))
     return Result(accounting=accounting, stats=stats | noted)
 
 

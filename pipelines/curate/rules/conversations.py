@@ -20,7 +20,9 @@ _BOILERPLATE = re.compile(
     r"click here.*|error.*:.*|https?://\S+|\{\{.*\}\}|<[a-z_/]+>)\W*$",
     re.IGNORECASE,
 )
-_PLACEHOLDER = re.compile(r"<(image|video|img)(_?\d+)?>", re.IGNORECASE)
+# A numbered mark anywhere; a plain one, which HTML and SVG have too, where no sentence holds it.
+_NUMBERED = re.compile(r"<(image|video|img)[_ ]?\d+>", re.IGNORECASE)
+_STANDING = re.compile(r"(?:\A|^)\s*<(image|video|img)>\s*$|\A\s*<(image|video|img)>", re.I | re.M)
 
 
 class RolesAlternate(Rule):
@@ -86,7 +88,7 @@ class MediaMismatch(Rule):
 
 
 class PlaceholderLeft(Rule):
-    """The text of a sample with media contains no leftover `<image>`."""
+    """A sample with media has no leftover `<image_1>`, nor `<image>` where a question begins."""
 
     name = "placeholder-left"
 
@@ -95,8 +97,11 @@ class PlaceholderLeft(Rule):
         if not measured.sample.media:
             return None
         for turn in measured.sample.turns:
-            if found := _PLACEHOLDER.search(turn.text):
-                return f"{found.group(0)} in a {turn.role} turn"
+            found = _NUMBERED.search(turn.text)
+            if not found and turn.role != "assistant":
+                found = _STANDING.search(turn.text)
+            if found:
+                return f"{found.group(0).strip()} in a {turn.role} turn"
         return None
 
 

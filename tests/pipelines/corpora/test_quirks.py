@@ -92,9 +92,16 @@ def test_both_names_of_the_speakers_and_of_their_words() -> None:
 
 def test_turns_of_the_wrong_order_are_left_out_and_counted() -> None:
     here = row()
-    found = messages_of(here, [gpt("early"), human("q1"), human("q2"), gpt("a2"), gpt("late")])
-    assert found == [("user", "q2"), ("assistant", "a2")]
-    assert here.turns_dropped == {"turn-order": 2, "turn-unanswered": 1}
+    found = messages_of(here, [gpt("early"), human("q"), gpt("a"), human("unanswered")])
+    assert found == [("user", "q"), ("assistant", "a")]
+    assert here.turns_dropped == {"turn-order": 1, "turn-unanswered": 1}
+
+
+def test_turns_of_one_role_in_a_row_are_joined() -> None:
+    here = row()
+    found = messages_of(here, [human("q1"), human("q2"), gpt("a2"), gpt("late")])
+    assert found == [("user", "q1\nq2"), ("assistant", "a2\nlate")]
+    assert here.turns_dropped == {}
 
 
 def test_empty_answers_are_left_out_with_their_question() -> None:

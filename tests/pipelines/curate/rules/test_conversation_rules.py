@@ -80,9 +80,10 @@ def test_no_answer_shows_a_medium() -> None:
 @pytest.mark.parametrize(
     ("text", "media", "passes"),
     [
-        ("What is <image> of?", 1, False),
-        ("What is <IMG> of?", 1, False),
+        ("<image>\nWhat is it of?", 1, False),
+        ("Look:\n<IMG>\nWhat is it?", 1, False),
         ("Watch <video_2>.", 1, False),
+        ("What does <image> mean in SVG?", 1, True),
         ("What is <image> in HTML?", 0, True),
         ("Is a < image?", 1, True),
     ],
