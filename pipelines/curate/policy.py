@@ -14,13 +14,16 @@ from smolmix.config import StrictModel, mapping_in, read_mapping, validated
 from smolmix.errors import UsageError, nearest
 from smolmix.pipelines.curate.rules import RULES
 from smolmix.pipelines.curate.rules.quality import ScoreLow
-from smolmix.pipelines.curate.rules.rule import MeasuredSample, Rule
+from smolmix.pipelines.curate.rules.rule import MeasuredSample, MediaError, Rule
 from smolmix.pipelines.curate.settings import Decontaminate, Dedup
+from smolmix.sample import Sample
 from smolmix.storage import digest_json
 
 POLICIES = Path(__file__).resolve().parent / "policies"
 DEFAULT = "default"
-_HOLDS = "a policy has filters, dedup or decontaminate; the policy `none` keeps everything"
+_HOLDS = (
+    "a policy has filters, dedup or decontaminate; the policy `none` keeps all that can be read"
+)
 _GROUPS = ("all", "text", "image", "multi-image", "video")
 # Rules on images also apply to samples with several images.
 _APPLIES = {
@@ -68,7 +71,22 @@ class Policy:
             for rule in self.rules.get(group, ()):
                 if (detail := rule.problem(measured)) is not None:
                     return rule.name, detail
-        return None
+        return _unreadable(measured.sample)
+
+
+def _unreadable(sample: Sample) -> tuple[str, str] | None:
+    """Return (reason, detail) of the first medium that cannot be shown, or None.
+
+    Such samples are dropped under every policy: if tokenizing dropped them, a mixture would not
+    have the shares it was solved for. The frames of a truncated clip can be shown.
+    """
+    for error in sample.errors:
+        reason, _, detail = error.partition(":")
+        shown = reason == "video-truncated" and all(m.frames for m in sample.media)
+        rule = RULES.get(reason)
+        if rule is not None and issubclass(rule, MediaError) and not shown:
+            return reason, detail.strip() or reason
+    return None
 
 
 def _rule(where: str, entry: Mapping[str, Any]) -> Rule:

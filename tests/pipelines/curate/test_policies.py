@@ -3,6 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.clips import grey_clip
 from tests.support.pictures import blots, encoded
 
 from smolmix.engine.stage import RunOptions
@@ -146,6 +147,30 @@ def test_near_copies_of_heldout_pictures_are_dropped_whatever_ran_before(
         )
         kept.append([i.split("/")[1].split("-")[0] for i in _kept(workspace)])
     assert kept == [["held"]] * 3
+
+
+def test_media_that_cannot_be_shown_are_dropped_under_every_policy(
+    planted: Make, curated: Curate
+) -> None:
+    corpus, picture = planted(), encoded(blots(3), "PNG")
+    film = grey_clip(300, container="matroska")
+    for name, kind, data in (
+        ("picture", "image", picture),
+        ("half a picture", "image", picture[: len(picture) // 2]),
+        ("film", "video", film),
+        ("half a film", "video", film[: len(film) // 2]),  # its first frames can be shown
+        ("film without its index", "video", grey_clip(30)[:900]),
+        ("page", "video", b"<html>not found</html>"),
+    ):
+        place, chat = corpus.file(name, data), (("user", [0, "What?"]), ("assistant", f"{name}."))
+        corpus.add(name, *chat, **{f"{kind}s": [place]})
+    found = curated(corpus.write(), policy="none")
+    assert set(found.kept) == {"picture", "film", "half a film"}
+    assert {name: one.reason for name, one in found.dropped.items()} == {
+        "half a picture": "image-truncated",
+        "film without its index": "video-truncated",
+        "page": "video-not-a-video",
+    }
 
 
 def test_a_medium_that_cannot_be_compared_stops_the_comparison(
