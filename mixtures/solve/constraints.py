@@ -26,19 +26,21 @@ class Constraint:
     low: float
     high: float
 
-    def rows(self, costs: Mapping[str, Floats]) -> list[tuple[Floats, float, float]]:
+    def rows(
+        self, costs: Mapping[str, Floats], inset: float = 0.05
+    ) -> list[tuple[Floats, float, float]]:
         """Return (coefficients, lower, upper) of each row, linear in the samples drawn.
 
         Args:
             costs: unit -> (strata,) cost of one sample.
+            inset: the part of a mean's range that is left free at each end, because rounding to
+                whole samples moves the mean a little.
         """
         cost, inside = costs[self.unit], self.members.astype(np.float64)
         if self.kind == "total":
             return [(cost * inside, self.low, self.high)]
         if self.kind == "mean":
-            margin = (
-                self.high - self.low
-            ) / 20  # rounding to whole samples moves the mean a little
+            margin = inset * (self.high - self.low)
             rows = [(inside * (cost - self.high + margin), -math.inf, 0.0)]
             return [*rows, (inside * (cost - self.low - margin), 0.0, math.inf)]
         if self.low == self.high:

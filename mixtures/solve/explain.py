@@ -1,12 +1,19 @@
 """Why no mixture satisfies a spec: the constraints in conflict, and the nearest feasible ones."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from smolmix.mixtures.candidates.strata import Candidates, Floats
 from smolmix.mixtures.solve.constraints import Constraint
 from smolmix.mixtures.solve.linear_program import Program, optimise, program
+
+UNSURE = "whether one exists is not known"
+_DIGITS = (4, 0, 3, 2)  # of the nearest share, tried in this order; 0 is a range
+_VISIBLE, _LARGE = 1e-6, 5e-4  # of a share or of a mean
+_STEPS = (0.0, 1e-4, 1e-3, 1e-2, 0.05)  # part of the nearest total that is given up until it solves
 
 
 def _feasible(
@@ -30,8 +37,8 @@ def _conflict(
 
 def _relaxed(
     candidates: Candidates, constraints: Sequence[Constraint], costs: dict[str, Floats]
-) -> list[str]:
-    """Return what each constraint would have to become, with the least change in total."""
+) -> list[tuple[Constraint, float, float]]:
+    """Return what constraints would have to become and by how much, with the least change."""
     total = next((c for c in constraints if c.kind == "total"), None)
     unit = total.unit if total is not None else "samples"
     size = total.low if total is not None else _scale(candidates, costs[unit])
@@ -77,12 +84,71 @@ def _relaxed(
     changes = []
     for constraint in soft:
         value = constraint.value(totals)
-        if value < constraint.low - 5e-4 * max(
-            1.0, constraint.low
-        ) or value > constraint.high + 5e-4 * max(1.0, constraint.high):
-            shown = f"{value:.4g} s" if constraint.kind == "mean" else f"{100 * value:.4g} %"
-            changes.append(f"{constraint} becomes {shown}")
+        size = max(1.0, constraint.low, constraint.high)
+        off = max(value - constraint.high, constraint.low - value) / size
+        if off > _VISIBLE:
+            changes.append((constraint, value, off))
     return changes
+
+
+def _moved(constraint: Constraint, value: float, digits: int) -> tuple[Constraint, str]:
+    """Return the constraint with its bound moved to the value in so many digits, and that value.
+
+    The last digit of a share is rounded away from what the spec asks, which leaves room. With no
+    digits a fixed share becomes a range in four digits that includes the value.
+    """
+    if constraint.kind == "mean":
+        near, within = float(f"{value:.4g}"), (constraint.high - constraint.low) / 2
+        return replace(constraint, low=near - within, high=near + within), f"{near:.4g} s"
+    power = 10.0 ** ((digits or 4) - 3 - math.floor(math.log10(value))) if value > 0 else 1.0
+    down = math.floor(round(100 * value * power, 6)) / power
+    up = min(100.0, math.ceil(round(100 * value * power, 6)) / power)
+    near = down if value < constraint.low else up
+    if constraint.low < constraint.high:
+        low = near / 100 if value < constraint.low else constraint.low
+        high = near / 100 if value > constraint.high else constraint.high
+        return replace(constraint, low=low, high=high), f"{near:.4g} %"
+    if digits:
+        return replace(constraint, low=near / 100, high=near / 100), f"{near:.4g} %"
+    return replace(constraint, low=down / 100, high=up / 100), f"{down:.4g} to {up:.4g} %"
+
+
+def _nearest_shares(
+    constraints: Sequence[Constraint],
+    changes: Sequence[tuple[Constraint, float, float]],
+    solves: Callable[[Sequence[Constraint]], bool],
+) -> list[str]:
+    """Return the changes as they are printed, tried as they are printed; none if none solves.
+
+    Changes that rounding may make up for are left out first.
+    """
+    large = [change for change in changes if change[2] > _LARGE]
+    tries = [(chosen, d) for d in _DIGITS for chosen in (large, changes) if chosen]
+    for chosen, digits in tries:
+        moved = [(c, *_moved(c, value, digits)) for c, value, _ in chosen]
+        new = {c.key: other for c, other, _ in moved}
+        if solves([new.get(c.key, c) for c in constraints]):
+            return [f"{c} becomes {text}" for c, _, text in moved]
+    return []
+
+
+def _nearest_total(
+    candidates: Candidates,
+    constraints: Sequence[Constraint],
+    costs: dict[str, Floats],
+    solves: Callable[[Sequence[Constraint]], bool],
+) -> str:
+    """Return the nearest total that was found to be possible with all else unchanged, if any."""
+    total = next(c for c in constraints if c.kind == "total")
+    least, most = _extremes(candidates, constraints, costs, total.unit)
+    grows = total.low < least
+    for step in _STEPS:
+        size = math.ceil(least * (1 + step)) if grows else math.floor(most * (1 - step) + 1e-6)
+        if size >= 1 and solves(
+            [replace(c, low=size, high=size) if c is total else c for c in constraints]
+        ):
+            return f"{size:,} {total.unit}"
+    return ""
 
 
 def _available(candidates: Candidates, constraint: Constraint, costs: dict[str, Floats]) -> str:
@@ -113,18 +179,27 @@ def _extremes(
     return least, most
 
 
-def explain(candidates: Candidates, constraints: Sequence[Constraint], unit: str) -> str:
+def explain(
+    candidates: Candidates,
+    constraints: Sequence[Constraint],
+    unit: str,
+    *,
+    solves: Callable[[Sequence[Constraint]], bool],
+    certain: bool = True,
+) -> str:
     """Return, in a few lines, the constraints in conflict and the nearest feasible specs.
 
     Args:
         candidates: the strata.
         constraints: of the spec; nothing meets them all.
         unit: what "as large as possible" counts.
+        solves: whether a mixture meets other constraints; each spec is tried before it is named.
+        certain: whether it is proven that nothing meets the constraints.
     """
     units = {"samples", unit, *(c.unit for c in constraints)}
     costs = {u: candidates.means(u) for u in units}
     total = next((c for c in constraints if c.kind == "total"), None)
-    lines = ["no mixture satisfies it"]
+    lines = ["no mixture satisfies it" if certain else f"no mixture was found; {UNSURE}"]
     if int(candidates.limit.sum()) == 0:
         return "no mixture satisfies it: no sample is available; loosen where, caps or subset"
     tested: list[Constraint] = list(constraints)
@@ -139,17 +214,18 @@ def explain(candidates: Candidates, constraints: Sequence[Constraint], unit: str
     binding = _conflict(candidates, tested, costs)
     if binding:
         named = [str(c) for c in binding if not (total is None and c.key == "total")]
-        lines.append(f"in conflict: {'; '.join(named) or 'what the components take'}")
+        what = (
+            "in conflict" if certain else "in conflict where samples cost what they cost on average"
+        )
+        lines.append(f"{what}: {'; '.join(named) or 'what the components take'}")
         lines.append(f"available: {'; '.join(_available(candidates, c, costs) for c in binding)}")
     taken = sum(s.fixed or 0 for s in candidates.strata)
     if taken:
         lines.append(f"`take` fixes {taken:,} samples; `flexible: true` makes it an upper bound")
     if total is not None:
-        least, most = _extremes(candidates, constraints, costs, total.unit)
-        nearest = least if total.low < least else most
-        if nearest >= 1:
-            lines.append(f"nearest: total {nearest:,.0f} {total.unit}, all else unchanged")
-    changes = _relaxed(candidates, constraints, costs)
+        size = _nearest_total(candidates, constraints, costs, solves)
+        lines.append(f"nearest: total {size}, all else unchanged" if size else "")
+    changes = _nearest_shares(constraints, _relaxed(candidates, constraints, costs), solves)
     if changes:
         kept = "with the same total" if total is not None else "with the least change"
         lines.append(f"nearest, {kept}: {'; '.join(changes)}")

@@ -8,8 +8,10 @@ solution.
 Token shares need the cost of the samples that are really drawn, not the mean of the stratum: the
 two programs are solved again with the mean over the samples drawn until the constraints hold.
 
-A mixture is infeasible only where the first program is. The second one is held to the first one's
-optimum, which HiGHS knows to a tolerance only, so it is given more room where it fails.
+A mixture is infeasible only where the first program is, whatever the samples that are drawn cost
+(`proven_infeasible`): a stratum's first samples may cost more or less than its mean. The second
+program is held to the first one's optimum, which HiGHS knows to a tolerance only, so it is given
+more room where it fails.
 """
 
 import warnings
@@ -26,6 +28,12 @@ _PIECES = 16  # straight pieces of a stratum's evenness, in each round of refine
 _REFINEMENTS = 3
 _SETTLING = 8  # the programs are solved at most this often, each time with new mean costs
 _SETTLED = 1e-4  # constraints are met to a hundredth of a percentage point
+# HiGHS's tolerances depend on its method and on presolve: each has its say before "infeasible".
+_METHODS: Sequence[tuple[str, Mapping[str, bool]]] = (
+    ("highs", {}),
+    ("highs-ds", {"presolve": False}),
+    ("highs-ipm", {}),
+)
 _ROOM = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)  # part of the optimum that the second program may lose
 
 
@@ -36,6 +44,7 @@ class Solution:
     drawn: Floats  # (strata,)
     binding: Sequence[str]  # keys of the constraints that keep the total from growing
     shadow_prices: Mapping[str, float]  # exhausted component -> growth of the total by one sample
+    exact: bool = True  # False: at mean costs nothing meets the constraints; this comes nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +69,10 @@ class Answer:
 
 
 def program(
-    candidates: Candidates, constraints: Sequence[Constraint], costs: Mapping[str, Floats]
+    candidates: Candidates,
+    constraints: Sequence[Constraint],
+    costs: Mapping[str, Floats],
+    inset: float = 0.05,
 ) -> Program:
     """Return the constraints as one program, its rows scaled to the same size.
 
@@ -68,10 +80,11 @@ def program(
         candidates: the strata.
         constraints: of the spec.
         costs: unit -> (strata,) cost of one sample.
+        inset: of a mean's range; see `Constraint.rows`.
     """
     rows, low, high, keys = [], [], [], []
     for constraint in constraints:
-        for coefficients, lower, upper in constraint.rows(costs):
+        for coefficients, lower, upper in constraint.rows(costs, inset):
             scale = float(np.abs(coefficients).max(initial=0.0)) or 1.0
             rows.append(coefficients / scale)
             low.append(lower / scale)
@@ -98,7 +111,16 @@ def program(
 
 
 def optimise(p: Program, objective: Floats) -> Answer:
-    """Return what minimises `objective · drawn`; variables are scaled by their limits inside."""
+    """Return what minimises `objective · drawn`, by the first method of HiGHS that finds it."""
+    for method, options in _METHODS:
+        answer = _optimised(p, objective, method, options)
+        if answer.drawn is not None:
+            break
+    return answer
+
+
+def _optimised(p: Program, objective: Floats, method: str, options: Mapping[str, bool]) -> Answer:
+    """Return what one method finds; variables are scaled by their limits inside."""
     # Imported here: it takes half a second, which a mixture of fixed amounts can save.
     from scipy.optimize import linprog
     from scipy.sparse import csr_matrix
@@ -118,7 +140,8 @@ def optimise(p: Program, objective: Floats) -> Answer:
             A_eq=csr_matrix(matrix[equal]),
             b_eq=p.low[equal] / big,
             bounds=np.column_stack([p.floor / scale, p.limit / scale]),
-            method="highs",
+            method=method,
+            options=dict(options),
         )
     if found.status != 0:
         return Answer(drawn=None)
@@ -293,6 +316,89 @@ def _target_evenly(
     return optimise(p, np.zeros(len(p.limit))).drawn if found is None else found
 
 
+def nearest(p: Program) -> Floats:
+    """Return (strata,) the samples that come nearest to meeting every row."""
+    rows, strata = p.matrix.shape
+    most = np.abs(p.matrix) @ p.limit + np.where(np.isfinite(p.low), np.abs(p.low), 0.0)
+    elastic = Program(
+        matrix=np.hstack([p.matrix, np.eye(rows), -np.eye(rows)]),
+        low=p.low,
+        high=p.high,
+        floor=np.concatenate([p.floor, np.zeros(2 * rows)]),
+        limit=np.concatenate([p.limit, most, most]),
+        keys=p.keys,
+    )
+    answer = optimise(elastic, np.concatenate([np.zeros(strata), np.ones(2 * rows)]))
+    return p.limit if answer.drawn is None else answer.drawn[:strata]
+
+
+def _deviations(candidates: Candidates, unit: str) -> tuple[Floats, Floats]:
+    """Return (strata,) the least and the most that first samples cost beside as many means."""
+    low, high = np.zeros(len(candidates.strata)), np.zeros(len(candidates.strata))
+    running = candidates.running
+    if unit == "samples" or running is None or unit not in running.sums:
+        return low, high
+    means, sums = candidates.means(unit), running.sums[unit]
+    for i in np.flatnonzero(np.diff(running.starts) > 0):
+        own = sums[running.starts[i] : running.starts[i + 1] + 1].astype(np.float64)
+        off = own - own[0] - means[i] * np.arange(len(own))
+        low[i], high[i] = off.min(), off.max()
+    return low, high
+
+
+def proven_infeasible(candidates: Candidates, constraints: Sequence[Constraint], unit: str) -> bool:
+    """Whether nothing meets the constraints, whatever samples of the strata are drawn.
+
+    Each row is given as much room as the cost of first samples, however many, is away from as many
+    means. A program that has no solution even so has none.
+
+    Args:
+        candidates: the strata.
+        constraints: of the spec.
+        unit: what "as large as possible" counts.
+    """
+    units = sorted({"samples", unit, *(c.unit for c in constraints)})
+    costs = {u: candidates.means(u) for u in units}
+    strata = len(candidates.strata)
+    some = Constraint(
+        key="total",
+        kind="total",
+        members=np.ones(strata, np.bool_),
+        unit="samples",
+        low=1.0,
+        high=np.inf,
+    )
+    blocks: list[Floats] = []
+    low, high = [], []
+    floor = np.array([s.fixed or 0 for s in candidates.strata], np.float64)
+    limit = np.array([s.limit if s.fixed is None else s.fixed for s in candidates.strata], float)
+    off = {u: _deviations(candidates, u) for u in units}
+    for constraint in [*constraints, some]:
+        if constraint.kind == "total":  # keeps corpora of unknown size in scale
+            cost = costs[constraint.unit]
+            most = (constraint.high - off[constraint.unit][0]) / np.maximum(cost, 1e-9)
+            limit = np.minimum(limit, np.maximum(most, floor))
+        unit_ = constraint.unit
+        plain = constraint.rows(costs, 0.0)
+        moved = constraint.rows({**costs, unit_: costs[unit_] + 1.0}, 0.0)
+        for (row, lower, upper), (more, _, _) in zip(plain, moved, strict=True):
+            change = more - row  # of the row when one sample's cost grows by one
+            ends = np.array([change * off[unit_][0], change * off[unit_][1]])
+            scale = float(np.abs(row).max(initial=0.0)) or 1.0
+            blocks.append(row / scale)
+            low.append((lower - float(ends.max(axis=0).sum())) / scale)
+            high.append((upper - float(ends.min(axis=0).sum())) / scale)
+    p = Program(
+        matrix=np.array(blocks),
+        low=np.array(low),
+        high=np.array(high),
+        floor=floor,
+        limit=limit,
+        keys=[""] * len(low),
+    )
+    return optimise(p, np.zeros(strata)).drawn is None
+
+
 def solve(candidates: Candidates, constraints: Sequence[Constraint], unit: str) -> Solution:
     """Return samples of each stratum that meet every constraint; the most, without a total.
 
@@ -309,30 +415,35 @@ def solve(candidates: Candidates, constraints: Sequence[Constraint], unit: str) 
     costs = {u: candidates.means(u) for u in units}
     weight = np.maximum(candidates.available.astype(np.float64), 1.0)
     drawn: Floats | None = None
+    exact = True
     binding: list[str] = []
     shadow_prices: dict[str, float] = {}
     for _ in range(_SETTLING):
         p = program(candidates, constraints, costs)
-        found: Floats | None
+        found: Floats | None = None
         if not has_total and (p.limit > p.floor).any():
             largest, p = _largest(p, costs[unit])
-            if drawn is None and (largest.drawn is None or largest.drawn.sum() < 1):
-                raise InfeasibleError("no samples, or only none, meet the constraints")
-            found = None
-            if largest.drawn is not None:
+            if largest.drawn is not None and largest.drawn.sum() >= 1 - 1e-6:
                 binding = _binding(p, largest)
                 shadow_prices = _shadow_prices(p, candidates, largest)
                 found = _largest_evenly(p, largest, weight, costs[unit], drawn)
         else:
             found = _target_evenly(p, weight, costs[unit], drawn)
-        if found is None and drawn is None:
-            raise InfeasibleError("no samples meet the constraints")
-        if found is None:
+        if found is not None:
+            exact = True
+        elif drawn is None:
+            if proven_infeasible(candidates, constraints, unit):
+                raise InfeasibleError("no samples, or only none, meet the constraints")
+            exact, found = False, nearest(_with_total(p, np.ones(len(p.limit)), 1.0, np.inf))
+        elif exact:
             break  # the new mean costs alone make it so: the last solution is near, and is rounded
+        else:
+            found = nearest(_with_total(p, np.ones(len(p.limit)), 1.0, np.inf))
         drawn = found
-        exact = candidates.running is None or units == {"samples"}
-        if exact or _settled(candidates, constraints, found):
+        if candidates.running is None or units == {"samples"}:
+            break
+        if _settled(candidates, constraints, found):
             break
         costs = {u: candidates.mean_at(u, found) for u in units}
     assert drawn is not None
-    return Solution(drawn=drawn, binding=binding, shadow_prices=shadow_prices)
+    return Solution(drawn=drawn, binding=binding, shadow_prices=shadow_prices, exact=exact)

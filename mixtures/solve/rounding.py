@@ -261,6 +261,16 @@ def check(found: Sequence[Achieved]) -> list[Achieved]:
     return missed
 
 
+def is_valid(candidates: Candidates, constraints: Sequence[Constraint], drawn: Ints) -> bool:
+    """Whether these samples meet every constraint and have an order that keeps the caps."""
+    total = int(drawn.sum())
+    return (
+        total > 0
+        and not check(achieved_by(candidates, constraints, drawn))
+        and _ordered(drawn, _capped(constraints), total)
+    )
+
+
 def round_to_samples(
     candidates: Candidates, constraints: Sequence[Constraint], drawn: Floats
 ) -> Ints:
@@ -293,6 +303,13 @@ def round_to_samples(
     if keep_total:
         _refill(sums.drawn, constraints, drawn, floor, limit)
     missed = check(achieved_by(candidates, constraints, sums.drawn))
+    capped = _capped(constraints)
+    if not missed and not _ordered(sums.drawn, capped, int(sums.drawn.sum())):
+        keys = " and ".join(c.key for c in capped)
+        raise InfeasibleError(
+            f"no order of {int(sums.drawn.sum()):,} samples keeps {keys} at every prefix; "
+            "lower one of them"
+        )
     if missed:
         values = "; ".join(
             f"{m.key} is {m.value:g}, the target is {m.low:g} to {m.high:g}" for m in missed

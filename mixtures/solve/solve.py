@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from smolmix.errors import InfeasibleError, UsageError
 from smolmix.mixtures.candidates.strata import Candidates, Floats, Ints
 from smolmix.mixtures.solve.constraints import Constraint, spec_constraints
-from smolmix.mixtures.solve.explain import explain
-from smolmix.mixtures.solve.linear_program import solve
+from smolmix.mixtures.solve.explain import UNSURE, explain
+from smolmix.mixtures.solve.linear_program import Solution, solve
 from smolmix.mixtures.solve.order import CapsDoNotFitError, mix_order
 from smolmix.mixtures.solve.rounding import Achieved, achieved_by, round_to_samples
+from smolmix.mixtures.solve.whole_samples import search
 from smolmix.mixtures.spec.spec import Spec
 
 
@@ -37,8 +38,8 @@ def solve_spec(spec: Spec, candidates: Candidates, where: str) -> Mix:
         where: the spec's file, for messages.
 
     Raises:
-        InfeasibleError: nothing meets the spec; the message names the binding constraints and the
-            nearest feasible ones.
+        InfeasibleError: nothing meets the spec, or nothing was found that does, and the message
+            says which; it names the binding constraints and the nearest feasible ones.
     """
     try:
         constraints = spec_constraints(spec, candidates)
@@ -46,24 +47,65 @@ def solve_spec(spec: Spec, candidates: Candidates, where: str) -> Mix:
         raise InfeasibleError(f"{where}: {error}") from error
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
-    unit = spec.unit
-    try:
-        found = solve(candidates, constraints, unit)
-    except InfeasibleError as error:
-        raise InfeasibleError(f"{where}: {explain(candidates, constraints, unit)}") from error
-    try:
-        drawn = round_to_samples(candidates, constraints, found.drawn)
-    except InfeasibleError as error:
-        raise InfeasibleError(f"{where}: {error}") from error
-    if drawn.sum() == 0:
-        raise InfeasibleError(f"{where}: {explain(candidates, constraints, unit)}")
+    found = _attempt(candidates, constraints, spec.unit)
+    if found.drawn is None or found.solution is None:
+        raise InfeasibleError(f"{where}: {_refusal(candidates, constraints, spec.unit, found)}")
     return Mix(
         candidates=candidates,
         constraints=constraints,
-        drawn=drawn,
-        achieved=achieved_by(candidates, constraints, drawn),
-        binding=found.binding,
-        shadow_prices=found.shadow_prices,
+        drawn=found.drawn,
+        achieved=achieved_by(candidates, constraints, found.drawn),
+        binding=found.solution.binding,
+        shadow_prices=found.solution.shadow_prices,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """What was found for some constraints: whole samples, or why there are none."""
+
+    solution: Solution | None  # of the linear program; None where it proves that there is none
+    drawn: Ints | None  # (strata,) whole samples
+    certain: bool = True  # without samples: that there are none is proven
+    rounding: str = ""  # what rounding could not meet
+
+
+def _attempt(
+    candidates: Candidates, constraints: Sequence[Constraint], unit: str, *, searched: bool = True
+) -> _Attempt:
+    """Return whole samples that meet the constraints: rounded, or searched where that fails."""
+    try:
+        solution = solve(candidates, constraints, unit)
+    except InfeasibleError:
+        return _Attempt(solution=None, drawn=None)
+    try:
+        drawn = round_to_samples(candidates, constraints, solution.drawn)
+        if drawn.sum() > 0:
+            return _Attempt(solution=solution, drawn=drawn)
+        rounding = ""
+    except InfeasibleError as error:
+        rounding = str(error)
+    if not searched:
+        return _Attempt(solution=solution, drawn=None, certain=False, rounding=rounding)
+    found = search(candidates, constraints, solution.drawn, unit)
+    return _Attempt(solution=solution, drawn=found.drawn, certain=found.certain, rounding=rounding)
+
+
+def _refusal(
+    candidates: Candidates, constraints: Sequence[Constraint], unit: str, attempt: _Attempt
+) -> str:
+    """Return why there is no mixture, or that none was found, and what is near."""
+    if attempt.rounding and attempt.solution is not None and attempt.solution.exact:
+        doubt = "" if attempt.certain else f"; {UNSURE}: not every choice of samples was tried"
+        return attempt.rounding + doubt
+    return explain(
+        candidates,
+        constraints,
+        unit,
+        solves=lambda changed: (
+            _attempt(candidates, changed, unit, searched=False).drawn is not None
+        ),
+        certain=attempt.certain,
     )
 
 
