@@ -27,7 +27,8 @@ class Choice:
     how: How  # declared as the answer; a letter that stands alone; the words of one option
 
 
-_LABEL = r"[(\[]?([A-Z])[.):\]]+[ \t]+"  # A.  A)  (A)  A:  [A]
+# A.  A)  (A)  A:  [A], and with full-width punctuation, which needs no space
+_LABEL = r"[(\[\uff08\u3010]?([A-Z])(?:[.):\]]+[ \t]+|[\u3001\uff0e\uff1a\uff09\u3011]+[ \t]*)"
 _LISTED = re.compile(rf"^[ \t]*{_LABEL}", re.MULTILINE)
 _INLINE = re.compile(rf"(?<!\S){_LABEL}")
 
@@ -88,7 +89,8 @@ _TURNED_TO_SPACE = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 _WIDE = {0xFF00 + code: 0x20 + code for code in range(1, 0x5F)}  # full-width ASCII, as in "(B)"
 _LAST_WORDS = 4  # a letter among these ends the answer
 _LONG = 2  # times the length of all options' words
-_MEANS_SOMETHING = 3  # characters of an option's words that a long answer does not hold by chance
+# Characters of an option's words that a long answer does not hold by chance; in ASCII, and others.
+_MEANS_SOMETHING = (3, 2)
 
 
 def options(question: str) -> dict[str, str]:
@@ -234,11 +236,14 @@ def _words_of_a_long_answer(text: str, listed: Mapping[str, str]) -> str | None:
         key for key, words in listed.items() if bare(words) and re.search(_as_words(words), text)
     ]
     letter = _single(named)
-    return letter if letter and len(bare(listed[letter])) >= _MEANS_SOMETHING else None
+    if letter is None:
+        return None
+    words = bare(listed[letter])
+    return letter if len(words) >= _MEANS_SOMETHING[not words.isascii()] else None
 
 
 def _as_words(words: str) -> str:
-    return rf"(?<!\w){re.escape(bare(words))}(?!\w)"
+    return rf"(?<!{_WORD}){re.escape(bare(words))}(?!{_WORD})"
 
 
 def _from_a_word_on(words: str) -> str:

@@ -52,6 +52,7 @@ def test_a_letter_among_the_words_of_an_option_is_not_a_second_choice() -> None:
         ("Which? (A) red (B) light, blue (C) x.y", {"A": "red", "B": "light, blue", "C": "x.y"}),
         ("Pick: A) up B) down", {"A": "up", "B": "down"}),
         ("A. one\nB. two\nC. three", {"A": "one", "B": "two", "C": "three"}),
+        ("哪个？\nA、红色\nB．蓝色\n（C）绿色", {"A": "红色", "B": "蓝色", "C": "绿色"}),
         ("Is A. Smith here?", {}),
         ("B. two\nC. three", {}),
         ("What is it?", {}),
@@ -79,6 +80,7 @@ def test_options_are_those_that_run_from_a(question: str, found: dict[str, str])
         ("B is correct. A is wrong.", "declared"),
         ("答案是B选项，因为车是蓝色。", "declared"),
         ("正确答案：（B）", "declared"),
+        ("因为车是蓝色的，所以应该选B", "alone"),
         ("B</s>", "alone"),
         ("[[B]]", "alone"),
         ("'B'", "alone"),
@@ -121,6 +123,17 @@ def test_without_listed_options_any_letter_may_be_named() -> None:
     assert choice_of("The correct answer is (E).", {}) == Choice("E", "declared")
     assert choice_of("I think D.", {}) == Choice("D", "alone")
     assert choice_of("I think so.", {}) is None
+
+
+def test_words_of_a_script_without_spaces_name_an_option() -> None:
+    listed = {"A": "红色", "B": "蓝色", "C": "绿色"}
+    assert choice_of("蓝色。", listed) == Choice("B", "words")
+    assert choice_of("这辆车是蓝色的。", listed) == Choice("B", "words")
+    assert choice_of("在这张照片里停在房子旁边的那辆小汽车看起来是蓝色的。", listed) == Choice(
+        "B", "words"
+    )
+    assert choice_of("答案是蓝色，因为天空。", listed) == Choice("B", "declared")
+    assert choice_of("是红色或蓝色。", listed) is None
 
 
 def test_a_reference_is_read_strictly() -> None:
