@@ -151,7 +151,8 @@ def language(text: str) -> str:
     found = _detector().detect(text)  # type: ignore[attr-defined]
     code = str(found[0]["lang"]) if found else ""
     # A few Chinese characters are often taken for Japanese; without kana nothing tells.
-    return "" if code == "ja" and not _KANA.search(text) else code
+    unclear = code == "ja" and not _KANA.search(text) and _CHARACTER.search(text)
+    return "" if unclear else code
 
 
 def _letters_needed(text: str) -> int:
