@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from smolmix.errors import DataError
 from smolmix.fetched import FetchedFile
 from smolmix.pipelines.fetch.download import digests
+from smolmix.pipelines.fetch.entries import Entry, entries
 from smolmix.pipelines.formats.format import UnreadableRow
 from smolmix.pipelines.formats.text import decode, parse_object
 from smolmix.pipelines.sources.catalogue import CAPTIONS
@@ -21,6 +22,7 @@ from smolmix.workspace import Workspace
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 _MEDIA = (*_IMAGES, *VIDEOS)
+_UNREAD = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 
 
 def generate_files(origin: Generated, workspace: Workspace, root: str) -> list[FetchedFile]:
@@ -38,27 +40,52 @@ def generate_files(origin: Generated, workspace: Workspace, root: str) -> list[F
     return files
 
 
-def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -> list[FetchedFile]:
+def link_files(
+    source: Source,
+    origin: Local,
+    workspace: Workspace,
+    root: str,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[FetchedFile]:
     """Return the user's files of rows and archives, linked into the workspace.
 
-    Files of a remote store are copied. Loose media are neither: the media index refers to them.
+    Files of a remote store are copied. Loose media are neither: the media index refers to them. A
+    file with two names (through a link) is read once.
 
     Raises:
-        DataError: there is no such folder, or no file of rows in it.
+        DataError: there is no such folder, no file of rows in it, or one that cannot be read.
     """
     theirs = Folder(origin.url)
     if not theirs.exists():
         raise DataError(
             f"{source.id}: {origin.url} does not exist; correct `path` in the catalogue"
         )
-    files = _captions(source, theirs, workspace, root)
-    for path in sorted(str(p) for p in theirs.fs.find(theirs.path)):
-        place = path.removeprefix(theirs.path).lstrip("/")
-        if not source.holds_rows(place) and not (
-            source.holds_media(place) and place.lower().endswith((".tar", ".zip"))
-        ):
+    listed = entries(theirs)
+    files = _captions(source, theirs, listed, workspace, root)
+    known: dict[str, str] = {}  # file -> its first name
+    for entry in sorted(listed, key=lambda e: e.via_link):  # of two names, the one without a link
+        place = entry.path
+        holds_rows = source.holds_rows(place)
+        packed = place.lower().endswith((".tar", ".zip"))
+        if not holds_rows and not (source.holds_media(place) and packed):
+            if place.lower().endswith(_UNREAD):
+                say(
+                    f"{place}: not read; archives are read as .tar or .zip: unpack it or convert it"
+                )
             continue
-        name = f"{root}/{place}"
+        if entry.refused:
+            if entry.special:
+                say(f"{place}: {entry.refused}, not read")
+                continue
+            raise DataError(
+                f"{source.id}: {theirs.url}/{place} is {entry.refused}; repair it or move it away"
+            )
+        if first := known.get(entry.file):
+            say(f"{place}: the same file as {first}; it is read once")
+            continue
+        known[entry.file] = place
+        name, path = f"{root}/{place}", theirs.at(place)
+        size = entry.size
         if theirs.is_local and workspace.is_local:
             _link(Path(path), workspace.local(name))
             sha256 = digests(Path(path))[0]
@@ -66,9 +93,8 @@ def link_files(source: Source, origin: Local, workspace: Workspace, root: str) -
             with tempfile.TemporaryDirectory(prefix="smolmix-") as scratch:
                 copy = Path(scratch, "file")
                 theirs.fs.get_file(path, str(copy))
-                sha256 = digests(copy)[0]
+                size, sha256 = copy.stat().st_size, digests(copy)[0]
                 workspace.put(copy, name)
-        size = int(theirs.fs.size(path))
         files.append(FetchedFile(path=name, size=size, sha256=sha256, url=path))
     if not files:
         raise DataError(
@@ -85,7 +111,9 @@ def with_user_paths(error: DataError, source: Source, origin: Local, root: str) 
     return DataError(f"{source.id}: {text}; repair that file or move it away, then fetch again")
 
 
-def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -> list[FetchedFile]:
+def _captions(
+    source: Source, theirs: Folder, listed: Sequence[Entry], workspace: Workspace, root: str
+) -> list[FetchedFile]:
     """Return one file of rows, written from the captions of a folder's media.
 
     A caption is a text file of the medium's name, or a row of `metadata.jsonl` (`file_name` and
@@ -95,8 +123,7 @@ def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -
     """
     if source.rows_in != (CAPTIONS,):
         return []
-    every = (str(p).removeprefix(theirs.path).lstrip("/") for p in theirs.fs.find(theirs.path))
-    found = {place for place in every if not _hidden(place)}
+    found = {e.path for e in listed if not _hidden(e.path) and (_is_medium(e) or not e.refused)}
     rows = [row for place in sorted(found) for row in _listed(theirs, place)]
     named = {str(row["image"]) for row in rows if "image" in row}
     media = [place for place in sorted(found) if place.lower().endswith(_MEDIA)]
@@ -116,6 +143,10 @@ def _captions(source: Source, theirs: Folder, workspace: Workspace, root: str) -
     sha256 = hashlib.sha256(data).hexdigest()
     file = FetchedFile(path=name, size=len(data), sha256=sha256, url=theirs.url)
     return [file] if rows else []
+
+
+def _is_medium(entry: Entry) -> bool:
+    return entry.path.lower().endswith(_MEDIA)
 
 
 def _text(theirs: Folder, place: str) -> str | None:

@@ -14,7 +14,8 @@ from smolmix.fetched import INDEX, FetchRecord, read_record
 from smolmix.pipelines.fetch.archive_lookup import files_with
 from smolmix.pipelines.fetch.archives import archives_to_rewrite, rewrite_archives
 from smolmix.pipelines.fetch.download import Downloader
-from smolmix.pipelines.fetch.index import index_folder, index_media
+from smolmix.pipelines.fetch.entries import refusals
+from smolmix.pipelines.fetch.index import index_folders, index_media
 from smolmix.pipelines.fetch.listing import (
     Listing,
     Remote,
@@ -29,6 +30,7 @@ from smolmix.pipelines.fetch.selected_media import published
 from smolmix.pipelines.fetch.transfer import Transfer
 from smolmix.pipelines.formats.media_index import MediaIndex
 from smolmix.pipelines.formats.parquet import Parquet
+from smolmix.pipelines.formats.webdataset import WebDataset
 from smolmix.pipelines.sources.raw_units import count_rows, raw_units
 from smolmix.pipelines.sources.source import Generated, Local, Source
 from smolmix.storage import Folder
@@ -138,9 +140,9 @@ def _fetch(source: Source, workspace: Workspace, options: FetchOptions) -> Fetch
         record = record.with_files(generate_files(origin, workspace, record.root))
         record = _index(source, workspace, options, record)
     elif isinstance(origin, Local):
-        record = record.with_files(link_files(source, origin, workspace, record.root))
+        record = record.with_files(link_files(source, origin, workspace, record.root, options.say))
         try:
-            if isinstance(source.format, Parquet):
+            if isinstance(source.format, Parquet | WebDataset):
                 raw_units(source, workspace, record)  # opens every file: none is damaged
             record = _index(source, workspace, options, record)
         except DataError as error:
@@ -199,25 +201,36 @@ def _index(
     source: Source, workspace: Workspace, options: FetchOptions, record: FetchRecord
 ) -> FetchRecord:
     """Return the record with the user's media; all media of the corpus are indexed."""
-    index_media(workspace, record, source.holds_media)
-    media = options.media
-    if media is None and isinstance(source.origin, Local):
-        media = source.origin.media or source.origin.url
-    if media is None and record.media is not None:
-        media = record.media.folder  # given once, it stays valid
-    if media is None:
+    origin = source.origin
+    zip_names = origin.zip_names if isinstance(origin, Local) else ""
+    index_media(workspace, record, source.holds_media, zip_names=zip_names)
+    places: tuple[str, ...] = () if options.media is None else (options.media,)
+    if not places and isinstance(origin, Local):
+        places = origin.media or (origin.url,)
+    if not places and record.media is not None:
+        places = record.media.folders  # given once, they stay valid
+    if not places:
         return record
-    folder = Folder(media)
-    if not folder.exists():
-        raise UsageError(f"--media {media}: no such folder; name the folder of the media")
-    return replace(record, media=index_folder(workspace, record.root, folder))
+    folders = [Folder(place) for place in places]
+    for folder in folders:
+        if not folder.exists():
+            raise UsageError(f"--media {folder.url}: no such folder; name the folder of the media")
+    own = isinstance(origin, Local) and places[0] == origin.url
+    indexed = {record.published_path(f.path) for f in record.files} if own else set()
+    media, refused = index_folders(
+        workspace, record.root, folders, indexed=indexed, zip_names=zip_names
+    )
+    if refused:
+        options.say(refusals(refused))
+    return replace(record, media=media)
 
 
 def _report_missing(named: Sequence[str], index: MediaIndex, say: Callable[[str], None]) -> None:
     media = [medium.split("\n") for medium in named]
     names = {name for medium in media for name in medium}
     found = index.find(names, folders=names)
-    lost = [m[0] for m in media if not any(n in found.files or n in found.folders for n in m)]
+    known = {*found.files, *found.folders, *found.ambiguous}
+    lost = [m[0] for m in media if known.isdisjoint(m)]
     if lost:
         say(
             f"{len(lost):,} of {len(media):,} selected media are in no published file, for example "

@@ -3,17 +3,22 @@
 One small parquet file an archive, and one for loose files, sorted by path. A lookup reads only row
 groups whose range of paths can hold a requested path, so an index of millions of members never has
 to fit in memory.
+
+A path that several files answer is looked up as ambiguous, unless their bytes are the same: which
+one a row means is never chosen here.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import xxhash
 
+from smolmix.errors import DataError
 from smolmix.sample import MediaRef
 from smolmix.storage import Folder
 
@@ -25,6 +30,7 @@ _SCHEMA = pa.schema(
         ("member", pa.string()),
         ("offset", pa.int64()),
         ("bytes", pa.int64()),
+        ("refused", pa.string()),  # why it is not read; null where it is
     ]
 )
 _GROUP_ROWS = 50_000
@@ -37,6 +43,7 @@ class IndexEntry:
 
     path: str
     ref: MediaRef
+    refused: str = ""  # why it is not read
 
 
 def normalised(path: str) -> str:
@@ -50,22 +57,24 @@ def write_index(folder: Folder, name: str, entries: Iterable[IndexEntry], *, of:
     Args:
         folder: of the corpus's index files.
         name: of the file.
-        entries: of two entries with the same path the first is kept.
+        entries: several files may have one path; the same file is written once.
         of: digest of what was indexed, returned by `indexed_digest`.
     """
-    found: dict[str, MediaRef] = {}
+    found: dict[str, dict[tuple[object, ...], IndexEntry]] = {}
     for entry in entries:
-        found.setdefault(normalised(entry.path), entry.ref)
+        found.setdefault(normalised(entry.path), {}).setdefault(_place(entry.ref), entry)
     rows = [
         {
             "path": path,
             "parent": path.rpartition("/")[0],
-            "uri": found[path].uri,
-            "member": found[path].member,
-            "offset": found[path].offset,
-            "bytes": found[path].bytes,
+            "uri": entry.ref.uri,
+            "member": entry.ref.member,
+            "offset": entry.ref.offset,
+            "bytes": entry.ref.bytes,
+            "refused": entry.refused or None,
         }
         for path in sorted(found)
+        for entry in found[path].values()
     ]
     table = pa.Table.from_pylist(rows, schema=_SCHEMA.with_metadata({_OF: of.encode()}))
     out = pa.BufferOutputStream()
@@ -92,6 +101,16 @@ class FoundMedia:
 
     files: dict[str, MediaRef] = field(default_factory=dict)
     folders: dict[str, tuple[MediaRef, ...]] = field(default_factory=dict)
+    ambiguous: dict[str, tuple[MediaRef, ...]] = field(default_factory=dict)  # the files that
+    # answer a name; of a folder, those that answer its first ambiguous frame
+    refused: dict[str, str] = field(default_factory=dict)  # name -> why its file is not read
+
+    def add(self, other: "FoundMedia") -> None:
+        """Add another result."""
+        self.files |= other.files
+        self.folders |= other.folders
+        self.ambiguous |= other.ambiguous
+        self.refused |= other.refused
 
 
 class MediaIndex:
@@ -102,43 +121,66 @@ class MediaIndex:
         self._folder = folder
         self._names = folder.names(".parquet")
 
-    def find(self, paths: Iterable[str], *, folders: Iterable[str] = ()) -> FoundMedia:
+    def find(
+        self,
+        paths: Iterable[str],
+        *,
+        folders: Iterable[str] = (),
+        read: Callable[[MediaRef], bytes] | None = None,
+    ) -> FoundMedia:
         """Return where the bytes of each path are; paths that are not in the index are omitted.
 
         Args:
             paths: files, as rows name them.
             folders: paths to look up as folders (clips published as numbered frames).
+            read: returns a file's bytes: files with the same bytes are one. None: files with one
+                path are ambiguous.
         """
         found = FoundMedia()
-        members: dict[str, dict[str, MediaRef]] = {}
+        members: dict[str, dict[str, list[MediaRef]]] = {}
+        answers: dict[str, list[MediaRef]] = {}
         files, clips = _spellings(paths), _spellings(folders)
         for row in self._scan("path", sorted(files)):
             for name in files[row["path"]]:
-                found.files.setdefault(name, _ref(row))
+                if row.get("refused"):
+                    found.refused[name] = f"{row['uri']}: {row['refused']}"
+                else:
+                    answers.setdefault(name, []).append(_ref(row))
+        _settle(answers, found, read)
         for row in self._scan("parent", sorted(clips)):
-            # A frame that two archives hold is one frame.
-            members.setdefault(row["parent"], {}).setdefault(row["path"], _ref(row))
+            if not row.get("refused"):
+                frames = members.setdefault(row["parent"], {})
+                frames.setdefault(row["path"], []).append(_ref(row))
         for parent, refs in members.items():
-            frames = tuple(refs[path] for path in sorted(refs, key=_natural))
-            found.folders |= dict.fromkeys(clips[parent], frames)
+            # A frame that two archives hold is one frame.
+            inside = FoundMedia()
+            _settle(refs, inside, read)
+            if inside.ambiguous:
+                found.ambiguous |= dict.fromkeys(clips[parent], min(inside.ambiguous.items())[1])
+                continue
+            ordered = tuple(inside.files[path] for path in sorted(refs, key=_natural))
+            found.folders |= dict.fromkeys(clips[parent], ordered)
         return found
 
-    def in_other_case(self, names: Iterable[str]) -> dict[str, MediaRef]:
+    def in_other_case(
+        self, names: Iterable[str], *, read: Callable[[MediaRef], bytes] | None = None
+    ) -> FoundMedia:
         """Return the files that `find` omitted and whose ending is in the other case.
 
-        `a.jpg` is `a.JPG`. A name that two files answer is omitted.
+        `a.jpg` is `a.JPG`.
         """
         others: dict[str, list[str]] = {}
         for name in sorted(set(names)):
             for path in _other_case(normalised(name)):
                 others.setdefault(path, []).append(name)
-        held: dict[str, dict[str, MediaRef]] = {}  # name -> path -> where
+        answers: dict[str, list[MediaRef]] = {}
         for row in self._scan("path", sorted(others)):
             for name in others[row["path"]]:
-                held.setdefault(name, {}).setdefault(row["path"], _ref(row))
-        return {
-            name: ref for name, found in held.items() if len(found) == 1 for ref in found.values()
-        }
+                if not row.get("refused"):
+                    answers.setdefault(name, []).append(_ref(row))
+        found = FoundMedia()
+        _settle(answers, found, read)
+        return found
 
     def _scan(self, column: str, wanted: list[str]) -> Iterator[Mapping[str, str]]:
         if not wanted:
@@ -152,6 +194,34 @@ class MediaIndex:
                         continue
                     table = file.read_row_group(index)
                     yield from table.filter(pc.is_in(table[column], values)).to_pylist()
+
+
+def _settle(
+    answers: Mapping[str, list[MediaRef]],
+    found: FoundMedia,
+    read: Callable[[MediaRef], bytes] | None,
+) -> None:
+    """Add the file of each name to `found`, or the files that differ as ambiguous."""
+    for name, refs in answers.items():
+        distinct = list({_place(ref): ref for ref in refs}.values())
+        if len(distinct) == 1 or (read is not None and _are_equal(distinct, read)):
+            found.files[name] = distinct[0]
+        else:
+            found.ambiguous[name] = tuple(distinct)
+
+
+def _are_equal(refs: list[MediaRef], read: Callable[[MediaRef], bytes]) -> bool:
+    """Whether all files have the same bytes; one that cannot be read equals none."""
+    if len({ref.bytes for ref in refs if ref.bytes is not None}) > 1:
+        return False
+    try:
+        return len({xxhash.xxh3_128_digest(read(ref)) for ref in refs}) == 1
+    except (DataError, OSError):
+        return False
+
+
+def _place(ref: MediaRef) -> tuple[object, ...]:
+    return ref.uri, ref.member, ref.offset
 
 
 def _spellings(names: Iterable[str]) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ from smolmix.storage import Folder
 
 UNREAD = "_unread"  # column that the format adds: the names of those that are not read
 _BATCH_ROWS = 256
+_BATCH_BYTES = 64 << 20  # fewer rows where they are large: a row group may pass 2 GiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,18 +98,41 @@ def _group_values(
     file: pq.ParquetFile, index: int, columns: list[str], wanted: range, begin: int
 ) -> Iterator[dict[str, object] | UnreadableRow]:
     """Yield the values of the `wanted` rows of a row group that begins at row `begin`."""
-    try:
-        table = file.read_row_group(index, columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        unreadable = UnreadableRow(reason="rows-unreadable", detail=f"row group {index}: {error}")
-        yield from (unreadable for _ in wanted)
-        return
-    table = table.slice(wanted.start - begin, len(wanted))
-    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+    batches = file.iter_batches(_batch_rows(file, index), row_groups=[index], columns=columns)
+    row = begin
+    while row < wanted.stop:
         try:
-            yield from batch.to_pylist()
-        except UnicodeDecodeError:
-            yield from map(_one_row, (batch.slice(at, 1) for at in range(batch.num_rows)))
+            batch = next(batches)
+        except StopIteration:
+            unreadable = UnreadableRow(
+                reason="rows-unreadable", detail=f"row group {index}: it ends at row {row}"
+            )
+        except (pa.ArrowException, OSError) as error:
+            unreadable = UnreadableRow(
+                reason="rows-unreadable", detail=f"row group {index}: {error}"
+            )
+        else:
+            first, row = row, row + batch.num_rows
+            if row > wanted.start:
+                low, high = max(wanted.start, first), min(wanted.stop, row)
+                yield from _values(batch.slice(low - first, high - low))
+            continue
+        yield from (unreadable for _ in range(max(wanted.start, row), wanted.stop))
+        return
+
+
+def _batch_rows(file: pq.ParquetFile, index: int) -> int:
+    """Return how many rows of a row group to read at once, by their average size."""
+    group = file.metadata.row_group(index)
+    per_row = max(1, int(group.total_byte_size) // max(1, int(group.num_rows)))
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // per_row))
+
+
+def _values(batch: pa.RecordBatch) -> Iterator[dict[str, object] | UnreadableRow]:
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        yield from map(_one_row, (batch.slice(at, 1) for at in range(batch.num_rows)))
 
 
 def _one_row(batch: pa.RecordBatch) -> dict[str, object] | UnreadableRow:

@@ -1,7 +1,8 @@
 """Plain tar shards from archives that cannot be read by range: compressed tars and split zips.
 
-Only regular members with safe names are copied, from archive to archive: nothing is unpacked to
-loose files. An archive that unpacks to more than 200 times its size is refused.
+Only regular members with safe names, and links between them, are copied, from archive to archive:
+nothing is unpacked to loose files. An archive that unpacks to more than 200 times its size is
+refused.
 """
 
 import gzip
@@ -14,7 +15,7 @@ from typing import IO
 
 from smolmix.errors import DataError
 from smolmix.pipelines.formats.streams import JoinedStream, compression, decompressed
-from smolmix.pipelines.formats.tars import safe_name
+from smolmix.pipelines.formats.tars import checked_tar, link_target, safe_name
 from smolmix.pipelines.formats.zips import unpack, zip_members
 
 SHARD_BYTES = 1 << 30
@@ -22,7 +23,7 @@ _MAX_RATIO = 200
 _FREE_BYTES = 256 << 20
 _ERRORS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, OSError)
 
-_Entry = tuple[str, int, IO[bytes]]  # name, size, content
+_Entry = tuple[str, int, IO[bytes], str]  # name, size, content; or the target of a link
 # What a member, given by name and content, becomes.
 Expand = Callable[[str, bytes], Iterable[tuple[str, bytes]]]
 
@@ -58,7 +59,7 @@ def rewrite(
     path = scratch / "shard.tar"
     archive: tarfile.TarFile | None = None
     try:
-        for name, size, body in _entries(stream, joined, where):
+        for name, size, body, target in _entries(stream, joined, where):
             total += size
             if total > _FREE_BYTES and total > _MAX_RATIO * packed:
                 raise DataError(
@@ -67,7 +68,7 @@ def rewrite(
                 )
             if archive is None:
                 archive = tarfile.open(path, "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115
-            for info, data in _members(name, size, body, expand):
+            for info, data in _members(name, size, body, target, expand):
                 archive.addfile(info, data)
                 count, written = count + 1, written + info.size
             if written >= shard_bytes:
@@ -76,15 +77,22 @@ def rewrite(
                 archive, shard, written = None, shard + 1, 0
     except _ERRORS as error:
         raise DataError(f"{where}: damaged ({error}); delete it and fetch again") from error
+    finally:
+        if archive is not None:
+            archive.close()
     if archive is not None:
-        archive.close()
         done(path, shard)
     return count
 
 
 def _members(
-    name: str, size: int, body: IO[bytes], expand: Expand | None
+    name: str, size: int, body: IO[bytes], target: str, expand: Expand | None
 ) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    if target:
+        link = tarfile.TarInfo(name)
+        link.type, link.linkname = tarfile.LNKTYPE, target
+        yield link, body
+        return
     expanded = expand(name, body.read()) if expand is not None else None
     if expanded is None:
         info = tarfile.TarInfo(name)
@@ -103,14 +111,17 @@ def _entries(
     how = compression(stream.peek(4)[:4])
     if how == "zip":
         for member in zip_members(stream, where, joined.starts):
-            yield member.name, member.size, io.BytesIO(unpack(stream, member, where))
+            yield member.name, member.size, io.BytesIO(unpack(stream, member, where)), ""
         return
     plain: IO[bytes] = decompressed(stream, how) if how else stream
-    with tarfile.open(fileobj=plain, mode="r|") as archive:
+    with checked_tar(plain, "r|") as archive:
         for info in archive:
             name = safe_name(info.name)
-            if not info.isreg() or info.issparse() or name is None:
+            if name is None or info.issparse():
                 continue
-            body = archive.extractfile(info)
-            assert body is not None
-            yield name, info.size, body
+            if target := link_target(info, name):
+                yield name, 0, io.BytesIO(), target
+            elif info.isreg():
+                body = archive.extractfile(info)
+                assert body is not None
+                yield name, info.size, body, ""

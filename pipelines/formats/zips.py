@@ -1,6 +1,6 @@
 """The members of zip archives, split ones included, read from the central directory.
 
-Source: PKWARE APPNOTE 6.3 (records, zip64 extra field, split archives).
+Source: PKWARE APPNOTE 6.3 (records, zip64 extra field, split archives, 4.6.9 Unicode path).
 """
 
 import stat
@@ -29,20 +29,48 @@ class ZipMember:
     size: int
     method: int
     crc: int
+    refused: str = ""  # why it is not read: encrypted, a link, a bomb
 
 
-def zip_members(stream: IO[bytes], where: str, starts: Sequence[int] = (0,)) -> Iterator[ZipMember]:
+def zip_members(
+    stream: IO[bytes], where: str, starts: Sequence[int] = (0,), *, encoding: str = ""
+) -> Iterator[ZipMember]:
     """Yield the members that are safe to read: no links, encrypted members, bombs or unsafe names.
 
     Args:
         stream: the archive, or all parts of a split one joined in order.
         where: the file, for messages.
         starts: where each part of a split archive starts in the stream.
+        encoding: of names that the archive does not mark as UTF-8; empty: UTF-8 where a name is
+            valid UTF-8 (macOS writes it without the mark), else the standard's cp437.
 
     Raises:
         DataError: it is not a zip, or it is cut.
     """
-    data, count = _directory(stream, where, starts)
+    found = zip_entries(stream, where, starts, encoding=encoding)
+    return (member for member in found if not member.refused)
+
+
+def zip_entries(
+    stream: IO[bytes], where: str, starts: Sequence[int] = (0,), *, encoding: str = ""
+) -> Iterator[ZipMember]:
+    """Yield the members of `zip_members`, and those that are refused, with the reason.
+
+    Raises:
+        DataError: it is not a zip, it is cut, or its directory is damaged.
+    """
+    try:
+        data, count = _directory(stream, where, starts)
+        yield from _entries(data, count, where, starts, encoding)
+    except struct.error as error:
+        raise DataError(
+            f"{where}: its zip directory is damaged ({error}); delete it and fetch again"
+        ) from error
+
+
+def _entries(
+    data: bytes, count: int, where: str, starts: Sequence[int], encoding: str
+) -> Iterator[ZipMember]:
     at = 0
     for _ in range(count):
         if data[at : at + 4] != b"PK\x01\x02":
@@ -56,22 +84,59 @@ def zip_members(stream: IO[bytes], where: str, starts: Sequence[int] = (0,)) -> 
         extra = data[at + 46 + lengths[0] : at + 46 + lengths[0] + lengths[1]]
         at += 46 + sum(lengths)
         size, packed, header, disk = _zip64(extra, size, packed, header, disk)
-        name = safe_name(raw.decode("utf-8" if flags & 0x800 else "cp437", errors="replace"))
-        bomb = size > _FREE_BYTES and size > _MAX_RATIO * max(packed, 1)
-        link = stat.S_ISLNK(mode >> 16)
-        folder = raw.endswith(b"/")
-        if name is None or folder or link or flags & 1 or bomb or method not in (STORED, DEFLATED):
-            continue
+        if raw.endswith(b"/"):
+            continue  # a folder
+        written = _name(raw, flags, extra, encoding)
+        name = safe_name(written)
         if disk >= len(starts):
             raise DataError(f"{where}: part {disk + 1} of the split archive is missing; fetch it")
+        refused = ""
+        if name is None:
+            refused = "a name that leaves the archive's folder"
+        elif stat.S_ISLNK(mode >> 16):
+            refused = "a link"
+        elif flags & 1:
+            refused = "encrypted"
+        elif size > _FREE_BYTES and size > _MAX_RATIO * max(packed, 1):
+            refused = f"{packed:,} bytes that unpack to {size:,}"
+        elif method not in (STORED, DEFLATED):
+            refused = f"packed by method {method}; stored and deflated members are read"
         yield ZipMember(
-            name=name,
+            name=written if name is None else name,
             header=starts[disk] + header,
             packed=packed,
             size=size,
             method=method,
             crc=crc,
+            refused=refused,
         )
+
+
+def _name(raw: bytes, flags: int, extra: bytes, encoding: str) -> str:
+    """Return a member's name: marked as UTF-8, in the Unicode path field, or by its bytes."""
+    if flags & 0x800:
+        return raw.decode(errors="replace")
+    for kind, body in _fields(extra):
+        # Info-ZIP's Unicode path: version 1, CRC of the name in the header, the name in UTF-8.
+        if kind == 0x7075 and len(body) > 5 and body[0] == 1:
+            (crc,) = struct.unpack_from("<I", body, 1)
+            if crc == zlib.crc32(raw):
+                return body[5:].decode(errors="replace")
+    if encoding:
+        return raw.decode(encoding, errors="replace")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp437")
+
+
+def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (kind, content) of a member's extra fields."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        yield kind, extra[at + 4 : at + 4 + length]
+        at += 4 + length
 
 
 def data_offset(stream: IO[bytes], member: ZipMember, where: str) -> int:
@@ -82,7 +147,7 @@ def data_offset(stream: IO[bytes], member: ZipMember, where: str) -> int:
     """
     stream.seek(member.header)
     head = stream.read(30)
-    if head[:4] != b"PK\x03\x04":
+    if head[:4] != b"PK\x03\x04" or len(head) < 30:
         raise DataError(f"{where}: {member.name} is not where the directory says; fetch again")
     name, extra = struct.unpack_from("<HH", head, 26)
     return member.header + 30 + int(name) + int(extra)
@@ -116,7 +181,7 @@ def _directory(stream: IO[bytes], where: str, starts: Sequence[int]) -> tuple[by
         raise DataError(
             f"{where}: no zip directory at its end; the file is cut or not a zip; fetch again"
         )
-    disk, _, count, size, offset = struct.unpack_from("<HHxxHII", tail, at + 4)
+    disk, _, count, size, offset, _ = struct.unpack_from("<HHxxHIIH", tail, at + 4)
     start = tail_at + at - size
     if 0xFFFF in (count, disk) or 0xFFFFFFFF in (size, offset):
         locator = tail.rfind(b"PK\x06\x07", 0, at)
@@ -136,18 +201,16 @@ def _directory(stream: IO[bytes], where: str, starts: Sequence[int]) -> tuple[by
 
 
 def _zip64(extra: bytes, size: int, packed: int, header: int, disk: int) -> tuple[int, ...]:
-    at = 0
-    while at + 4 <= len(extra):
-        kind, length = struct.unpack_from("<HH", extra, at)
-        if kind == 1:
-            body, place = extra[at + 4 : at + 4 + length], 0
-            values = [size, packed, header]
-            for number, value in enumerate(values):
-                if value == 0xFFFFFFFF and place + 8 <= len(body):
-                    (values[number],) = struct.unpack_from("<Q", body, place)
-                    place += 8
-            size, packed, header = values
-            if disk == 0xFFFF and place + 4 <= len(body):
-                (disk,) = struct.unpack_from("<I", body, place)
-        at += 4 + length
+    for kind, body in _fields(extra):
+        if kind != 1:
+            continue
+        place = 0
+        values = [size, packed, header]
+        for number, value in enumerate(values):
+            if value == 0xFFFFFFFF and place + 8 <= len(body):
+                (values[number],) = struct.unpack_from("<Q", body, place)
+                place += 8
+        size, packed, header = values
+        if disk == 0xFFFF and place + 4 <= len(body):
+            (disk,) = struct.unpack_from("<I", body, place)
     return size, packed, header, disk

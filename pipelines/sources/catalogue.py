@@ -8,6 +8,7 @@ corpora:
     category: chart
 """
 
+import codecs
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,13 +25,31 @@ from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.formats.webdataset import WebDataset
 from smolmix.pipelines.sources.source import Local, Source
-from smolmix.pipelines.sources.user_keys import is_read
+from smolmix.pipelines.sources.user_keys import (
+    ANSWERS,
+    CHATS,
+    PAIRS,
+    QUESTIONS,
+    is_read,
+)
+from smolmix.pipelines.sources.user_keys import CAPTIONS as CAPTION_KEYS
 from smolmix.pipelines.sources.user_rows import UserRow
 from smolmix.sample import Cot
 
 CAPTIONS = "captions.jsonl"  # written by fetch from the captions next to a folder's media
+_ROW_KEYS = (
+    *CHATS,
+    PAIRS,
+    *QUESTIONS,
+    *ANSWERS,
+    *CAPTION_KEYS,
+    "images",
+    "image",
+    "videos",
+    "video",
+)
 _FORMATS: dict[str, tuple[FileFormat, tuple[str, ...]]] = {
-    "llava": (JsonArray(), ("*.json", "*.jsonl")),
+    "llava": (JsonArray(row_keys=_ROW_KEYS), ("*.json", "*.jsonl")),
     "parquet": (Parquet(columns=(), others=is_read), ("*.parquet",)),
     "webdataset": (WebDataset(), ("*.tar",)),
     "folder": (JsonLines(), (CAPTIONS,)),
@@ -44,7 +63,9 @@ class Corpus(StrictModel):
     path: str
     format: Literal["llava", "parquet", "webdataset", "folder"]  # also read as `layout:`
     licence: str = pydantic.Field(min_length=1)
-    media: str = ""  # the folder that paths in rows start from; default: `path`
+    # The folders that paths in rows start from, one or a list; default: `path`.
+    media: tuple[str, ...] = ()
+    zip_names: str = ""  # encoding of names in zips that do not mark them as UTF-8, e.g. gbk
     title: str = ""
     modality: Literal["", "text", "image", "multi-image", "video"] = ""  # "": not declared
     category: str = "vqa"
@@ -60,6 +81,20 @@ class Corpus(StrictModel):
         if isinstance(values, dict) and "layout" in values and "format" not in values:
             return {"format" if key == "layout" else key: v for key, v in values.items()}
         return values
+
+    @pydantic.field_validator("media", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return ((value,) if value else ()) if isinstance(value, str) else value
+
+    @pydantic.field_validator("zip_names")
+    @classmethod
+    def _is_encoding(cls, value: str) -> str:
+        try:
+            codecs.lookup(value or "utf-8")
+        except LookupError as error:
+            raise ValueError(f"no encoding {value!r}; use gbk, shift_jis, big5, ...") from error
+        return value
 
     @pydantic.field_validator("heldout")
     @classmethod
@@ -87,12 +122,12 @@ def source_from(corpus: Mapping[str, Any]) -> Source:
         role="user",
         modality=entry.modality or "image",
         licence=entry.licence,
-        origin=Local(url=entry.path, media=entry.media),
+        origin=Local(url=entry.path, media=entry.media, zip_names=entry.zip_names),
         format=file_format,
         adapt=UserRow(
             category=entry.category,
             cot=entry.cot,
-            root=(entry.media or entry.path).rstrip("/"),
+            root=_root(entry),
             heldout=entry.heldout if entry.format == "folder" else "",
             ignore=entry.ignore,
         ),
@@ -116,7 +151,7 @@ def read_catalogue(path: str) -> dict[str, Source]:
     for corpus in catalogue.corpora:
         if corpus.id in sources:
             raise UsageError(f"{path}: corpora: {corpus.id} is listed twice; rename one")
-        for name, place in (("path", corpus.path), ("media", corpus.media)):
+        for name, place in (("path", corpus.path), *(("media", one) for one in corpus.media)):
             scheme = place.partition("://")[0]
             if "://" in place and scheme not in known_implementations:
                 raise UsageError(
@@ -124,13 +159,24 @@ def read_catalogue(path: str) -> dict[str, Source]:
                     f"{nearest(scheme, known_implementations)}"
                 )
         places = {
-            name: place if "://" in place else str((Path(path).parent / _home(place)).resolve())
-            for name, place in (("path", corpus.path), ("media", corpus.media))
-            if place
+            "path": _absolute(path, corpus.path),
+            "media": tuple(_absolute(path, one) for one in corpus.media),
         }
         sources[corpus.id] = source_from(corpus.model_dump(mode="json") | places)
     return sources
 
 
-def _home(place: str) -> Path:
-    return Path(place).expanduser()
+def _root(entry: Corpus) -> str:
+    """Return the folder that rows may name media below by their full path.
+
+    With several folders the path tells which one is meant, so that it is looked up in full.
+    """
+    return (entry.media or (entry.path,))[0].rstrip("/") if len(entry.media) < 2 else ""
+
+
+def _absolute(catalogue: str, place: str) -> str:
+    """Return an absolute path or a URL; links stay as they are, for rows may name them."""
+    if "://" in place:
+        return place
+    path = Path(catalogue).parent / Path(place).expanduser()
+    return str(path.resolve() if ".." in path.parts else path.absolute())

@@ -8,10 +8,11 @@ from msgspec import Struct, field, structs
 
 from smolmix.errors import IncompleteError
 from smolmix.fetched import INDEX, SHARDS, FetchRecord, fetched
+from smolmix.media import MediaReader
 from smolmix.pipelines.formats.format import RawFile, RawRow, RowRange, UnreadableRow
 from smolmix.pipelines.formats.media_index import FoundMedia, MediaIndex
 from smolmix.pipelines.sources.row import Row, RowError
-from smolmix.pipelines.sources.source import Source
+from smolmix.pipelines.sources.source import Local, Source
 from smolmix.sample import FIND, Dropped, Media, MediaRef, Sample, Split
 from smolmix.storage import digest_json
 from smolmix.workspace import Workspace
@@ -155,7 +156,12 @@ def read_unit(
     stop = float("inf") if unit.rows.size is None else unit.rows.size
     if rows is not None:
         stop = min(stop, rows.stop)
-    index = MediaIndex(workspace.child(unit.root, INDEX))
+    lookup = _Lookup(
+        index=MediaIndex(workspace.child(unit.root, INDEX)),
+        reader=MediaReader(workspace),
+        roots=source.origin.roots if isinstance(source.origin, Local) else (),
+        absent=unit.absent,
+    )
     files: dict[str, _FileFacts] = {}
     chunk: list[Adapted] = []
     for raw in source.format.read(unit.rows, workspace, rows.start if rows else 0):
@@ -171,9 +177,9 @@ def read_unit(
             continue
         chunk.append(adapted)
         if len(chunk) == _CHUNK_ROWS:
-            yield from _resolve(chunk, index, unit.absent)
+            yield from _resolve(chunk, lookup)
             chunk = []
-    yield from _resolve(chunk, index, unit.absent)
+    yield from _resolve(chunk, lookup)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,47 +245,79 @@ def _drop(raw: RawRow, reason: str, detail: str, row: Row | None = None) -> Adap
     )
 
 
-def _resolve(chunk: Sequence[Adapted], index: MediaIndex, absent: Absent) -> Iterator[Adapted]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lookup:
+    """How the media that rows name are found."""
+
+    index: MediaIndex
+    reader: MediaReader  # compares the files that answer one name
+    roots: tuple[str, ...]  # folders: rows may name the media in them by their full path
+    absent: Absent
+
+    def paths(self, name: str) -> tuple[str, ...]:
+        """Return the paths in the index that a name may stand for, best first."""
+        below = (name[len(r) + 1 :] for r in self.roots if name.startswith(f"{r}/"))
+        return name, *below
+
+
+def _resolve(chunk: Sequence[Adapted], lookup: _Lookup) -> Iterator[Adapted]:
     """Yield the rows with their media found: all names of the chunk are looked up at once."""
     names: set[str] = set()
     clips: set[str] = set()
     for adapted in chunk:
         for sample in adapted.samples:
             for medium in sample.media:
-                names.update(_names(medium))
+                paths = [path for name in _names(medium) for path in lookup.paths(name)]
+                names.update(paths)
                 if medium.kind == "video":
-                    clips.update(medium.names)
-    if not names or absent == "kept":
+                    clips.update(paths)
+    if not names or lookup.absent == "kept":
         yield from chunk
         return
-    found = index.find(names, folders=clips)
-    if absent == "media-missing":
+    index, read = lookup.index, lookup.reader.read
+    found = index.find(names, folders=clips, read=read)
+    if lookup.absent == "media-missing":
         media = [m for adapted in chunk for s in adapted.samples for m in s.media]
-        lost = {n for m in media if _located(m, found) is None for n in _names(m)}
-        found.files |= index.in_other_case(lost) if lost else {}
+        lost = {
+            path
+            for m in media
+            if isinstance(_located(m, found, lookup), _Absence)
+            for name in _names(m)
+            for path in lookup.paths(name)
+        }
+        if lost:
+            found.add(index.in_other_case(lost, read=read))
     for adapted in chunk:
-        yield _with_media(adapted, found, absent)
+        yield _with_media(adapted, found, lookup)
 
 
-def _with_media(adapted: Adapted, found: FoundMedia, reason: str) -> Adapted:
+class _Absence(Struct, frozen=True, kw_only=True, gc=False):
+    """Why a medium is not shown."""
+
+    reason: str
+    detail: str
+
+
+def _with_media(adapted: Adapted, found: FoundMedia, lookup: _Lookup) -> Adapted:
     samples: list[Sample] = []
     dropped = list(adapted.dropped)
     for sample in adapted.samples:
-        media = [_located(m, found) for m in sample.media]
-        missing = [m for m, at in zip(sample.media, media, strict=True) if at is None]
-        if missing:
+        media = [_located(m, found, lookup) for m in sample.media]
+        absent = next((m for m in media if isinstance(m, _Absence)), None)
+        if absent is not None:
             dropped.append(
                 Dropped(
                     id=sample.id,
                     stage="adapt",
-                    reason=reason,
-                    detail=_missing_name(missing[0], found)[:300],
+                    reason=absent.reason,
+                    detail=absent.detail[:300],
                     source_file=sample.source_file,
                     source_row=sample.source_row,
                 )
             )
         else:
-            samples.append(structs.replace(sample, media=tuple(m for m in media if m is not None)))
+            shown = tuple(m for m in media if isinstance(m, Media))
+            samples.append(structs.replace(sample, media=shown))
     return structs.replace(adapted, samples=tuple(samples), dropped=tuple(dropped))
 
 
@@ -290,23 +328,40 @@ def _names(medium: Media) -> list[str]:
     return [ref.uri.removeprefix(FIND) for ref in medium.refs if ref.uri.startswith(FIND)]
 
 
-def _missing_name(medium: Media, found: FoundMedia) -> str:
-    names = _names(medium)
-    return next((n for n in names if n not in found.files), names[0])
-
-
-def _located(medium: Media, found: FoundMedia) -> Media | None:
+def _located(medium: Media, found: FoundMedia, lookup: _Lookup) -> Media | _Absence:
     if not medium.names:
         return medium
     if len(medium.refs) > 1:  # a clip given as its frames
-        names = _names(medium)
-        if any(name not in found.files for name in names):
-            return None
-        return structs.replace(medium, refs=tuple(found.files[name] for name in names))
-    for name in medium.names:
-        if name in found.files:
-            return structs.replace(medium, refs=(found.files[name],))
-        if medium.kind == "video" and name in found.folders:
-            refs = found.folders[name]
-            return structs.replace(medium, kind="frames", refs=refs, frames=len(refs))
-    return None
+        frames = [_one_file((name,), found, lookup) for name in _names(medium)]
+        absent = next((one for one in frames if isinstance(one, _Absence)), None)
+        refs = tuple(one for one in frames if isinstance(one, MediaRef))
+        return absent or structs.replace(medium, refs=refs)
+    if medium.kind == "video":
+        for path in (path for name in medium.names for path in lookup.paths(name)):
+            if path in found.files or path in found.ambiguous:
+                break
+            if path in found.folders:
+                refs = found.folders[path]
+                return structs.replace(medium, kind="frames", refs=refs, frames=len(refs))
+    one = _one_file(medium.names, found, lookup)
+    return structs.replace(medium, refs=(one,)) if isinstance(one, MediaRef) else one
+
+
+def _one_file(names: Sequence[str], found: FoundMedia, lookup: _Lookup) -> MediaRef | _Absence:
+    """Return the file that the first name with an answer stands for, or why there is none."""
+    refused = ""
+    for name in names:
+        for path in lookup.paths(name):
+            if path in found.files:
+                return found.files[path]
+            if path in found.ambiguous:
+                places = (
+                    f"{r.uri}:{r.member}" if r.member else r.uri for r in found.ambiguous[path]
+                )
+                return _Absence(
+                    reason="media-ambiguous", detail=f"{name}: in {' and in '.join(places)}"
+                )
+            refused = refused or found.refused.get(path, "")
+    if refused:
+        return _Absence(reason="media-unreadable", detail=f"{names[0]}: {refused}")
+    return _Absence(reason=lookup.absent, detail=names[0])

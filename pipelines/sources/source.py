@@ -1,5 +1,6 @@
 """The description of a corpus: where its files are, their format, and what samples a row gives."""
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -68,7 +69,15 @@ class Local:
     """The user's own files, which are not copied if they are on a local disk."""
 
     url: str  # a folder on disk or on any fsspec store
-    media: str = ""  # the folder of the media, if it is another
+    media: tuple[str, ...] = ()  # the folders of the media, if they are others
+    zip_names: str = ""  # the encoding of names in zips that do not mark them as UTF-8
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The folders that media are below, as the user writes them and with links followed."""
+        places = [place.rstrip("/") for place in self.media or (self.url,)]
+        real = [os.path.realpath(place) for place in places if "://" not in place]
+        return tuple(dict.fromkeys([*places, *real]))
 
 
 Origin = Hub | Http | Generated | Local

@@ -92,12 +92,8 @@ class UserRow:
 
     def _media(self, row: Row, values: Mapping[str, Any], read: set[str]) -> list[Media]:
         """Return the media of the row itself, images first; the keys used are added to `read`."""
-        members = values.get("_media")
-        if isinstance(members, dict):
-            # Members are indexed under the folder of their tar: raw/<corpus>/<revision>/<folder>/
-            above = "/".join(row.path.split("/")[3:-1])
-            names = [name for _, name in sorted(members.items())]
-            return [self._find(row, f"{above}/{name}" if above else name) for name in names]
+        if isinstance(members := values.get("_media"), tuple):  # of the row's own tar
+            return [Media(kind=_kind({"path": r.member}, None), refs=(r,)) for r in members]
         found: list[Media] = []
         kinds: tuple[tuple[re.Pattern[str], MediaKind | None], ...] = (
             (keys.IMAGE_KEY, None),
@@ -428,4 +424,4 @@ def _is_video(name: str) -> bool:
 
 
 def _name(ref: MediaRef) -> str:
-    return ref.uri.removeprefix(FIND).partition("\n")[0]
+    return ref.member or ref.uri.removeprefix(FIND).partition("\n")[0]

@@ -70,11 +70,17 @@ class FetchedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserMedia:
-    """A folder of the user's own media, indexed but not copied."""
+    """The user's own media, indexed but not copied."""
 
     folder: str
     files: int
     digest: str  # of the paths and sizes
+    more: tuple[str, ...] = ()  # further folders
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All folders."""
+        return (self.folder, *self.more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +140,7 @@ class FetchRecord:
                 "folder": self.media.folder,
                 "files": self.media.files,
                 "digest": self.media.digest,
+                "more": list(self.media.more),
             }
         if self.media_repos:
             value["media_repos"] = dict(self.media_repos)
@@ -163,7 +170,7 @@ def read_record(workspace: Workspace, corpus: str) -> FetchRecord | None:
             licence=value.get("licence", ""),
             scope=scope,
             files=tuple(sorted(map(FetchedFile.from_json, value["files"]), key=lambda f: f.path)),
-            media=UserMedia(**media) if media else None,
+            media=UserMedia(**media | {"more": tuple(media.get("more", ()))}) if media else None,
             media_repos=value.get("media_repos", {}),
             catalogue=value.get("catalogue"),
             complete=value.get("complete", False),

@@ -44,7 +44,8 @@ class MediaRef(Struct, frozen=True, kw_only=True, gc=False):
 
     Exactly one form applies: a plain file (`uri` alone); a cell of a parquet file (`row`,
     `column`, and `index` where the cell is a list); a member of an archive (`member`, with
-    `offset` and `bytes` where it is stored uncompressed and can be read by range).
+    `offset` and `bytes` where it is stored uncompressed and can be read by range; a packed member
+    of a zip has the `offset` of its header and no `bytes`).
     """
 
     uri: str  # relative to the workspace: "raw/<corpus>/<revision>/..."; or an absolute URL

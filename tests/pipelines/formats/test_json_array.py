@@ -114,7 +114,7 @@ def test_a_broken_element_is_one_fault_and_the_rest_is_read(tmp_path: Path) -> N
     file, root = _file(tmp_path, b'[{"a": 1}, {"a": }, {"a": 3}, tru, {"a": 5}')
     found = _values(JsonArray(cut_bytes=1), file, root)
     assert [v if isinstance(v, UnreadableRow) else v["a"] for v in found][::2] == [1, 3, 5]
-    assert sum(isinstance(v, UnreadableRow) for v in found) == 2
+    assert sum(isinstance(v, UnreadableRow) for v in found) == 3
 
 
 def test_memory_stays_small_whatever_the_size_of_the_array(
@@ -142,3 +142,86 @@ def test_an_endless_element_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     file, root = _file(tmp_path, b'[{"a": "' + b"x" * 5_000)
     with pytest.raises(DataError, match="damaged"):
         JsonArray().split([file], root)
+
+
+ROW = {"id": 1, "conversations": [{"from": "human", "value": "x"}]}
+LINE = json.dumps(ROW)
+SHAPES: dict[str, tuple[str, str, int]] = {
+    # what: (file name, text, rows)
+    "lines whose first is broken": ("a.jsonl", LINE[:-1] + ",}\n" + f"{LINE}\n" * 3, 4),
+    "one line": ("a.jsonl", LINE, 1),
+    "lines of arrays": ("a.jsonl", f"[1]\n{LINE}\n", 2),
+    "lines in a .json file, the first broken": ("a.json", LINE[:-1] + ",}\n" + f"{LINE}\n" * 3, 4),
+    "one object": ("a.json", json.dumps(ROW, indent=1), 1),
+    "one object, its chat first": ("a.json", json.dumps(dict(reversed(ROW.items()))), 1),
+    "two arrays": ("a.json", f"[{LINE}, {LINE}]\n[{LINE}]\n", 3),
+    "an array in an object": ("a.json", json.dumps({"info": {"n": 1}, "data": [ROW] * 3}), 3),
+    "an array in an object, keys behind it": ("a.json", json.dumps({"x": [ROW], "n": 1}), 1),
+    "an empty array in an object": ("a.json", '{"data": []}', 0),
+    "an empty array": ("a.json", " [ ]\n", 0),
+    "an object of rows": ("a.json", json.dumps({f"k{n}": ROW for n in range(90)}), 90),
+    "an array that is not closed": ("a.json", f"[{LINE}, {LINE}", 3),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_file_holds_the_rows_that_its_name_and_contents_say(tmp_path: Path, kind: str) -> None:
+    name, text, rows = SHAPES[kind]
+    (tmp_path / name).write_text(text)
+    file, root = RawFile(path=name, size=len(text), sha256=""), Folder(tmp_path)
+    found = _values(JsonArray(row_keys=("conversations",)), file, root)
+    assert len(found) == rows
+    good = [v for v in found if not isinstance(v, UnreadableRow)]
+    assert all({k: v for k, v in row.items() if k != "_key"} == ROW for row in good)
+    assert len(found) - len(good) == (
+        "broken" in kind or "lines of arrays" in kind or "not closed" in kind
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"train": [{"a": 1}], "test": [{"a": 2}]}', r"2 arrays of rows \(train, test\)"),
+        ('{\n"a": 1}\n{\n"a": 2}\n', "more follows the end of its first object"),
+        ('[{"a": 1}] and more', "follows the end of its rows"),
+        ('{"a": [{"b": 1}', "not closed"),
+        ("<html>", "starts with"),
+    ],
+)
+def test_bytes_that_belong_to_no_row_are_an_error(tmp_path: Path, text: str, message: str) -> None:
+    file, root = _file(tmp_path, text.encode())
+    with pytest.raises(DataError, match=message) as caught:
+        JsonArray().split([file], root)
+    assert "rows.json" in str(caught.value)
+
+
+@given(
+    arrays=st.lists(st.lists(_VALUES, max_size=4), min_size=1, max_size=4),
+    space=st.sampled_from(["", "\n", " \n\t"]),
+    cut=st.sampled_from([1, 20, 1 << 20]),
+)
+def test_bytes_read_are_those_in_rows_and_separators(
+    tmp_path_factory: pytest.TempPathFactory, arrays: list[list[Any]], space: str, cut: int
+) -> None:
+    text = space.join(json.dumps(rows) for rows in arrays).encode()
+    file, root = _file(tmp_path_factory.mktemp("json"), text)
+    found = JsonArray(cut_bytes=cut).split([file], root)
+    assert sum(r.size or 0 for r in found) == sum(map(len, arrays))
+    outside, at = b"", 0
+    for rows in found:
+        assert rows.end is not None
+        outside += text[at : rows.begin]
+        at = rows.end
+    assert not (outside + text[at:]).strip(b"[], \n\t")
+
+
+def test_files_of_one_row_are_read_together(tmp_path: Path) -> None:
+    files = []
+    for n in range(5):
+        (tmp_path / f"{n}.json").write_text(json.dumps({"id": n, "text": "x"}, indent=2))
+        files.append(RawFile(path=f"{n}.json", size=9, sha256=""))
+    wanted, root = JsonArray(row_keys=("text",)), Folder(tmp_path)
+    (rows,) = wanted.split(files, root)
+    assert [r.values["id"] for r in wanted.read(rows, root)] == [0, 1, 2, 3, 4]  # type: ignore[index]
+    assert [r.path for r in wanted.read(rows, root, 3)] == ["3.json", "4.json"]
+    assert rows.place(2) == ("2.json", 0)

@@ -27,10 +27,44 @@ def folder(tmp_path: object) -> Folder:
 def test_a_frame_that_two_archives_hold_is_one_frame(folder: Folder) -> None:
     write_index(folder, "a.parquet", _entries("a.tar", "f1.jpg", "f2.jpg", "f10.jpg"))
     write_index(folder, "b.parquet", _entries("b.tar", "f10.jpg", "f11.jpg"))
-    (frames,) = MediaIndex(folder).find([], folders=["clip"]).folders.values()
+    same = MediaIndex(folder).find([], folders=["clip"], read=lambda ref: str(ref.member).encode())
+    (frames,) = same.folders.values()
     assert [(r.uri, r.member) for r in frames] == [
         ("a.tar", "f1.jpg"), ("a.tar", "f2.jpg"), ("a.tar", "f10.jpg"), ("b.tar", "f11.jpg"),
     ]  # fmt: skip
+
+
+def test_a_clip_whose_frame_two_archives_hold_differently_is_ambiguous(folder: Folder) -> None:
+    write_index(folder, "a.parquet", _entries("a.tar", "f1.jpg", "f10.jpg"))
+    write_index(folder, "b.parquet", _entries("b.tar", "f10.jpg", "f11.jpg"))
+    found = MediaIndex(folder).find([], folders=["clip"], read=lambda ref: ref.uri.encode())
+    assert not found.folders
+    assert [ref.uri for ref in found.ambiguous["clip"]] == ["a.tar", "b.tar"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_name_that_two_files_answer_is_chosen_only_between_equals(
+    folder: Folder, same: bool
+) -> None:
+    write_index(folder, "a.parquet", _entries("a.zip", "0.png", "1.png"))
+    write_index(folder, "b.parquet", _entries("b.zip", "0.png"))
+    index = MediaIndex(folder)
+    found = index.find(
+        ["clip/0.png", "clip/1.png"], read=lambda ref: b"x" if same else ref.uri.encode()
+    )
+    assert sorted(found.files) == (["clip/0.png", "clip/1.png"] if same else ["clip/1.png"])
+    places = [ref.uri for refs in found.ambiguous.values() for ref in refs]
+    assert places == ([] if same else ["a.zip", "b.zip"])
+    other = index.in_other_case(["clip/0.PNG"])
+    assert [r.uri for r in other.ambiguous["clip/0.PNG"]] == ["a.zip", "b.zip"]
+
+
+def test_a_file_that_is_not_read_says_why(folder: Folder) -> None:
+    link = IndexEntry(path="1.png", ref=MediaRef(uri="a.tar"), refused="a link to ../1.png")
+    write_index(folder, "a.parquet", [link])
+    found = MediaIndex(folder).find(["1.png"])
+    assert not found.files
+    assert found.refused == {"1.png": "a.tar: a link to ../1.png"}
 
 
 def test_an_ending_in_the_other_case_is_found_where_it_is_the_only_one(folder: Folder) -> None:
@@ -39,7 +73,7 @@ def test_an_ending_in_the_other_case_is_found_where_it_is_the_only_one(folder: F
     index = MediaIndex(folder)
     asked = [f"clip/{n}" for n in ("a.jpg", "b.Jpg", "c.png", "noEnding", "A.jpg", "ä.jpg")]
     assert not index.find(asked).files
-    found = {name: ref.member for name, ref in index.in_other_case(asked).items()}
+    found = {name: ref.member for name, ref in index.in_other_case(asked).files.items()}
     assert found == {"clip/a.jpg": "a.JPG", "clip/c.png": "c.PNG"}
 
 

@@ -6,6 +6,7 @@ import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -21,7 +22,7 @@ DEEP = b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 BAD = {"deep": DEEP, "cut": b'{"text": "a', "list": b"[1]", "bytes": b'{"text": "\x81"}'}
 
 
-def _rows(wanted: FileFormat, root: Folder, *paths: str) -> list[object]:
+def _rows(wanted: FileFormat, root: Folder, *paths: str) -> list[Any]:
     files = [RawFile(path=p, size=root.local(p).stat().st_size, sha256="") for p in sorted(paths)]
     (piece,) = wanted.split(files, root)
     found = list(wanted.read(piece, root))
@@ -53,8 +54,9 @@ def test_a_member_that_is_no_object_is_one_fault(tmp_path: Path, kind: str) -> N
     members = {"1.jpg": b"j", "1.json": good, "2.json": BAD[kind], "2.jpg": b"j", "3.json": good}
     _tar(tmp_path / "a.tar", members)
     first, bad, last = _rows(WebDataset(), Folder(tmp_path), "a.tar")
-    assert first == {"_key": "1", "_media": {"jpg": "1.jpg"}, "caption": "x"}
-    assert last == {"_key": "3", "_media": {}, "caption": "x"}
+    assert first == {"_key": "1", "_media": first["_media"], "caption": "x"}
+    assert [ref.member for ref in first["_media"]] == ["1.jpg"]
+    assert last == {"_key": "3", "_media": (), "caption": "x"}
     assert isinstance(bad, UnreadableRow)
     assert bad.detail.startswith("2.json: ")
 
@@ -77,4 +79,5 @@ def test_a_members_own_keys_never_pass_for_the_groups(tmp_path: Path) -> None:
     own = json.dumps({"_media": ["/etc/passwd"], "_key": "other", "caption": "x"}).encode()
     _tar(tmp_path / "a.tar", {"1.json": own, "1.jpg": b"j"})
     (row,) = _rows(WebDataset(), Folder(tmp_path), "a.tar")
-    assert row == {"_key": "1", "_media": {"jpg": "1.jpg"}, "caption": "x"}
+    assert [ref.member for ref in row["_media"]] == ["1.jpg"]
+    assert row == {"_key": "1", "_media": row["_media"], "caption": "x"}

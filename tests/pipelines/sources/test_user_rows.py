@@ -6,7 +6,7 @@ import pytest
 
 from smolmix.pipelines.sources.row import Row, RowError
 from smolmix.pipelines.sources.user_rows import UserRow
-from smolmix.sample import Sample
+from smolmix.sample import MediaRef, Sample
 
 
 def _adapt(root: str = "", **values: Any) -> Sample:
@@ -57,7 +57,6 @@ def test_parts_of_a_message_say_where_media_are() -> None:
         ({"images": ["a.png", "b.png"]}, ["a.png", "b.png"], ["image", "image"]),
         ({"video": "frames/1"}, ["frames/1"], ["video"]),
         ({"image": "/data/media/a.png"}, ["a.png"], ["image"]),
-        ({"_media": {"jpg": "k.jpg", "mp4": "k.mp4"}}, ["d/k.jpg", "d/k.mp4"], ["image", "video"]),
     ],
 )
 def test_media_are_named_from_the_folder_of_media(
@@ -66,6 +65,14 @@ def test_media_are_named_from_the_folder_of_media(
     sample = _adapt("/data/media", conversations=CHAT, **values)
     assert [m.names[0] for m in sample.media] == names
     assert [m.kind for m in sample.media] == kinds
+
+
+def test_media_of_a_tar_keep_its_order_and_place() -> None:
+    refs = [MediaRef(uri="d/1.tar", member=f"k.{n}", offset=n, bytes=9) for n in (2, 10)]
+    video = MediaRef(uri="d/1.tar", member="k.mp4", offset=512, bytes=9)
+    sample = _adapt(conversations=CHAT, _media=(*refs, video))
+    assert [m.refs for m in sample.media] == [(ref,) for ref in (*refs, video)]
+    assert [m.kind for m in sample.media] == ["image", "image", "video"]
 
 
 def test_a_row_without_text_names_its_image_and_what_is_needed() -> None:
