@@ -125,7 +125,12 @@ def _pyav(data: bytes, indices: list[int], frames: int | None) -> Iterator[Frame
             raise VideoError(
                 "plan-mismatch", f"frame {indices[-1]} sampled; the clip has {listed.frames}"
             )
-        yield from _decode_at(data, [listed.stamps[i] for i in indices], listed.starts)
+        done = 0
+        for frame in _sought(data, [listed.stamps[i] for i in indices], listed.starts):
+            yield frame
+            done += 1
+        if done < len(indices):
+            yield from _counted(data, indices[done:])
     except AV_ERRORS as error:
         raise VideoError("video-corrupt", f"{type(error).__name__}: {error}") from error
 
@@ -150,50 +155,27 @@ def _counted(data: bytes, indices: Iterable[int]) -> Iterator[Frame]:
             return
 
 
-def _decode_at(data: bytes, wanted: Sequence[int], starts: Sequence[int]) -> Iterator[Frame]:
-    """Yield the frame at each time stamp; seek forward where that saves decoding.
+def _sought(data: bytes, wanted: Sequence[int], starts: Sequence[int]) -> Iterator[Frame]:
+    """Yield the frame at each time stamp; stop at one that does not come.
 
-    A frame that does not come after a seek is decoded from the start of the clip.
+    Seeks forward to a picture that decoding can start at where that saves decoding.
     """
-    done = 0
-    with av.open(io.BytesIO(data)) as container:
-        for frame in _sought(container, _stream(container), wanted, starts):
-            if frame is None:
-                break
-            yield frame
-            done += 1
-    rest = wanted[done:]
-    if not rest:
-        return
-    with av.open(io.BytesIO(data)) as container:
-        for frame in _sought(container, _stream(container), rest, ()):
-            if frame is None:
-                missing = rest[0]
-                raise VideoError("frame-missing", f"no frame at time stamp {missing} is decoded")
-            rest = rest[1:]
-            yield frame
-
-
-def _sought(
-    container: Any, stream: Any, wanted: Sequence[int], starts: Sequence[int]
-) -> Iterator[Frame | None]:
-    """Yield the frame at each time stamp, or None and nothing more where it does not come."""
-    last = None  # time stamp of the last frame decoded
-    frames = _decoded(container, stream, set(wanted))
-    for target in wanted:
-        at = bisect_right(starts, target)
-        if at > 1 and (last is None or starts[at - 1] > last):
-            container.seek(starts[at - 1], stream=stream)
-            frames = _decoded(container, stream, set(wanted))
-        for frame in frames:
-            if frame.pts is None or frame.pts < target:
-                continue
-            last = frame.pts
-            break
-        if last != target:
-            yield None
-            return
-        yield _array(frame)
+    with av.open(io.BytesIO(data), "r") as container:
+        stream = _stream(container)
+        last = None  # time stamp of the last frame decoded
+        frames = _decoded(container, stream, set(wanted))
+        for target in wanted:
+            at = bisect_right(starts, target)
+            if at > 1 and (last is None or starts[at - 1] > last):
+                container.seek(starts[at - 1], stream=stream)
+                frames = _decoded(container, stream, set(wanted))
+            for frame in frames:
+                if frame.pts is not None and frame.pts >= target:
+                    last = frame.pts
+                    break
+            if last != target:
+                return
+            yield _array(frame)
 
 
 def _decoded(container: Any, stream: Any, wanted: Set[int]) -> Iterator[Any]:

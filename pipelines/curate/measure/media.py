@@ -134,12 +134,12 @@ class MediaMeasurer:
         wanted = set(probes(len(data)))
         sampled, first, error = list[Image.Image](), None, ""
         for index, one in enumerate(data):
-            facts = read_image(one, decode=self._decode and index in wanted)
+            facts = read_image(one, decode=self._decode)  # a profile may show any frame
             first = first or facts
             if facts.error:
                 error = f"{facts.error} (frame {index})"
                 break
-            if facts.pixels is not None:
+            if facts.pixels is not None and index in wanted:
                 sampled.append(facts.pixels)
         assert first is not None
         fps = media.fps or 1.0

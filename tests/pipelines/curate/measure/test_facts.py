@@ -2,6 +2,7 @@
 
 import io
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -11,8 +12,12 @@ from PIL import Image
 from tests.support.clips import grey_clip
 from tests.support.pictures import encoded
 
+from smolmix.media import MediaReader
 from smolmix.pipelines.curate.measure.images import read_image, to_rgb
+from smolmix.pipelines.curate.measure.media import MediaMeasurer
 from smolmix.pipelines.curate.measure.videos import PROBES, probes, read_video
+from smolmix.sample import Media, MediaRef
+from smolmix.workspace import Workspace
 
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (90, 60)) -> Image.Image:
@@ -136,3 +141,19 @@ def test_a_clip_of_high_dynamic_range_is_marked(
 ) -> None:
     data = grey_clip(6, codec=codec, container=container, transfer=transfer)
     assert read_video(data).mode == read_video(data, decode=False).mode == mode
+
+
+@pytest.mark.parametrize("broken", [None, 0, 3, 39])
+def test_every_numbered_frame_is_decoded(broken: int | None, tmp_path: Path) -> None:
+    refs = tuple(MediaRef(uri=f"{i}.jpg") for i in range(40))
+    good = encoded(picture(), "JPEG")
+    hole = good[: len(good) // 2] + bytes(60) + good[len(good) // 2 + 60 :]
+    blobs = {ref: hole if i == broken else good for i, ref in enumerate(refs)}
+    measurer = MediaMeasurer(MediaReader(Workspace(str(tmp_path))))
+    medium, error = measurer.measure(Media(kind="frames", refs=refs), blobs)
+    if broken is None:
+        assert error == ""
+        assert medium.frames == 40
+    else:
+        assert error.startswith("image-corrupt: ")
+        assert error.endswith(f"(frame {broken})")
