@@ -81,6 +81,20 @@ def test_the_primary_metric_is_the_score_and_auto_takes_one_by_row() -> None:
     assert set(again["metric"].to_pylist()) == {"exact_match"}
 
 
+def test_the_table_has_the_option_that_an_answer_names_and_how() -> None:
+    listed = "Which?\nA. red\nB. blue"
+    answers = [(listed, "It is blue."), (listed, "\\boxed{B}"), (listed, "A or B"), ("Which?", "B")]
+    rows = [
+        {"category": "vqa", "question": q, "expected": "B", "answer": a, "baseline_answer": "A"}
+        for q, a in answers
+    ]
+    found = scored(pa.Table.from_pylist(rows), ("multiple_choice",))
+    assert found["choice"].to_pylist() == ["B", "B", None, None]
+    assert found["choice_by"].to_pylist() == ["words", "declared", None, None]
+    assert found["score"].to_pylist() == [1, 1, 0, 1]
+    assert found["baseline_score"].to_pylist() == [0] * 4
+
+
 def test_scores_are_means_over_all_rows_and_over_each_group() -> None:
     metrics = ("exact_match", "anls")
     rows = scored(table(), metrics)
