@@ -25,6 +25,7 @@ from smolmix.pipelines.fetch.listing import (
     total_bytes,
 )
 from smolmix.pipelines.fetch.local import generate_files, link_files, with_user_paths
+from smolmix.pipelines.fetch.outcome import check_outcome
 from smolmix.pipelines.fetch.scope import Scope
 from smolmix.pipelines.fetch.selected_media import published
 from smolmix.pipelines.fetch.transfer import Transfer
@@ -154,6 +155,7 @@ def _fetch(source: Source, workspace: Workspace, options: FetchOptions) -> Fetch
         record = _index(source, workspace, options, record)
     if named := options.scope.named:
         _report_missing(named, MediaIndex(workspace.child(record.root, INDEX)), options.say)
+    check_outcome(source, workspace, record, options.say)
     record = replace(record, complete=True)
     record.write(workspace)
     return _result(record, fresh=True)
