@@ -1,5 +1,7 @@
 """A Ray of one's own: on loopback, whatever TMPDIR and whatever files the current folder holds."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -207,6 +209,27 @@ def test_processes_of_a_start_that_failed_are_ended(monkeypatch: pytest.MonkeyPa
     with pytest.raises(SmolmixError, match="no GCS"):
         ray_pool.start(1, None)
     assert [process.wait(timeout=60) for process in left] == [-9] * len(left)
+
+
+def test_the_folder_of_ray_is_where_file_locks_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray_pool.stop()
+    init, folders = _fails(0)
+    flock = fcntl.flock
+    wanted = Path(tempfile.mkdtemp(prefix="r", dir="/tmp"))
+
+    def on_nfs(stream: IO[str], operation: int) -> None:
+        if Path(stream.name).is_relative_to(wanted):
+            raise OSError(errno.ENOLCK, "No locks available")
+        flock(stream, operation)
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("RAY_TMPDIR", str(wanted))
+    for lock in (flock, on_nfs):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        ray_pool.start(1, None)
+        ray_pool.stop()
+    assert [folder.is_relative_to(wanted) for folder in folders] == [True, False]
+    wanted.rmdir()  # nothing is left in it
 
 
 def test_without_a_folder_for_sockets_ray_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

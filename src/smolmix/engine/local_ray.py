@@ -8,10 +8,13 @@ from an empty folder, and keeps its files in a folder of a short path, deleted w
 
 import atexit
 import contextlib
+import errno
+import fcntl
 import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,7 +25,7 @@ from smolmix.errors import SmolmixError, UsageError, machine_error
 
 _TRIES = 3  # Ray waits 30 s for its own processes, which a busy machine may exceed once
 _OBJECT_STORE_BYTES = 256 << 20
-_SOCKET_PATH_BYTES = 103  # 107 on Linux, 103 on macOS
+_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 # The longest that Ray makes below its folder; a process id has at most seven digits.
 _SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.10"
 _PREFIX = "ray-"
@@ -90,21 +93,43 @@ def _new_folder() -> Path:
     """
     wanted = os.environ.get("RAY_TMPDIR")
     bases = [b for b in (wanted, tempfile.gettempdir(), *_BASES) if b]
-    for base in map(os.path.abspath, bases):
+    for base in dict.fromkeys(map(os.path.abspath, bases)):
         if len(os.fsencode(base)) > _BASE_BYTES:
             continue
         try:
             os.makedirs(base, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-            (folder / "empty").mkdir()
         except OSError:
             continue
-        return folder
+        try:
+            _check_file_system(folder)
+            (folder / "empty").mkdir()
+            return folder
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
     raise UsageError(
-        f"Ray needs a folder for its sockets: none of {', '.join(dict.fromkeys(bases))} can be "
-        f"written to and has a path of at most {_BASE_BYTES} bytes; set RAY_TMPDIR to one, or run "
-        "without Ray: --workers 0"
+        f"Ray needs a folder for its sockets: none of {', '.join(dict.fromkeys(bases))} is "
+        f"writable, has a path of at most {_BASE_BYTES} bytes and allows sockets and file locks; "
+        "set RAY_TMPDIR to one that does, or run without Ray: --workers 0"
     )
+
+
+def _check_file_system(folder: Path) -> None:
+    """Raise an OSError where sockets are impossible, or Ray would wait for a file lock for ever.
+
+    The locks that Ray uses do without flock where it is not implemented (ENOSYS), not where it
+    fails in another way, as on NFS without a lock daemon.
+    """
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(folder / "socket"))
+    with open(folder / "lock", "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+    for name in ("socket", "lock"):
+        (folder / name).unlink()
 
 
 def _end_processes(folder: Path) -> None:
