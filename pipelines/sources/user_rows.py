@@ -24,6 +24,7 @@ from smolmix.pipelines.sources.chat import (
 )
 from smolmix.pipelines.sources.prompts import DESCRIBE_IMAGE, DESCRIBE_VIDEO, pick
 from smolmix.pipelines.sources.row import Row, RowError
+from smolmix.pipelines.sources.shapes import with_lists
 from smolmix.sample import FIND, Cot, Media, MediaKind, MediaRef, Part, Sample, Turn, turns_of
 
 VIDEOS = keys.VIDEO_ENDINGS
@@ -56,6 +57,7 @@ class UserRow:
         """Yield the row's samples: one, or one for each of several captions."""
         if wrong := row.values.get(WRONG):
             raise RowError("metadata-broken", str(wrong))
+        row.values = with_lists(row.values)
         values = {
             key: value
             for key, value in row.values.items()
