@@ -197,11 +197,14 @@ def search(
         u: float((candidates.total(u, start + 1) - candidates.total(u, start)).max(initial=0.0))
         for u in units
     }
+    everything = np.ones(strata, np.bool_)
+    largest = {u: candidates.range(u, everything)[1] if u != "samples" else 1.0 for u in units}
     certain = choices.complete
-    for part in (0.5, 0.0):
+    # The tolerance depends on what is drawn: half of it, none, and last more than all of it.
+    for free in ({u: s / 2 for u, s in step.items()}, dict.fromkeys(units, 0.0), largest):
         rows = [(choices.totals["samples"], 1.0, np.inf)]
         for c in constraints:
-            rows += _rows(c, choices, part * step[c.unit], at[c.unit])
+            rows += _rows(c, choices, free[c.unit], at[c.unit])
         orders: list[list[tuple[Floats, float, float]]] = [[]]
         if len(capped) > 1:
             orders.append([_order_row(capped, choices, known)])
