@@ -192,7 +192,8 @@ class MediaIndex:
                 for index in range(file.metadata.num_row_groups):
                     if not _can_hold(file.metadata.row_group(index), column, wanted):
                         continue
-                    table = file.read_row_group(index)
+                    # A process that ends just after it started Arrow's threads may abort.
+                    table = file.read_row_group(index, use_threads=False)
                     yield from table.filter(pc.is_in(table[column], values)).to_pylist()
 
 
