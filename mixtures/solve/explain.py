@@ -26,7 +26,7 @@ def _feasible(
 def _conflict(
     candidates: Candidates, constraints: Sequence[Constraint], costs: dict[str, Floats]
 ) -> list[Constraint]:
-    """Return constraints that cannot hold together, though any of them less could."""
+    """Return constraints that cannot hold together; without any one of them, the others can."""
     kept = list(constraints)
     for constraint in constraints:
         without = [c for c in kept if c is not constraint]

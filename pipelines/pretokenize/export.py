@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smolmix.errors import UsageError
+from smolmix.errors import UsageError, nearest
 from smolmix.storage import Folder
 from smolmix.tokenize.loader import SequenceDataset
-from smolmix.tokenize.tiles.codec import check, encode_tiles
+from smolmix.tokenize.tiles.codec import encode_tiles, encodes
 from smolmix.workspace import Workspace
 
 RECORD = "export.json"
@@ -68,9 +68,10 @@ def export(
         IntegrityError: a shard is missing or damaged.
     """
     if form not in ("webdataset", "parquet"):
-        raise UsageError(f"export to {form!r}: webdataset or parquet")
-    if check(codec) in ("source", "raw"):
-        raise UsageError(f"export with codec {codec!r}: png or jpeg:1 to jpeg:100")
+        known = ("webdataset", "parquet")
+        raise UsageError(f"--to {form}; known: {', '.join(known)}{nearest(form, known)}")
+    if not encodes(codec):
+        raise UsageError(f"--codec {codec}: an export takes png or jpeg:1 to jpeg:100")
     dataset = SequenceDataset(workspace, folder)
     try:
         out.mkdir(parents=True, exist_ok=True)

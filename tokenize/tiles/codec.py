@@ -19,14 +19,19 @@ from smolmix.tokenize.tiles.image import Tiles, decode, split
 _JPEG = re.compile(r"jpeg:(\d{1,3})")
 
 
+def encodes(codec: str) -> bool:
+    """Return whether the codec encodes tiles as pictures: png, or jpeg with a valid quality."""
+    quality = _JPEG.fullmatch(codec)
+    return codec == "png" or (quality is not None and 1 <= int(quality[1]) <= 100)
+
+
 def check(codec: str) -> str:
     """Return the codec's name if it is known.
 
     Raises:
         UsageError: it is unknown; the message lists the known codecs.
     """
-    quality = _JPEG.fullmatch(codec)
-    if codec in ("source", "raw", "png") or (quality and 1 <= int(quality[1]) <= 100):
+    if codec in ("source", "raw") or encodes(codec):
         return codec
     raise UsageError(f"codec {codec!r}; known: source, raw, png, jpeg:1 to jpeg:100")
 

@@ -37,7 +37,7 @@ def corpora(
     catalogue: CatalogueOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the catalogue: every corpus with its licence, its size and where it is published.
+    """Show the catalogue: every corpus with its licence, its rows and where it is published.
 
     Example: smolmix corpora the-cauldron
     """
@@ -83,7 +83,8 @@ def fetch(
         ),
     ] = None,
     media: Annotated[
-        str | None, typer.Option(help="Your folder of media that are not published with the rows.")
+        str | None,
+        typer.Option(help="Folder with media that you obtained separately from the rows."),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Fetch this branch, tag or commit.")] = None,
     dry_run: DryRunOption = False,

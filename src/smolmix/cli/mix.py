@@ -50,7 +50,7 @@ def plan(
     ray_address: RayAddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Solve a mixture and show it; no data is needed, and nothing but counts is written.
+    """Solve a mixture and show it. Needs no data and writes nothing, except counts with --count.
 
     Components that are curated and counted in the workspace are planned on these counts, others
     on declared counts. Each number says whether it is counted, declared or assumed.

@@ -113,7 +113,9 @@ def evaluate(
         str | None,
         typer.Option(help="The model to use at the judge's URL, where it serves several."),
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in an answer.")] = 16,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, help="Maximum number of tokens in an answer.")
+    ] = 16,
     batch: Annotated[int, typer.Option(min=1, help="Most questions answered at once.")] = 96,
     batch_tiles: Annotated[
         int | None,
@@ -172,7 +174,9 @@ def generate(
     ] = None,
     video: Annotated[str | None, typer.Option(help="Show this video file.")] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in an answer.")] = 128,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, help="Maximum number of tokens in an answer.")
+    ] = 128,
     temperature: Annotated[
         float, typer.Option(min=0, help="0 always takes the most probable token.")
     ] = 0.0,
