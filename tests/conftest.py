@@ -1,5 +1,7 @@
 """Fixtures that every room shares."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +23,18 @@ def workspace(tmp_path: Path) -> Workspace:
 @pytest.fixture(scope="session", autouse=True)
 def _ray_ends_with_the_tests() -> Iterator[None]:
     yield
-    import sys
 
     if "ray" in sys.modules:
         from smolmix.engine import ray_pool
 
         ray_pool.stop()
+
+
+@pytest.fixture(autouse=True)
+def _the_command_line_leaves_the_tests_process_as_it_was() -> Iterator[None]:
+    """`main` sets what holds for a process of its own: where modules and children are searched."""
+    path, safe = sys.path[:], os.environ.get("PYTHONSAFEPATH")
+    yield
+    sys.path[:] = path
+    if safe is None:
+        os.environ.pop("PYTHONSAFEPATH", None)
