@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from smolmix.config import located
 from smolmix.errors import UsageError, nearest
 from smolmix.mixtures.spec.load import Reading
 from smolmix.mixtures.spec.spec import Spec
@@ -46,11 +47,12 @@ def check_corpora(spec: Spec, catalogue: Catalogue, where: str) -> None:
         if component.unpublished:
             continue
         row = catalogue.get(component.corpus)
-        at = f"{where}: components.{name}.corpus is {component.corpus!r}"
+        at = located(where, ("components", name, "corpus"))
+        at = f"{at}: components.{name}.corpus is {component.corpus!r}"
         if row is None:
             errors.append(
-                f"{at}; no such corpus{nearest(component.corpus, catalogue)}; "
-                "smolmix corpora lists them"
+                f"{at}; no such corpus; smolmix corpora lists them"
+                f"{nearest(component.corpus, catalogue)}"
             )
         elif row.role == "benchmark":
             errors.append(f"{at}; a benchmark is never trained on; remove the component")
@@ -65,7 +67,8 @@ def check_gated(spec: Spec, catalogue: Catalogue, fetched: set[str], where: str)
         UsageError: one line for each.
     """
     errors = [
-        f"{where}: components.{name}.corpus is {c.corpus!r}, which is gated and was not fetched; "
+        f"{located(where, ('components', name, 'corpus'))}: components.{name}.corpus is "
+        f"{c.corpus!r}, which is gated and was not fetched; "
         f"accept its terms on the hub, then run smolmix fetch {c.corpus}"
         for name, c in spec.components.items()
         if not c.unpublished

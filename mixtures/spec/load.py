@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smolmix.config import read_mapping, validated
+from smolmix.config import located, read_mapping, validated
 from smolmix.errors import UsageError, nearest
 from smolmix.mixtures.spec.conditions import TAG_PREFIX
 from smolmix.mixtures.spec.spec import FAMILIES, ROUNDED, VALUES, Spec
@@ -101,41 +101,46 @@ def _strip(value: Any, at: str, sources: dict[str, str]) -> Any:
 
 
 def _check_families(path: str, spec: Spec) -> None:
+    def at(*place: str) -> str:
+        """Return the line and the key of a place in the file."""
+        return f"{located(path, place)}: {'.'.join(place)}"
+
     for family, members in spec.shares.items():
         if family not in FAMILIES and not family.startswith(TAG_PREFIX):
             raise UsageError(
-                f"{path}: shares.{family}: no such tag; allowed: {', '.join(FAMILIES)}, tags.NAME"
+                f"{at('shares', family)}: no such tag; allowed: {', '.join(FAMILIES)}, tags.NAME"
+                f"{nearest(family, FAMILIES)}"
             )
         for value in members if family in VALUES else ():
             if value not in VALUES[family]:
                 raise UsageError(
-                    f"{path}: shares.{family}.{value}: no such {family}; allowed: "
+                    f"{at('shares', family, value)}: no such {family}; allowed: "
                     f"{', '.join(VALUES[family])}{nearest(value, VALUES[family])}"
                 )
         low = sum(bounds.min for bounds in members.values())
         units = {bounds.unit or spec.unit for bounds in members.values()}
         if len(units) == 1 and low > 1 + ROUNDED + 1e-9:
             raise UsageError(
-                f"{path}: shares.{family}: its shares add up to {low:g}; at most 1; "
+                f"{at('shares', family)}: its shares add up to {low:g}; at most 1; "
                 "lower some, or write them as ranges"
             )
         if family == "component":
             for name in members:
                 if name not in spec.components:
                     raise UsageError(
-                        f"{path}: shares.component.{name}: no such component; "
-                        f"known: {', '.join(spec.components)}"
+                        f"{at('shares', family, name)}: no such component; known: "
+                        f"{', '.join(spec.components)}{nearest(name, spec.components)}"
                     )
     low = sum(c.share.min for c in spec.components.values() if c.share is not None)
     units = {c.share.unit or spec.unit for c in spec.components.values() if c.share is not None}
     if len(units) == 1 and low > 1 + ROUNDED + 1e-9:
-        raise UsageError(f"{path}: components: their shares add up to {low:g}; at most 1")
+        raise UsageError(f"{at('components')}: their shares add up to {low:g}; at most 1")
     for cot, cap in (("declared", spec.caps.cot), ("detected", spec.caps.cot_detected)):
         share = spec.shares.get("cot", {}).get(cot)
         if share is not None and share.min > cap.max:
             key = "cot" if cot == "declared" else "cot_detected"
             raise UsageError(
-                f"{path}: caps.{key} is {cap.max:g}, below shares.cot.{cot}, which is at least "
+                f"{at('caps', key)} is {cap.max:g}, below shares.cot.{cot}, which is at least "
                 f"{share.min:g}; raise the cap or lower the share"
             )
 

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from smolmix.config import StrictModel
-from smolmix.errors import nearest
 from smolmix.mixtures.spec import conditions
 from smolmix.profiles import ProfileChoice
 from smolmix.sample import Cot, Modality
@@ -74,18 +73,6 @@ class SpecModel(StrictModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     source: str = ""  # where the numbers are from
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            for key in value:
-                if key not in cls.model_fields:
-                    raise ValueError(
-                        f"unknown key {key!r}; allowed: {', '.join(cls.model_fields)}"
-                        f"{nearest(str(key), cls.model_fields)}"
-                    )
-        return value
 
 
 class Bounds(SpecModel):

@@ -144,14 +144,26 @@ def validated(model: type[M], value: object, where: str | Path) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        lines = []
-        for place, problem in _problems(error, model, value):
-            file, line = _line_of(Path(where), place)
-            lines.append(f"{file or where}:{line}: {problem}" if line else f"{where}: {problem}")
-        raise UsageError("\n".join(lines)) from error
+        raise UsageError(
+            "\n".join(
+                f"{located(where, place)}: {problem}"
+                for place, problem in _problems(error, model, value)
+            )
+        ) from error
 
 
 Place = tuple[int | str, ...]
+
+
+def located(where: str | Path, place: Place) -> str:
+    """Return `file:line` of the deepest part of a place that a file writes, or `where` itself.
+
+    Args:
+        where: the file, or another text where there is none.
+        place: the keys and list indices that lead to a value.
+    """
+    file, line = _line_of(Path(where), place)
+    return f"{file or where}:{line}" if line else str(where)
 
 
 def _problems(
@@ -304,8 +316,10 @@ def _keys_at(model: type[BaseModel], place: Place) -> list[str]:
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield field.alias or name
+    # The class's own keys first: a key that every part of a file may have is the least likely one.
+    own = [name for name in model.model_fields if name in model.__annotations__]
+    for name in dict.fromkeys((*own, *model.model_fields)):
+        yield model.model_fields[name].alias or name
 
 
 def _models_at(model: type[BaseModel], place: Place) -> list[type[BaseModel]]:
@@ -315,7 +329,7 @@ def _models_at(model: type[BaseModel], place: Place) -> list[type[BaseModel]]:
         inner: list[Any] = []
         for one in types:
             if isinstance(one, type) and issubclass(one, BaseModel):
-                by_key = dict(zip(_keys(one), one.model_fields.values(), strict=True))
+                by_key = {f.alias or name: f for name, f in one.model_fields.items()}
                 inner += [by_key[str(part)].annotation] if str(part) in by_key else []
             else:
                 inner += [a for a in get_args(one) if a is not type(None) and a is not Ellipsis]

@@ -91,7 +91,10 @@ def test_the_published_plan_needs_no_workspace(run: Run) -> None:
     [
         ("share: -0.2", "components.text.share is -0.2"),
         ("share: 1.2", "components.text.share is 1.2; a share is between 0 and 1"),
-        ("corpus: word-problem", "no such corpus; did you mean 'word-problems'?"),
+        (
+            "corpus: word-problem",
+            "lists them; did you mean 'word-problems'?",
+        ),
         ("corpus: mmmu", "components.text.corpus is 'mmmu'; a benchmark is never trained on"),
         ("corpus: finevideo", "components.text.corpus is 'finevideo', which is gated"),
     ],

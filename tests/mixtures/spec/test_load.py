@@ -62,14 +62,14 @@ def test_a_wrong_value_is_refused(key: str, value: Any, said: str) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_sources_stand_beside_numbers() -> None:
+def test_sources_of_numbers_are_kept() -> None:
     found = parse_spec(GOOD, "f.yaml")
     assert found.spec.caps.cot.max == 0.0005
     assert found.spec.shares["modality"]["text"].min == 0.14
     assert found.sources["shares.modality.text"] == "the paper"
 
 
-def test_every_fault_has_its_line() -> None:
+def test_every_error_is_a_line_of_the_message() -> None:
     spec = changed("seed", -1)
     spec["total"] = 0
     with pytest.raises(UsageError) as caught:
@@ -116,3 +116,26 @@ def test_the_documented_mixture_is_one() -> None:
     text = (Path(__file__).parents[3] / "docs" / "mixtures.md").read_text()
     example = text.split("```yaml\n")[1].split("```")[0]
     assert len(parse_spec(yaml.safe_load(example), "docs").spec.components) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("totl: 3\n", 3, "totl: no such key; allowed: "),
+        ("shares: {modality: {txt: 0.1}}\n", 3, "shares.modality.txt: no such modality"),
+        ("shares:\n  modalty: {text: 0.1}\n", 4, "shares.modalty: no such tag"),
+        ("shares:\n  component:\n    y: 0.1\n", 5, "shares.component.y: no such component"),
+        ("shares:\n  modality: {text: 0.6, image: 0.6}\n", 4, "add up to 1.2"),
+        ("caps:\n  cot: 0.05 %\nshares: {cot: {declared: 0.1}}\n", 4, "below shares.cot.declared"),
+        ("shares:\n  modality:\n    text: {mim: 0.1}\n", 5, "text.mim: no such key; allowed: min"),
+    ],
+)
+def test_every_error_names_its_line(
+    text: str, line: int, message: str, spec_file: Callable[..., Path]
+) -> None:
+    path = spec_file(f"name: mix\ncomponents: {{x: {{corpus: easy-vqa}}}}\n{text}")
+    with pytest.raises(UsageError) as caught:
+        read_spec(path)
+    (said,) = str(caught.value).splitlines()
+    assert said.startswith(f"{path}:{line}: ")
+    assert message in said
