@@ -5,7 +5,6 @@ This module alone knows the folder and its index. The folder is a cache of gener
 an index with one row for each row of the shard.
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -15,8 +14,8 @@ import polars as pl
 
 from smolmix import curated
 from smolmix.accounting import RowAccounting
-from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
+from smolmix.pipelines.pretokenize.generation import run_generation, withdraw_damaged
 from smolmix.profiles import Profile
 from smolmix.schema import MEDIA_FACTS_VERSION
 from smolmix.storage import Folder, digest_json
@@ -102,23 +101,16 @@ def ensure_ids(
     Raises:
         DataError: a unit failed; the others are kept.
     """
-    folder = ids_folder(workspace, profile, corpus)
-    for name in cache.withdraw_damaged(folder):
-        if not options.quiet:
-            print(f"tokenize: {name} is missing or truncated; encoding it again", file=sys.stderr)
-    units = _missing(workspace, corpus, wanted, profile)
-    if not units:
-        return RowAccounting()
-    recorded = _recorded(profile)
-    work = [[u.name, dict(u.inputs), dict(u.params)] for u in units]
-    summary = run_stage(
+    folder, recorded = ids_folder(workspace, profile, corpus), _recorded(profile)
+    withdraw_damaged(folder, options)
+    return run_generation(
         STAGE,
-        units,
-        folder=cache.new_generation(folder, [{k: recorded[k] for k in ("version", "facts")}, work]),
-        options=options,
+        _missing(workspace, corpus, wanted, profile),
+        folder,
+        versions={name: recorded[name] for name in ("version", "facts")},
         info=recorded | {"profile": asdict(profile), "corpus": corpus},
+        options=options,
     )
-    return summary.accounting
 
 
 def _missing(

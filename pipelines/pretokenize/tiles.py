@@ -6,7 +6,6 @@ an index with one row for each row of the shard, and a table of the media that c
 A medium is stored once in a corpus, however many samples show it.
 """
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,10 +15,10 @@ import pyarrow.parquet as pq
 
 from smolmix import curated
 from smolmix.accounting import RowAccounting
-from smolmix.engine.run import run_stage
 from smolmix.engine.stage import Result, RunOptions, Stage, Unit, UnitContext
 from smolmix.errors import DataError
 from smolmix.media import MediaReader
+from smolmix.pipelines.pretokenize.generation import run_generation, withdraw_damaged
 from smolmix.profiles import PixelProfile
 from smolmix.sample import Dropped, Media, MediaRef
 from smolmix.schema import MEDIA_FACTS_VERSION, dropped_table
@@ -132,23 +131,16 @@ def ensure_tiles(
     Raises:
         DataError: a unit failed; the others are kept.
     """
-    folder = tiles_folder(workspace, pixel, corpus)
-    for name in cache.withdraw_damaged(folder):
-        if not options.quiet:
-            print(f"tokenize: {name} is missing or truncated; cutting it again", file=sys.stderr)
-    units = _missing(workspace, corpus, wanted, pixel)
-    if not units:
-        return RowAccounting()
-    recorded = _recorded()
-    work = [[u.name, dict(u.inputs), dict(u.params)] for u in units]
-    summary = run_stage(
+    folder, recorded = tiles_folder(workspace, pixel, corpus), _recorded()
+    withdraw_damaged(folder, options)
+    return run_generation(
         STAGE,
-        units,
-        folder=cache.new_generation(folder, [recorded, work]),
-        options=options,
+        _missing(workspace, corpus, wanted, pixel),
+        folder,
+        versions=recorded,
         info=recorded | {"pixel": asdict(pixel), "corpus": corpus},
+        options=options,
     )
-    return summary.accounting
 
 
 def _missing(

@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.small_workspace import fill
+from tests.support.tokenized import filled as filled
+from tests.support.tokenized import nano as nano
+from tests.support.tokenized import tokenized as tokenized
 from transformers import AutoTokenizer
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor
 
-from smolmix.engine.stage import RunOptions
-from smolmix.pipelines.pretokenize.run import Tokenized, tokenize_mixture
-from smolmix.profiles import Profile, profile
+from smolmix.profiles import profile
 from smolmix.sample import Sample
 from smolmix.tokenize.chat import processor_files, tokenizer
-from smolmix.workspace import Workspace
 
 
 class _Processor(SmolVLMProcessor):
@@ -96,18 +95,3 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Refer
 @pytest.fixture(scope="session")
 def vocabulary() -> tokenizer.Vocabulary:
     return tokenizer.load()
-
-
-@pytest.fixture
-def nano() -> Profile:
-    return profile("nano", style="inference")
-
-
-@pytest.fixture
-def filled(workspace: Workspace) -> Workspace:
-    return fill(workspace)
-
-
-@pytest.fixture
-def tokenized(filled: Workspace, nano: Profile) -> Tokenized:
-    return tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))

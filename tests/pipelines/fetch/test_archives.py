@@ -1,10 +1,10 @@
 """Archives that cannot be read by range are recognised, joined and rewritten once."""
 
-import io
 import tarfile
 from pathlib import Path
 
 import pytest
+from tests.support.served import tar_bytes
 
 from smolmix.fetched import FetchedFile, FetchRecord
 from smolmix.pipelines.fetch.archives import (
@@ -32,18 +32,11 @@ def test_parts_are_in_order(paths: list[str], wanted: dict[str, list[str]]) -> N
     assert archives_to_rewrite(paths) == wanted
 
 
-def _tgz(*names: str) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for name in names:
-            info = tarfile.TarInfo(name)
-            info.size = len(name)
-            archive.addfile(info, io.BytesIO(name.encode()))
-    return out.getvalue()
-
-
 def test_a_split_archive_becomes_shards_and_its_parts_are_deleted(tmp_path: Path) -> None:
-    workspace, data = Workspace(tmp_path), _tgz("x/1.png", "x/2.png")
+    workspace, data = (
+        Workspace(tmp_path),
+        tar_bytes({name: name.encode() for name in ("x/1.png", "x/2.png")}),
+    )
     parts = {"raw/c/r/d/a.tgz.1": data[:50], "raw/c/r/d/a.tgz.2": data[50:]}
     files = []
     for path, part in parts.items():

@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import shutil
-import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.served import served, tar_bytes
 
 from smolmix.engine.lock import locked
 from smolmix.errors import DataError, IncompleteError, LockedError, UsageError
@@ -45,34 +45,17 @@ def _lines(start: int, count: int) -> bytes:
     return "".join(json.dumps(r) + "\n" for r in rows).encode()
 
 
-def _tgz(names: list[str]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for name in names:
-            info = tarfile.TarInfo(name)
-            info.size = len(name)
-            archive.addfile(info, io.BytesIO(name.encode()))
-    return out.getvalue()
-
-
 @pytest.fixture
 def source(site: Any) -> Source:
     names = [f"images/{n}.png" for n in range(20)]
     site.files = {
         "/a.jsonl": _lines(0, 10),
         "/b.jsonl.gz": gzip.compress(_lines(10, 10), mtime=0),
-        "/images-1.tar.gz": _tgz(names[:12]),
-        "/images-2.tar.gz": _tgz(names[12:18]),
+        "/images-1.tar.gz": tar_bytes({name: name.encode() for name in names[:12]}),
+        "/images-2.tar.gz": tar_bytes({name: name.encode() for name in names[12:18]}),
     }
-    return Source(
-        id="served",
-        title="Served",
-        role="vision",
-        modality="image",
-        licence="MIT",
-        origin=Http(
-            urls=tuple((p.lstrip("/"), f"{site.url}{p}") for p in site.files), revision="v1"
-        ),
+    return served(
+        site,
         format=JsonLines(),
         adapt=_adapt,
         rows_in=("*.jsonl", "*.jsonl.gz"),

@@ -3,7 +3,6 @@
 import io
 import json
 import random
-import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,12 +12,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.support.served import served, tar_bytes
 
 from smolmix import cli
 from smolmix.pipelines.corpora import SOURCES
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Http, Source
+from smolmix.pipelines.sources.source import Source
 from smolmix.sample import Sample, turns_of
 from smolmix.workspace import Workspace
 
@@ -49,16 +49,6 @@ def _picture(chance: random.Random) -> bytes:
     return out.getvalue()
 
 
-def _tar(members: dict[str, bytes], mode: str) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
 def _zip(members: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
@@ -73,11 +63,7 @@ def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
     pictures: dict[str, dict[str, bytes]] = {}
     for subset, count in _ROWS.items():
         for n in range(count):
-            words = " ".join(
-                chance.choices(
-                    ["red", "green", "blue", "tall", "small", "round", "far", "near"], k=9
-                )
-            )
+            words = " ".join(chance.choices(_WORDS, k=9))
             row = {"q": f"Is {subset} {n} like {words}?", "a": f"It is {words}.", "subset": subset}
             if subset != "text":
                 pictures.setdefault(subset, {})[f"{n}.jpg"] = _picture(chance)
@@ -88,19 +74,12 @@ def source(site: Any, monkeypatch: pytest.MonkeyPatch) -> Source:
         "/rows.jsonl": "\n".join(rows).encode(),
         "/zipped.zip": _zip(pictures["zipped"]),
         "/other.zip": _zip(pictures["other"]),
-        "/images.tar": _tar(plain, "w"),
-        "/packed/p.tar.gz": _tar(pictures["packed"], "w:gz"),
-        "/beside/p.tar.gz": _tar(pictures["beside"], "w:gz"),
+        "/images.tar": tar_bytes(plain, "w"),
+        "/packed/p.tar.gz": tar_bytes(pictures["packed"], "w:gz"),
+        "/beside/p.tar.gz": tar_bytes(pictures["beside"], "w:gz"),
     }
-    source = Source(
-        id="served",
-        title="Served",
-        role="vision",
-        modality="image",
-        licence="MIT",
-        origin=Http(
-            urls=tuple((p.lstrip("/"), f"{site.url}{p}") for p in site.files), revision="v1"
-        ),
+    source = served(
+        site,
         format=JsonLines(),
         adapt=_adapt,
         rows_in=("*.jsonl",),

@@ -1,7 +1,6 @@
 """What a mixture selects is fetched and little more: row groups, and archives that hold it."""
 
 import io
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.support.selections import put_mixture
+from tests.support.served import served, tar_bytes
 
 from smolmix.errors import DataError, IncompleteError, StaleError, UsageError
 from smolmix.media import MediaReader
@@ -21,7 +21,7 @@ from smolmix.pipelines.fetch.selected_media import selected_files
 from smolmix.pipelines.formats.parquet import Parquet
 from smolmix.pipelines.sources.raw_units import raw_units, read_unit
 from smolmix.pipelines.sources.row import Row
-from smolmix.pipelines.sources.source import Http, Source
+from smolmix.pipelines.sources.source import Source
 from smolmix.sample import Sample, turns_of
 from smolmix.schema import to_table
 from smolmix.workspace import Workspace
@@ -45,21 +45,9 @@ def source(site: Any) -> Source:
         pq.write_table(table, out, row_group_size=5, compression="none", use_dictionary=False)
         site.files[f"/{name}.parquet"] = out.getvalue()
     for name in ("a", "b"):
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w:gz") as archive:
-            info = tarfile.TarInfo(f"{name}/1.png")
-            info.size = 3
-            archive.addfile(info, io.BytesIO(b"png"))
-        site.files[f"/{name}.tar.gz"] = out.getvalue()
-    return Source(
-        id="served",
-        title="Served",
-        role="vision",
-        modality="image",
-        licence="MIT",
-        origin=Http(
-            urls=tuple((p.lstrip("/"), f"{site.url}{p}") for p in site.files), revision="v1"
-        ),
+        site.files[f"/{name}.tar.gz"] = tar_bytes({f"{name}/1.png": b"png"})
+    return served(
+        site,
         format=Parquet(columns=("name", "image")),
         adapt=_adapt,
         rows_in=("*.parquet",),

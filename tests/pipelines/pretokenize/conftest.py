@@ -1,24 +1,5 @@
 """The profile and the small workspace that these tests tokenize."""
 
-import pytest
-from tests.support.small_workspace import fill
-
-from smolmix.engine.stage import RunOptions
-from smolmix.pipelines.pretokenize.run import Tokenized, tokenize_mixture
-from smolmix.profiles import Profile, profile
-from smolmix.workspace import Workspace
-
-
-@pytest.fixture
-def nano() -> Profile:
-    return profile("nano", style="inference")
-
-
-@pytest.fixture
-def filled(workspace: Workspace) -> Workspace:
-    return fill(workspace)
-
-
-@pytest.fixture
-def tokenized(filled: Workspace, nano: Profile) -> Tokenized:
-    return tokenize_mixture(filled, "m", nano, 512, options=RunOptions(quiet=True))
+from tests.support.tokenized import filled as filled
+from tests.support.tokenized import nano as nano
+from tests.support.tokenized import tokenized as tokenized
