@@ -155,7 +155,7 @@ def test_an_earlier_spelling_is_accepted_and_hidden_from_help(
 def _options() -> Iterator[tuple[str, Any]]:
     """Yield every option of every verb."""
     group = get_command(app)
-    for name, verb in group.commands.items():  # type: ignore[attr-defined]
+    for name, verb in group.commands.items():  # type: ignore[attr-defined]  # a group of commands
         inner = getattr(verb, "commands", None) or {name: verb}
         for command in inner.values():
             yield from ((command.name, p) for p in command.params if p.param_type_name == "option")

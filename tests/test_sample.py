@@ -13,7 +13,7 @@ from smolmix.sample import Media, MediaRef, Sample, Turn, turns_of
 @given(samples())
 def test_a_sample_cannot_change_and_is_the_same_key_after_pickling(one: Sample) -> None:
     with pytest.raises(AttributeError):
-        one.corpus = "another"  # type: ignore[misc]
+        one.corpus = "another"  # type: ignore[misc]  # it is frozen
     again = pickle.loads(pickle.dumps(one))
     assert again == one
     assert {one: 1}[again] == 1

@@ -191,7 +191,7 @@ def _datatrove(count: int, folder: Path, *, own_words: bool) -> set[str]:
 
     _let_it_hash_text()
 
-    class Split(WordTokenizer):  # type: ignore[misc]
+    class Split(WordTokenizer):  # type: ignore[misc]  # a class of a package without types
         def word_tokenize(self, text: str) -> list[str]:
             return text.split(" ")
 
@@ -230,8 +230,8 @@ def _datatrove(count: int, folder: Path, *, own_words: bool) -> set[str]:
 
 
 def _juicer(count: int) -> set[str]:
-    from data_juicer.core.data import NestedDataset  # type: ignore[import-not-found]
-    from data_juicer.ops.deduplicator.document_minhash_deduplicator import (  # type: ignore[import-not-found]
+    from data_juicer.core.data import NestedDataset
+    from data_juicer.ops.deduplicator.document_minhash_deduplicator import (
         DocumentMinhashDeduplicator,
     )
 

@@ -35,7 +35,7 @@ def main() -> None:
     chosen = profile(args.preset, style="inference")
     before = psutil.Process().memory_info().rss
     torch.set_default_dtype(torch.bfloat16)
-    model = SmolVLMForConditionalGeneration(config(preset(args.preset))).eval()  # type: ignore[no-untyped-call]
+    model = SmolVLMForConditionalGeneration(config(preset(args.preset))).eval()  # type: ignore[no-untyped-call]  # untyped in transformers
     torch.set_default_dtype(torch.float32)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     grid = image_grid(args.size[0], args.size[1], chosen.pixel)

@@ -68,7 +68,7 @@ def decord_alone(data: bytes, indices: list[int]) -> Any:
 
 def torchcodec_alone(data: bytes, indices: list[int]) -> Any:
     """Decode with torchcodec's own batch call."""
-    from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
+    from torchcodec.decoders import VideoDecoder
 
     decoder = VideoDecoder(data, num_ffmpeg_threads=1, seek_mode="approximate")
     return decoder.get_frames_at(indices).data
@@ -93,15 +93,15 @@ def main() -> None:
             frames, fps = stream.frames, float(stream.average_rate or 30)
         indices = frame_indices(frames / fps, frames, fps, pixel)
         contenders: dict[str, Callable[[], Any]] = {
-            "smolmix (PyAV)": lambda d=data, i=indices: list(read_frames(d, i)),  # type: ignore[misc]
-            "smolmix (decord)": lambda d=data, i=indices: list(  # type: ignore[misc]
+            "smolmix (PyAV)": lambda d=data, i=indices: list(read_frames(d, i)),  # type: ignore[misc]  # mypy infers no lambda with defaults
+            "smolmix (decord)": lambda d=data, i=indices: list(  # type: ignore[misc]  # mypy infers no lambda with defaults
                 read_frames(d, i, backend="decord")
             ),
-            "PyAV alone": lambda d=data, i=indices: pyav_alone(d, i),  # type: ignore[misc]
-            "decord alone": lambda d=data, i=indices: decord_alone(d, i),  # type: ignore[misc]
+            "PyAV alone": lambda d=data, i=indices: pyav_alone(d, i),  # type: ignore[misc]  # mypy infers no lambda with defaults
+            "decord alone": lambda d=data, i=indices: decord_alone(d, i),  # type: ignore[misc]  # mypy infers no lambda with defaults
         }
         if "--torchcodec" in sys.argv:
-            contenders["torchcodec alone"] = lambda d=data, i=indices: torchcodec_alone(d, i)  # type: ignore[misc]
+            contenders["torchcodec alone"] = lambda d=data, i=indices: torchcodec_alone(d, i)  # type: ignore[misc]  # mypy infers no lambda with defaults
         seen = [np.stack(list(contenders[k]())) for k in contenders if k != "torchcodec alone"]
         for other in seen[1:]:
             assert np.abs(seen[0].astype(int) - other).mean() < 3, name

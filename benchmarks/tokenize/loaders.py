@@ -98,7 +98,7 @@ def from_tar(item: Any) -> dict[str, Any]:
 
 def write_litdata(workspace: str, plan: str, scratch: Path) -> None:
     """Write litdata chunks of 64 MB."""
-    from litdata.streaming.writer import BinaryWriter  # type: ignore[import-not-found]
+    from litdata.streaming.writer import BinaryWriter
 
     folder = scratch / "litdata"
     folder.mkdir()
@@ -111,7 +111,7 @@ def write_litdata(workspace: str, plan: str, scratch: Path) -> None:
 
 def write_tars(workspace: str, plan: str, scratch: Path, name: str) -> None:
     """Write WebDataset tars of 200 sequences."""
-    import webdataset  # type: ignore[import-not-found]
+    import webdataset
 
     folder = scratch / name
     folder.mkdir()
@@ -140,12 +140,12 @@ def open_smolmix(args: list[str], state: Any, workers: int) -> tuple[Any, Callab
 
 def open_litdata(args: list[str], state: Any, workers: int) -> tuple[Any, Callable[[], Any]]:
     """Open litdata's streaming loader."""
-    from litdata import (  # type: ignore[import-not-found]
+    from litdata import (
         StreamingDataLoader,
         StreamingDataset,
     )
 
-    class Decoding(StreamingDataset):  # type: ignore[misc]
+    class Decoding(StreamingDataset):  # type: ignore[misc]  # a class of a package without types
         def __getitem__(self, index: Any) -> Any:
             return decode(super().__getitem__(index))
 
@@ -178,7 +178,7 @@ def open_webdataset(args: list[str], state: Any, workers: int) -> tuple[Any, Cal
 
 def open_energon(args: list[str], state: Any, workers: int) -> tuple[Any, Callable[[], Any]]:
     """Open Megatron-Energon's savable loader."""
-    from megatron.energon import (  # type: ignore[import-not-found]
+    from megatron.energon import (
         Cooker,
         DefaultTaskEncoder,
         WorkerConfig,
@@ -189,12 +189,12 @@ def open_energon(args: list[str], state: Any, workers: int) -> tuple[Any, Callab
 
     decode = Decode(_pixel(args[0], args[1]), from_tar)
 
-    @stateless  # type: ignore[untyped-decorator]
+    @stateless  # type: ignore[untyped-decorator]  # of a package without types
     def cook(sample: Any) -> Any:
         return decode(sample)
 
-    class Encoder(DefaultTaskEncoder):  # type: ignore[misc]
-        cookers = [Cooker(cook)]  # noqa: RUF012
+    class Encoder(DefaultTaskEncoder):  # type: ignore[misc]  # a class of a package without types
+        cookers = [Cooker(cook)]  # noqa: RUF012  # Energon reads it from the class
 
         def batch(self, samples: list[Any]) -> Any:
             return samples[0]

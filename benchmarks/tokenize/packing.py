@@ -96,14 +96,14 @@ def main() -> None:
         fits = (lengths <= LENGTH) & (tiles <= 96)  # of what no cap below leaves out
         lengths, tiles = lengths[fits], tiles[fits]
         ways: dict[str, Callable[[], Bins]] = {
-            "next-fit": lambda n=lengths: next_fit(n),  # type: ignore[misc]
-            "nanoVLM knapsack": lambda n=lengths: nanovlm(n),  # type: ignore[misc]
-            "ms-swift, window 1000": lambda n=lengths: first_fit_decreasing(n),  # type: ignore[misc]
+            "next-fit": lambda n=lengths: next_fit(n),  # type: ignore[misc]  # mypy infers no lambda with defaults
+            "nanoVLM knapsack": lambda n=lengths: nanovlm(n),  # type: ignore[misc]  # mypy infers no lambda with defaults
+            "ms-swift, window 1000": lambda n=lengths: first_fit_decreasing(n),  # type: ignore[misc]  # mypy infers no lambda with defaults
         }
         for window, cap in ((1024, 0), (4096, 0), (40_000, 0), (4096, 112), (4096, 104),
                             (4096, 100), (4096, 96)):  # fmt: skip
             name = f"smolmix, window {window}" + (f", at most {cap} tiles" if cap else "")
-            ways[name] = lambda n=lengths, t=tiles, w=window, c=cap: ours(n, t, w, c)  # type: ignore[misc]
+            ways[name] = lambda n=lengths, t=tiles, w=window, c=cap: ours(n, t, w, c)  # type: ignore[misc]  # mypy infers no lambda with defaults
         for name, way in ways.items():
             start = time.process_time()
             bins = way()

@@ -36,7 +36,7 @@ def conversations(turns: int, question: int, answer: int, count: int) -> list[Sa
         out.append(
             Sample(
                 id=str(i), corpus="c", modality="text", category="text",
-                turns=turns_of(*spoken),  # type: ignore[arg-type]
+                turns=turns_of(*spoken),  # type: ignore[arg-type]  # its roles are literals
                 licence="cc0", source_file="f", source_row=i,
             )
         )  # fmt: skip

@@ -175,6 +175,7 @@ def _stream(
     temperature: float,
 ) -> Iterator[str]:
     """Generate in a thread, and yield the text that transformers' streamer decodes."""
+    # The streamer only calls `decode`, which is all that the decoder has.
     streamer = TextIteratorStreamer(_Decoder(vocabulary), skip_prompt=True)  # type: ignore[arg-type]
     failed: list[BaseException] = []
 
@@ -186,7 +187,7 @@ def _stream(
             )  # fmt: skip
         except BaseException as error:
             failed.append(error)
-            streamer.end()  # type: ignore[no-untyped-call]
+            streamer.end()  # type: ignore[no-untyped-call]  # untyped in transformers
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

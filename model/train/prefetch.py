@@ -84,7 +84,8 @@ class Prefetched:
             raise StopIteration
         if isinstance(item, BaseException):
             raise item
-        return item  # type: ignore[no-any-return]
+        taken: tuple[Mapping[str, Any], Packed, dict[str, Any]] = item
+        return taken
 
     def close(self) -> None:
         """Stop reading, and wait for the thread to end."""

@@ -177,12 +177,13 @@ def hidden_states(
         model, packed.input_ids[None], packed.visual, packed.tiles, packed.tile_groups,
         chunk=tile_chunk, always_run_tower=always_run_tower,
     )  # fmt: skip
-    return model.model.text_model(  # type: ignore[no-any-return]
+    states: Tensor = model.model.text_model(
         inputs_embeds=embedded,
         position_ids=packed.position_ids[None],
         use_cache=False,
         documents=packed.documents,
-    ).last_hidden_state[0]
+    ).last_hidden_state
+    return states[0]
 
 
 def _chunk_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:

@@ -101,7 +101,8 @@ class _Search:
         if any(part.target.size is None for part in archive.parts):
             self._say(f"{where}: its size is unknown; it will be downloaded completely")
             return True
-        raw = JoinedStream([RemoteStream(self._downloader, part.target) for part in archive.parts])  # type: ignore[misc]
+        remote = [RemoteStream(self._downloader, part.target) for part in archive.parts]
+        raw = JoinedStream(remote)
         stream = io.BufferedReader(raw, _BUFFER)
         try:
             found = self._members(stream, raw, where)

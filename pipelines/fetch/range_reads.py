@@ -28,7 +28,7 @@ class RemoteStream(PositionedStream):
         super().__init__(target.size)
         self._downloader, self._target = downloader, target
 
-    def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]
+    def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]  # BufferedReader passes this
         """Fill the buffer from the current position."""
         count = min(len(buffer), self._size - self._at)
         if count <= 0:

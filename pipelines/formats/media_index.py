@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -250,12 +251,12 @@ def _can_hold(group: pq.RowGroupMetaData, column: str, wanted: list[str]) -> boo
     return any(low <= value <= high for value in wanted)
 
 
-def _ref(row: Mapping[str, str]) -> MediaRef:
+def _ref(row: Mapping[str, Any]) -> MediaRef:
     return MediaRef(
         uri=row["uri"],
         member=row["member"],
-        offset=row["offset"],  # type: ignore[arg-type]
-        bytes=row["bytes"],  # type: ignore[arg-type]
+        offset=row["offset"],
+        bytes=row["bytes"],
     )
 
 

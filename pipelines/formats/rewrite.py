@@ -67,7 +67,7 @@ def rewrite(
                     "times is allowed; check the publisher, and exclude the file with --files"
                 )
             if archive is None:
-                archive = tarfile.open(path, "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115
+                archive = tarfile.open(path, "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115  # closed below
             for info, data in _members(name, size, body, target, expand):
                 archive.addfile(info, data)
                 count, written = count + 1, written + info.size

@@ -64,14 +64,14 @@ class JoinedStream(PositionedStream):
         starts: the position at which each file starts.
     """
 
-    def __init__(self, parts: Sequence[IO[bytes]]):
+    def __init__(self, parts: Sequence[IO[bytes] | io.RawIOBase]):
         """Join seekable binary files."""
         self._parts = tuple(parts)
         sizes = [part.seek(0, 2) for part in self._parts]
         self.starts = tuple(sum(sizes[:at]) for at in range(len(sizes)))
         super().__init__(sum(sizes))
 
-    def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]
+    def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]  # BufferedReader passes this
         """Fill the buffer from the file that holds the position."""
         if self._at >= self._size:
             return 0

@@ -115,10 +115,10 @@ def checked_tar(stream: IO[bytes], mode: Literal["r:", "r|"]) -> tarfile.TarFile
             nonlocal at_end_mark
             try:
                 header: CheckedHeader = super().frombuf(buf, encoding, errors)
-            except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # not in typeshed
                 at_end_mark = True
                 raise
-            except tarfile.EmptyHeaderError as error:  # type: ignore[attr-defined]
+            except tarfile.EmptyHeaderError as error:  # type: ignore[attr-defined]  # not in typeshed
                 if at_end_mark:
                     raise
                 raise tarfile.ReadError("it ends without an end mark: it was cut") from error

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from smolmix.workspace import Workspace
 
 # In the order of the pipeline, which is the order of docs/python.md.
-__all__ = [  # noqa: RUF022
+__all__ = [  # noqa: RUF022  # not sorted: in the order above
     "Workspace",
     "RunOptions",
     "read_catalogue",

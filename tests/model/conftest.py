@@ -31,7 +31,7 @@ def ray_here() -> Iterator[None]:
 
     ray.shutdown()
     ray_pool.start(3, None)
-    cloudpickle.register_pickle_by_value(sequences)  # type: ignore[no-untyped-call]
+    cloudpickle.register_pickle_by_value(sequences)  # type: ignore[no-untyped-call]  # without types
     yield
-    cloudpickle.unregister_pickle_by_value(sequences)  # type: ignore[no-untyped-call]
+    cloudpickle.unregister_pickle_by_value(sequences)  # type: ignore[no-untyped-call]  # without types
     ray.shutdown()

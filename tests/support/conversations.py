@@ -15,7 +15,7 @@ def conversation(*turns: tuple[str, object], media: tuple[Media, ...] = ()) -> S
     """Return a sample from (role, content) pairs; see `turns_of`."""
     return Sample(
         id="c/0", corpus="c", modality="image" if media else "text", category="vqa",
-        turns=turns_of(*turns),  # type: ignore[arg-type]
+        turns=turns_of(*turns),  # type: ignore[arg-type]  # any text, not a literal
         media=media, licence="cc0", source_file="f", source_row=0,
     )  # fmt: skip
 

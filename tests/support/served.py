@@ -30,7 +30,7 @@ def served(site: Any, **fields: Any) -> Source:
 def tar_bytes(members: Mapping[str, bytes], mode: str = "w:gz") -> bytes:
     """Return a tar, gzipped by default."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]  # the mode is any text
         for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)

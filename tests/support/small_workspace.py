@@ -75,7 +75,7 @@ def sample(key: int, corpus: str, media: Sequence[Media] = (), **changes: object
     one = Sample(
         id=f"{corpus}/{key}",
         corpus=corpus,
-        modality=modality,  # type: ignore[arg-type]
+        modality=modality,  # type: ignore[arg-type]  # any text, not a literal
         category="vqa" if media else "text",
         turns=turns_of(
             ("user", [*range(len(media)), f"What is {key}?"]),

@@ -80,7 +80,7 @@ def samples(workspace: Workspace, instead: Mapping[str, str]) -> list[Sample]:
         answer = instead.get(f"toy//{n}", answer)
         modality = ("text", "image", "multi-image")[len(media)] if n % 10 != 9 else "video"
         one = Sample(
-            id=f"toy//{n}", corpus="toy", subset=f"part-{n % 2}", modality=modality,  # type: ignore[arg-type]
+            id=f"toy//{n}", corpus="toy", subset=f"part-{n % 2}", modality=modality,  # type: ignore[arg-type]  # any text, not a literal
             category=KINDS[n % 4], split="heldout" if n >= 4 else "train", media=media,
             turns=turns_of(("user", [*range(len(media)), question]), ("assistant", answer)),
             licence="MIT", source_file="x", source_row=n,

@@ -75,7 +75,7 @@ class Reference:
         out = self.processor(
             text=[self.text(sample)], images=[list(images)] if images else None, return_tensors="np"
         )
-        return np.asarray(out["input_ids"])[0].tolist()  # type: ignore[no-any-return]
+        return np.asarray(out["input_ids"])[0].tolist()  # type: ignore[no-any-return]  # without types
 
 
 @pytest.fixture(scope="session")

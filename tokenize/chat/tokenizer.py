@@ -221,7 +221,7 @@ def fast_tokenizer(vocabulary: Vocabulary) -> Any:
     """Return transformers' tokenizer for a vocabulary, set up as in the released checkpoints."""
     from transformers import PreTrainedTokenizerFast
 
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # untyped in transformers
         tokenizer_object=vocabulary.full,
         bos_token=special.IM_START,
         eos_token=special.END_OF_UTTERANCE,

@@ -12,7 +12,7 @@ from smolmix.pipelines.corpora.demo.files import text_lines
 from smolmix.pipelines.formats.jsonl import JsonLines
 from smolmix.pipelines.sources.row import Row
 from smolmix.pipelines.sources.source import Generated, Source, Subset
-from smolmix.sample import Sample, turns_of
+from smolmix.sample import Role, Sample, turns_of
 
 ROWS = {"a": 4_000, "b": 4_000, "heldout-a": 300, "heldout-b": 300}
 _VOCABULARY = (
@@ -145,8 +145,9 @@ def write(folder: Path) -> None:
 
 
 def _adapt(row: Row) -> Iterator[Sample]:
-    said = [("assistant" if n % 2 else "user", text) for n, text in enumerate(row.list("chat"))]
-    yield row.sample(turns=turns_of(*said), category="text")  # type: ignore[arg-type]
+    roles: tuple[Role, Role] = ("user", "assistant")
+    turns = turns_of(*((roles[n % 2], text) for n, text in enumerate(row.list("chat"))))
+    yield row.sample(turns=turns, category="text")
 
 
 SOURCE = Source(

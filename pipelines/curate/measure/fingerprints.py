@@ -108,6 +108,7 @@ def pictures(thumbnails: bytes) -> list[Image.Image]:
 
 def spread(image: Image.Image) -> tuple[int, float]:
     """Return (largest range of a channel, largest standard deviation of a channel), in levels."""
+    # Pillow's type is that of images with one channel too; this one has several.
     extremes = [hi - lo for lo, hi in image.getextrema()]  # type: ignore[misc]
     return int(max(extremes)), float(np.asarray(image).std(axis=(0, 1)).max())
 

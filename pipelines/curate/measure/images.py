@@ -3,6 +3,7 @@
 import io
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -80,7 +81,7 @@ def _facts(image: Image.Image, data: bytes, decode_px: int) -> ImageFacts:
         frames = int(getattr(image, "n_frames", 1))
     except DECODER_ERRORS:
         frames = 1
-    known = {
+    known: dict[str, Any] = {
         "format": (image.format or "").lower(),
         "mode": image.mode,
         "width": image.width,
@@ -90,17 +91,17 @@ def _facts(image: Image.Image, data: bytes, decode_px: int) -> ImageFacts:
     }
     if damage := structure.image_damage(data):
         reason, _, detail = damage.partition(": ")
-        return ImageFacts(error=_error(reason, detail), **known)  # type: ignore[arg-type]
+        return ImageFacts(error=_error(reason, detail), **known)
     if not decode_px:
-        return ImageFacts(**known)  # type: ignore[arg-type]
+        return ImageFacts(**known)
     try:
         pixels = _pixels(image, data, decode_px)
     except MemoryError as error:
-        return ImageFacts(error=_error("bomb", f"out of memory {error}"), **known)  # type: ignore[arg-type]
+        return ImageFacts(error=_error("bomb", f"out of memory {error}"), **known)
     except DECODER_ERRORS as error:
         cut = any(w in str(error).lower() for w in ("truncated", "premature end of jpeg"))
-        return ImageFacts(error=_error("truncated" if cut else "corrupt", error), **known)  # type: ignore[arg-type]
-    return ImageFacts(pixels=pixels, **known)  # type: ignore[arg-type]
+        return ImageFacts(error=_error("truncated" if cut else "corrupt", error), **known)
+    return ImageFacts(pixels=pixels, **known)
 
 
 def _orientation(image: Image.Image) -> int:

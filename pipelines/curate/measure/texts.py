@@ -148,7 +148,7 @@ def language(text: str) -> str:
     text = _SPACE.sub(" ", text[:_LANGUAGE_CHARS])
     if sum(map(str.isalpha, text)) < _letters_needed(text):
         return ""
-    found = _detector().detect(text)  # type: ignore[attr-defined]
+    found = _detector().detect(text)  # type: ignore[attr-defined]  # an object of a package without types
     code = str(found[0]["lang"]) if found else ""
     # A few Chinese characters are often taken for Japanese; without kana nothing tells.
     unclear = code == "ja" and not _KANA.search(text) and _CHARACTER.search(text)

@@ -79,7 +79,7 @@ def _words(by_character: bool) -> Any:
     """Return a word tokenizer for datatrove that needs no model."""
     from datatrove.utils.word_tokenizers import WordTokenizer
 
-    class Words(WordTokenizer):  # type: ignore[misc]
+    class Words(WordTokenizer):  # type: ignore[misc]  # datatrove has no types
         def word_tokenize(self, text: str) -> list[str]:
             return _characters_and_words(text) if by_character else _WORD.findall(text)
 

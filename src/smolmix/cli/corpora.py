@@ -131,7 +131,7 @@ def fetch(
             revision=pinned,
             media=os.path.abspath(media) if media and "://" not in media else media,
             dry_run=dry_run,
-            say=lambda text, name=source.id: note(f"{name}: {text}"),  # type: ignore[misc]
+            say=lambda text, name=source.id: note(f"{name}: {text}"),  # type: ignore[misc]  # mypy infers no lambda with defaults
         )
         done.append(run_fetch(source, space, options))
     if as_json:

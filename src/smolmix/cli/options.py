@@ -182,6 +182,7 @@ def add_verb(
         inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=a)
         for n, a in added.items()
     ]
+    # Functions may have this attribute, which inspect reads; their type does not list it.
     call.__signature__ = found.replace(  # type: ignore[attr-defined]
         parameters=[*found.parameters.values(), *more]
     )

@@ -209,6 +209,7 @@ def export(
     from smolmix.pipelines.pretokenize.export import export as write
 
     here = open_workspace(workspace)
+    # `form` is any text here; `export` refuses what it does not know.
     made = write(here, _inside(here, plan), Path(output), form, codec=codec)  # type: ignore[arg-type]
     if json_:
         print_json({"files": made.files, "sequences": made.sequences})

@@ -13,7 +13,7 @@ from smolmix.mixtures.solve.rounding import achieved_by, check, round_to_samples
 def constraint(members: list[bool], kind: str, low: float, high: float) -> Constraint:
     return Constraint(
         key=kind,
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,  # type: ignore[arg-type]  # any text, not a literal
         members=np.array(members),
         unit="samples",
         low=low,

@@ -12,7 +12,7 @@ from smolmix.model.train.sharding import gathered, gathered_weights, load_optimi
 def test_what_is_not_sharded_is_gathered_unchanged() -> None:
     value = {"a": [1, (torch.ones(2), "x")], "b": {"c": None}}
     found = gathered(value)
-    assert found["a"][1][0] is value["a"][1][0]  # type: ignore[index]
+    assert found["a"][1][0] is value["a"][1][0]  # type: ignore[index]  # not None here
     assert (found["a"][0], found["b"]) == (1, {"c": None})
     assert isinstance(found["a"][1], tuple)
 

@@ -49,7 +49,7 @@ def test_truncating_keeps_steps_up_to_the_last_one_that_counts(tmp_path: Path) -
 
 
 def test_tensorboard_has_nested_numbers_by_path(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]  # without types
         EventAccumulator,
     )
 

@@ -122,7 +122,7 @@ def test_samples_do_not_depend_on_how_rows_are_cut_into_units(
     whole = Outcome(source, workspace)
     small = {"cut_bytes": 64, "unit_rows": 2}
     finer = {name: value for name, value in small.items() if hasattr(source.format, name)}
-    parts = Outcome(replace(source, format=replace(source.format, **finer)), workspace)  # type: ignore[type-var]
+    parts = Outcome(replace(source, format=replace(source.format, **finer)), workspace)  # type: ignore[type-var]  # every format is a dataclass
     assert parts.samples == whole.samples
     assert parts.dropped == whole.dropped
     singles = [

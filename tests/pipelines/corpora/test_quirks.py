@@ -61,11 +61,11 @@ def test_placeholders_over_several_turns_keep_their_places() -> None:
 @pytest.mark.parametrize("text", ["<image> one mark", "<image><image><image> three marks"])
 def test_more_images_than_placeholders_and_the_reverse(text: str) -> None:
     messages = [("user", text), ("assistant", "x")]
-    front = turns_with_media(messages, 2, otherwise="front")  # type: ignore[arg-type]
+    front = turns_with_media(messages, 2, otherwise="front")  # type: ignore[arg-type]  # any text, not a literal
     assert [p.media for p in front[0].parts[:2]] == [0, 1]
     assert "<image>" not in front[0].text
     with pytest.raises(RowError, match="placeholder-mismatch"):
-        turns_with_media(messages, 2, otherwise="refuse")  # type: ignore[arg-type]
+        turns_with_media(messages, 2, otherwise="refuse")  # type: ignore[arg-type]  # any text, not a literal
 
 
 def test_later_placeholders_of_a_video_are_left_out() -> None:

@@ -145,7 +145,7 @@ def planted(workspace: Workspace) -> Callable[..., Planted]:
     from ray import cloudpickle
 
     # Workers cannot import this file, so what it defines travels whole.
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # without types
 
     def make(name: str = "planted", **more: Any) -> Planted:
         return Planted(workspace, name, **more)

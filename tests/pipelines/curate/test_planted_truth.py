@@ -90,7 +90,7 @@ def scenes(count: int) -> Iterator[bytes]:
     known = {str(f): f for f in files}
     seen = set[bytes]()
     for place in places:
-        data = known[place].locate().read_bytes()  # type: ignore[attr-defined]
+        data = known[place].locate().read_bytes()  # type: ignore[attr-defined]  # a file of a package
         if data not in seen:
             seen.add(data)
             yield data

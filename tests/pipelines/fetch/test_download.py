@@ -23,7 +23,7 @@ def target(site: Any, data: bytes = DATA, **known: Any) -> Target:
     return Target(url=f"{site.url}/f.bin", **known)
 
 
-def downloader(waits: list[float], retry: Retry = Retry(), **options: Any) -> Downloader:  # noqa: B008
+def downloader(waits: list[float], retry: Retry = Retry(), **options: Any) -> Downloader:  # noqa: B008  # frozen, so shared safely
     return Downloader(retry=replace(retry, sleep=waits.append), timeout_s=5.0, **options)
 
 

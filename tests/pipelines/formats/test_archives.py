@@ -38,7 +38,7 @@ def test_no_member_name_leaves_the_folder(name: str, safe: str | None) -> None:
 
 
 def _tar(path: Path, *, mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]  # the mode is any text
         for name, data in (("a/1.png", b"one"), ("../2.png", b"two"), ("a/3.png", b"three")):
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -78,7 +78,7 @@ def _rewritten(parts: list[Path], tmp_path: Path, **options: int) -> list[list[t
             shards.append([(name, f.read()) for name, f in files if f is not None])
 
     streams = [p.open("rb") for p in parts]
-    rewrite(streams, parts[-1].name, tmp_path, done, **options)  # type: ignore[arg-type]
+    rewrite(streams, parts[-1].name, tmp_path, done, **options)  # type: ignore[arg-type]  # keywords by name
     for stream in streams:
         stream.close()
     return shards

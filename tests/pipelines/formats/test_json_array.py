@@ -222,6 +222,6 @@ def test_files_of_one_row_are_read_together(tmp_path: Path) -> None:
         files.append(RawFile(path=f"{n}.json", size=9, sha256=""))
     wanted, root = JsonArray(row_keys=("text",)), Folder(tmp_path)
     (rows,) = wanted.split(files, root)
-    assert [r.values["id"] for r in wanted.read(rows, root)] == [0, 1, 2, 3, 4]  # type: ignore[index]
+    assert [r.values["id"] for r in wanted.read(rows, root)] == [0, 1, 2, 3, 4]  # type: ignore[index]  # not None here
     assert [r.path for r in wanted.read(rows, root, 3)] == ["3.json", "4.json"]
     assert rows.place(2) == ("2.json", 0)

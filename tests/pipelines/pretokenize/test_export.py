@@ -81,7 +81,7 @@ def test_an_unknown_form_or_codec_is_refused(
     dataset: SequenceDataset, filled: Workspace, tokenized: Tokenized, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="--to csv; known: webdataset, parquet"):
-        export(filled, tokenized.folder, tmp_path, "csv")  # type: ignore[arg-type]
+        export(filled, tokenized.folder, tmp_path, "csv")  # type: ignore[arg-type]  # any text, not a literal
     for codec in ("raw", "source", "jpeg:abc", "jpeg:101", "webp"):
         with pytest.raises(UsageError, match=r"codec .*jpeg:1 to jpeg:100"):
             export(filled, tokenized.folder, tmp_path, "parquet", codec=codec)

@@ -254,7 +254,7 @@ def test_a_wrong_catalogue_is_one_clear_line(text: str, said: str, tmp_path: Pat
 def test_layout_is_read_as_format(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text("corpora: [{id: a, path: p, layout: parquet, licence: x}]")
-    assert read_catalogue(str(path))["a"].catalogue["format"] == "parquet"  # type: ignore[index]
+    assert read_catalogue(str(path))["a"].catalogue["format"] == "parquet"  # type: ignore[index]  # not None here
     path.write_text("corpora: [{id: a, path: p, layout: csv, licence: x}]")
     with pytest.raises(UsageError, match="format is 'csv'"):
         read_catalogue(str(path))

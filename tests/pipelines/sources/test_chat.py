@@ -23,7 +23,7 @@ def _read(*entries: tuple[str, Any]) -> tuple[list[tuple[str, str]], dict[str, i
 
 
 def _shown(turns: Sequence[Turn]) -> list[list[str | int]]:
-    return [[p.media if p.text is None else p.text for p in t.parts] for t in turns]  # type: ignore[misc]
+    return [[p.media if p.text is None else p.text for p in t.parts] for t in turns]  # type: ignore[misc]  # a part has one of both
 
 
 def test_both_spellings_of_a_chat_are_the_same_messages() -> None:
@@ -128,7 +128,7 @@ def test_media_take_the_places_of_their_marks(
 def test_another_number_of_marks_can_be_refused() -> None:
     messages = [("user", "<image><image>"), ("assistant", "A")]
     with pytest.raises(RowError, match="placeholder-mismatch"):
-        turns_with_media(messages, 3, otherwise="refuse")  # type: ignore[arg-type]
+        turns_with_media(messages, 3, otherwise="refuse")  # type: ignore[arg-type]  # any text, not a literal
 
 
 @given(

@@ -21,7 +21,7 @@ def _told(values: dict[str, Any]) -> list[list[str]]:
     ((sample,), _) = _read(values)
     names = [[r.uri.removeprefix("find:") for r in m.refs] for m in sample.media]
     return [
-        [f"[{'+'.join(names[p.media])}]" if p.text is None else p.text for p in turn.parts]  # type: ignore[index]
+        [f"[{'+'.join(names[p.media])}]" if p.text is None else p.text for p in turn.parts]  # type: ignore[index]  # not None here
         for turn in sample.turns
     ]
 

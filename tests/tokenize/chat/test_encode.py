@@ -24,7 +24,7 @@ def _sample(*answers: str, media: bool = True) -> Sample:
     shown = (Media(kind="image", refs=(), width=64, height=64),) if media else ()
     return Sample(
         id="c/0", corpus="c", modality="image", category="vqa",
-        turns=turns_of(*turns),  # type: ignore[arg-type]
+        turns=turns_of(*turns),  # type: ignore[arg-type]  # any text, not a literal
         media=shown, licence="cc0", source_file="f", source_row=0,
     )  # fmt: skip
 
@@ -36,7 +36,7 @@ def _supervised(sample: Sample, made: Profile, vocabulary: Vocabulary) -> list[s
 
 @pytest.mark.parametrize("style", STYLES)
 def test_only_answers_and_their_ends_are_supervised(style: str, vocabulary: Vocabulary) -> None:
-    made = profile("nano", style=style)  # type: ignore[arg-type]
+    made = profile("nano", style=style)  # type: ignore[arg-type]  # any text, not a literal
     spans = _supervised(_sample("Cat", "User: is a word\nUser: too"), made, vocabulary)
     assert spans == [" Cat<end_of_utterance>", " User: is a word\nUser: too<end_of_utterance>"]
 
@@ -54,7 +54,7 @@ def test_spans_spell_the_answers_whatever_they_are(
     # SmolLM2's alphabet lacks 21 bytes, which no common text holds; they are lost in encoding.
     assume(all(vocabulary.decode(vocabulary.encode(a)) == a for a in answers))
     for style in STYLES:
-        made = profile("nano", style=style)  # type: ignore[arg-type]
+        made = profile("nano", style=style)  # type: ignore[arg-type]  # any text, not a literal
         wanted = [a.strip() if style == "released" else a for a in answers]
         found = _supervised(_sample(*answers), made, vocabulary)
         assert found == [f" {a}<end_of_utterance>" for a in wanted]
@@ -65,7 +65,7 @@ SPECIALS = [*special.SPECIAL, "<repo_name>", "<row_1_col_1><image>", "<end_of_ut
 
 @pytest.mark.parametrize("style", STYLES)
 def test_special_strings_in_data_become_plain_text(style: str, vocabulary: Vocabulary) -> None:
-    made = profile("nano", style=style)  # type: ignore[arg-type]
+    made = profile("nano", style=style)  # type: ignore[arg-type]  # any text, not a literal
     known = set(special.SPECIAL.values())
 
     def specials(sample: Sample) -> list[int]:
@@ -93,7 +93,7 @@ def test_a_document_is_its_text_and_an_end_all_supervised(vocabulary: Vocabulary
         licence="cc0", source_file="f", source_row=0,
     )  # fmt: skip
     for style in STYLES:
-        made = profile("nano", style=style)  # type: ignore[arg-type]
+        made = profile("nano", style=style)  # type: ignore[arg-type]  # any text, not a literal
         one = next(encode.encode([sample], made, vocabulary))
         assert one.input_ids.tolist() == [*vocabulary.encode(text), 0]
         assert one.spans == ((0, len(one.input_ids)),)

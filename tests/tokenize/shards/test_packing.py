@@ -91,7 +91,7 @@ def _published() -> Any:
 
 @pytest.fixture(scope="module")
 def published() -> tuple[Any, Any, list[str]]:
-    return _published().draw(20_000, "256m")  # type: ignore[no-any-return]
+    return _published().draw(20_000, "256m")  # type: ignore[no-any-return]  # without types
 
 
 def test_sequences_of_the_published_mixture_are_99_5_percent_full(

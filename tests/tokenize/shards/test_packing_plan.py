@@ -51,7 +51,7 @@ def record_of(made: Profile = NANO, **changes: object) -> PackingRecord:
         ids_shards=("ids/a.arrow",), tile_shards=("tiles/a.arrow",), plan_digest="",
         packing_digest="",
     )  # fmt: skip
-    return replace(one, **changes)  # type: ignore[arg-type]
+    return replace(one, **changes)  # type: ignore[arg-type]  # keywords by name
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_digest_is_of_the_content_not_of_where_it_is_stored() -> None:
     one = record_of(packing_digest=packing_digest(SEQUENCES))
     assert replace(one, ids_shards=("ids/b.arrow",), plan_digest="x").digest == one.digest
     for changed in ({"vocabulary": "w"}, {"lock_digest": "k"}, {"packing_digest": "p"}):
-        assert replace(one, **changed).digest != one.digest  # type: ignore[arg-type]
+        assert replace(one, **changed).digest != one.digest  # type: ignore[arg-type]  # keywords by name
     assert packing_digest(SEQUENCES) != packing_digest(SEQUENCES[::-1])
     assert packing_digest([[document(0, 0, 5)], [document(1, 0, 5)]]) != packing_digest(
         [[document(0, 0, 5), document(1, 0, 5)]]

@@ -24,7 +24,7 @@ def level(frame: Any) -> float:
 def test_frames_are_those_asked_for(backend: str, gop: int) -> None:
     data = grey_clip(60, gop=gop)
     for wanted in ([0], [59], [0, 1, 2], [5, 20, 21, 40, 59], list(range(0, 60, 7))):
-        got = [level(f) for f in read_frames(data, wanted, backend=backend)]  # type: ignore[arg-type]
+        got = [level(f) for f in read_frames(data, wanted, backend=backend)]  # type: ignore[arg-type]  # any text, not a literal
         assert np.allclose(got, [shades(60)[i] for i in wanted], atol=4)
 
 
@@ -41,7 +41,7 @@ def test_variable_frame_rates_are_counted_by_frame(backend: str) -> None:
     for i in range(1, 40):
         stamps.append(stamps[-1] + (20 if i % 3 else 140))
     data = grey_clip(40, stamps=stamps)
-    got = [level(f) for f in read_frames(data, [0, 7, 20, 39], backend=backend)]  # type: ignore[arg-type]
+    got = [level(f) for f in read_frames(data, [0, 7, 20, 39], backend=backend)]  # type: ignore[arg-type]  # any text, not a literal
     assert np.allclose(got, [shades(40)[i] for i in (0, 7, 20, 39)], atol=4)
 
 
@@ -96,7 +96,7 @@ def test_rotation_metadata_turns_frames_upright() -> None:
 
 def _medium(frames: int, **changes: float) -> Media:
     known = {"fps": 30.0, "duration_s": frames / 30} | changes
-    return Media(kind="video", refs=(), width=96, height=64, frames=frames, digest="d", **known)  # type: ignore[arg-type]
+    return Media(kind="video", refs=(), width=96, height=64, frames=frames, digest="d", **known)  # type: ignore[arg-type]  # keywords by name
 
 
 def test_a_clip_shorter_than_a_frame_interval_gives_one_frame() -> None:
@@ -115,7 +115,7 @@ def test_missing_durations_do_not_change_the_frames() -> None:
 @pytest.mark.parametrize("backend", ["pyav", "decord"])
 def test_a_clip_shorter_than_its_header_said_is_a_plan_mismatch(backend: str) -> None:
     with pytest.raises(VideoError) as raised:
-        list(read_frames(grey_clip(30), [0, 40], backend=backend))  # type: ignore[arg-type]
+        list(read_frames(grey_clip(30), [0, 40], backend=backend))  # type: ignore[arg-type]  # any text, not a literal
     assert raised.value.reason == "plan-mismatch"
     with pytest.raises(VideoError):
         cut(_medium(300), [grey_clip(30)], pixel_preset("nano"))
@@ -126,12 +126,12 @@ def test_bytes_that_are_no_clip_are_refused(backend: str) -> None:
     whole = grey_clip(30)
     for data in (b"", b"hello", whole[: len(whole) // 2]):
         with pytest.raises(VideoError):
-            list(read_frames(data, [0, 29], backend=backend))  # type: ignore[arg-type]
+            list(read_frames(data, [0, 29], backend=backend))  # type: ignore[arg-type]  # any text, not a literal
 
 
 def test_an_unknown_backend_is_refused() -> None:
     with pytest.raises(UsageError, match="known: pyav, decord"):
-        list(read_frames(grey_clip(3), [0], backend="gif"))  # type: ignore[arg-type]
+        list(read_frames(grey_clip(3), [0], backend="gif"))  # type: ignore[arg-type]  # any text, not a literal
 
 
 def test_numbered_frames_are_a_clip() -> None:
